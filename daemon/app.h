@@ -1,0 +1,22 @@
+/* app.h - the real parts plugged together: loop, engine, node, store, sockets. The edges only: what
+ * is decided is decided in node/.
+ *
+ * Owner:   main.c: open, (daemonize), start, run, free. Threads: main. */
+#pragma once
+#include <stdbool.h>
+
+struct app;
+
+struct app_options {
+    const char *ifname;
+    int tun_fd, uapi_fd; /* inherited (WG_TUN_FD, WG_UAPI_FD), or -1 */
+    unsigned workers;    /* 0: one per core */
+};
+
+/* Interface and socket: they are there when this returns, so a caller may daemonize now (no thread
+ * runs yet). On failure one error was logged. */
+int app_open(const struct app_options *o, struct app **ret);
+int app_start(struct app *a); /* threads; never fork after it */
+/* Until a signal, or the interface or its socket file is gone. Exit status of the process. */
+int app_run(struct app *a);
+void app_free(struct app *a); /* NULL is fine */

@@ -1,0 +1,111 @@
+#include "base/log.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static _Atomic int current = LOG_LEVEL_INFO;
+static char tag[64];
+
+void log_set_level(enum log_level level)
+{
+    atomic_store(&current, level);
+}
+
+enum log_level log_get_level(void)
+{
+    return (enum log_level)atomic_load(&current);
+}
+
+int log_level_parse(const char *text, enum log_level *ret)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } names[] = {{"silent", LOG_LEVEL_SILENT}, {"error", LOG_LEVEL_ERROR},
+                 {"warn", LOG_LEVEL_WARN},     {"info", LOG_LEVEL_INFO},
+                 {"verbose", LOG_LEVEL_DEBUG}, {"debug", LOG_LEVEL_DEBUG}};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(text, names[i].name) == 0) {
+            *ret = names[i].level;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+void log_set_tag(const char *text)
+{
+    snprintf(tag, sizeof(tag), "%s", text);
+}
+
+/* systemd tells by device and inode that stderr is its journal. */
+static int to_journal(void)
+{
+    static _Atomic int known = -1;
+    const char *e;
+    struct stat st;
+    unsigned long long dev, ino;
+
+    if (atomic_load(&known) < 0) {
+        e = getenv("JOURNAL_STREAM");
+        atomic_store(&known, e && sscanf(e, "%llu:%llu", &dev, &ino) == 2 &&
+                                 fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
+                                 st.st_ino == ino);
+    }
+    return atomic_load(&known);
+}
+
+/* How many lines of @place were left out in the seconds before, when this one may pass; -1: it may
+ * not. */
+static int64_t place_passes(struct log_place *place)
+{
+    uint64_t second = clock_boot_ns() / NS_PER_S, seen = atomic_load(&place->window), next;
+
+    do {
+        next = seen >> 32 == (second & UINT32_MAX) ? seen + 1 : second << 32 | 1;
+    } while (!atomic_compare_exchange_weak(&place->window, &seen, next));
+    if ((uint32_t)next > LOG_BURST)
+        return -1;
+    return (uint32_t)next == 1 && (uint32_t)seen > LOG_BURST ? (uint32_t)seen - LOG_BURST : 0;
+}
+
+void log_write(struct log_place *place, enum log_level level, const char *sentence,
+               const char *fields, ...)
+{
+    static const char *const names[] = {"", "error", "warn", "info", "debug"};
+    static const int priorities[] = {0, 3, 4, 6, 7};
+    char line[LOG_LINE_MAX];
+    va_list ap;
+    int n = 0;
+    int64_t left_out;
+
+    if (level > log_get_level() || level == LOG_LEVEL_SILENT ||
+        (left_out = place_passes(place)) < 0)
+        return;
+    if (to_journal())
+        n = snprintf(line, sizeof(line), "<%d>%s", priorities[level], sentence);
+    else
+        n = snprintf(line, sizeof(line), "%s%s%s: %s", tag, *tag ? " " : "", names[level],
+                     sentence);
+    if (n < (int)sizeof(line) - 3 && fields && *fields) {
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ": ");
+        va_start(ap, fields);
+        n += vsnprintf(line + n, sizeof(line) - (size_t)n, fields, ap);
+        va_end(ap);
+    }
+    if (left_out && n < (int)sizeof(line) - 2)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, " (%lld like it left out)",
+                      (long long)left_out);
+    if (n > (int)sizeof(line) - 2)
+        n = (int)sizeof(line) - 2;
+    line[n++] = '\n';
+    /* One write, so that lines of several threads do not mix; a log that cannot be written is lost. */
+    if (write(STDERR_FILENO, line, (size_t)n) < 0)
+        return;
+}

@@ -1,0 +1,85 @@
+/* conf/conf.h - the configuration file as an immutable struct; reload = a new struct and a diff.
+ *
+ * Dialect: WireGuard/systemd INI ("Key = value", "#" comments, keys of any case, sections may
+ * repeat). schema.c is the one table that drives parser, validation and the man page.
+ * Errors: "FILE:LINE: what is wrong; what to do", with a near-miss hint for unknown keys.
+ * Never: half a configuration: a file is taken as a whole or not at all. Mode 0600 or refused. */
+#pragma once
+#include "model/endpoint.h"
+#include "model/ids.h"
+#include "model/vip.h"
+#include "base/log.h"
+#include "base/secret.h"
+
+#define CONF_ERROR_LEN 512
+#define CONF_PATH_MAX 255
+#define CONF_HUBS_MAX 8
+#define CONF_LANS_MAX 8
+#define CONF_PROBES_MAX 8
+#define CONF_ADDRS_MAX 16
+#define MEMBER_NAME_MAX 31
+
+struct conf_member {
+    uint8_t id;
+    char name[MEMBER_NAME_MAX + 1];
+    uint8_t sync_public_key[32];
+    struct endpoint sync_address;
+    struct ip_addr outer_address, inner_address; /* for unicast VRRP; zero: none given */
+};
+
+struct conf_hub {
+    uint8_t id;
+    char name[MEMBER_NAME_MAX + 1];
+    char ifname[IFNAME_MAX + 1];
+    struct secret32 *private_key; /* arena slot */
+    struct { struct ip_prefix prefix; struct ip_addr host; } address[CONF_ADDRS_MAX];
+    unsigned address_count;
+    struct ip_prefix pool[CONF_ADDRS_MAX]; /* routed to the TUN besides the address prefixes */
+    unsigned pool_count;
+    unsigned mtu;
+    uint32_t fwmark;
+};
+
+struct conf_lan { /* a LAN whose silent death must be noticed (O3) */
+    char name[MEMBER_NAME_MAX + 1];
+    char ifname[IFNAME_MAX + 1];
+    struct ip_addr probe[CONF_PROBES_MAX]; /* addresses that answer ICMP echo; any one is enough */
+    unsigned probe_count;
+};
+
+struct conf {
+    char path[CONF_PATH_MAX + 1];
+    /* [Node] */
+    uint8_t self;
+    char state_dir[CONF_PATH_MAX + 1], run_dir[CONF_PATH_MAX + 1];
+    unsigned workers;          /* 0: one per core */
+    enum log_level log_level;
+    bool memory_lock_required; /* K3; MemoryLock = off is the named override */
+    /* [Cluster] */
+    char cluster[MEMBER_NAME_MAX + 1];
+    struct secret32 *cluster_key;      /* K_cluster; arena slot */
+    struct secret32 *sync_private_key; /* this member's; arena slot */
+    uint64_t membership_epoch;
+    unsigned solo_start_after_ms;      /* 5000 */
+    unsigned freeze_after_ms;          /* 300: sentinel */
+    struct conf_member member[MEMBERS_MAX]; /* indexed by id; .id 0: none */
+    struct conf_hub hub[CONF_HUBS_MAX];
+    unsigned hub_count;
+    struct vip vip[VIPS_MAX];
+    unsigned vip_count;
+    struct conf_lan lan[CONF_LANS_MAX];
+    unsigned lan_count;
+    /* [Keepalived] */
+    unsigned advert_ms;        /* 100; 10..1000 in steps of 10 */
+    bool unicast;
+    unsigned rt_priority;      /* 0: off; below 100 ms adverts always on, default 50 */
+};
+
+/* Parse @path. On failure *ret_error is one line that names file and line. */
+int conf_load(const char *path, struct conf **ret, char ret_error[CONF_ERROR_LEN]);
+/* The same from memory (fuzzing, tests); no mode check. */
+int conf_parse(const char *name, const char *text, size_t len, struct conf **ret,
+               char ret_error[CONF_ERROR_LEN]);
+void conf_free(struct conf *c); /* wipes */
+/* What of @next needs a restart (line of text), or NULL: it can be taken over while running. */
+const char *conf_reload_blocker(const struct conf *now, const struct conf *next);

@@ -1,0 +1,409 @@
+/* engine/internal.h - the engine's records; private to daemon/engine.
+ *
+ * Owner: struct engine. Threads: said at each field's group; "main" is the thread of main_loop. */
+#pragma once
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/ring.h"
+#include "engine/engine.h"
+#include "engine/rcu.h"
+#include "os/tun.h"
+#include "os/udp.h"
+#include "wg/aead.h"
+#include "wg/ratelimit.h"
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#define WORKERS_MAX 64
+#define POOL_THREADS_MAX 16
+#define BATCH_MAX 64       /* datagrams, or TUN packets, of one wake-up (performance.md 7) */
+#define SOCKET_ADDRS_MAX 8 /* addresses of one VIP slot */
+#define HEADROOM sizeof(struct message_data)
+#define PACKET_TAILROOM (MESSAGE_PADDING + AEAD_TAG_LEN)
+/* A message with the largest inner packet, padded; a whole number of cache lines. */
+#define IO_BUFFER_LEN 65664
+static_assert(IO_BUFFER_LEN >= HEADROOM + TUN_PACKET_MAX + PACKET_TAILROOM,
+              "room for any TUN packet");
+static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch");
+#define FACT_RING_RECORDS 4096
+#define RESULTS_MAX 1024     /* handshake results that main has not taken */
+#define STAGED_ALL_MAX 16384 /* packets staged for all peers */
+#define STAGED_BYTES_MAX (32u << 20)
+#define RESERVED_MAX (1u << 18)  /* indices kept out of use (I1) */
+#define GAP_NS (200 * NS_PER_MS) /* G_GAP */
+#define BEAT_MS 50
+#define HOLD_TICK_MS 1
+#define DISCARD_MAX 65536      /* more than a full socket or TUN queue holds */
+#define RARE_FACT_NS NS_PER_MS /* facts that strangers can cause, per worker and kind */
+#define UNREACHABLE_PER_S 1000 /* ICMP errors of one worker, as icmp_msgs_per_sec */
+#define UNREACHABLE_BURST 50
+#define LOAD_DEPTH (HANDSHAKE_QUEUE_MAX / 8) /* H10 */
+#define LOAD_DELAY_NS (10 * NS_PER_MS)
+#define LOAD_STICKY_NS (1 * NS_PER_S)
+#define REPEAT_SETS 256 /* recent initiations of one worker (H11) */
+#define REPEAT_WAYS 4
+
+/* Written by one thread each, read by any. */
+struct stats {
+    _Atomic uint64_t rx[RX_VERDICTS], tx[TX_VERDICTS];
+    _Atomic uint64_t handshake[16];
+    _Atomic uint64_t rx_no_peer, tx_no_peer, mac1_bad, handshake_queue_full, staged_dropped,
+        facts_dropped;
+    _Atomic uint64_t rx_bytes, tx_bytes, udp_send_errors, tun_write_errors, initiation_repeats;
+};
+
+static inline void count_add(_Atomic uint64_t *c, uint64_t n)
+{
+    uint64_t v = atomic_load_explicit(c, memory_order_relaxed);
+
+    atomic_store_explicit(c, v + n, memory_order_relaxed);
+}
+
+/* ---- tables (table.c) ---- */
+
+/* One receiver index. Main links and unlinks and sets the pointers, all threads look. */
+struct index_entry {
+    struct cds_lfht_node node;
+    struct rcu_head rcu;
+    struct engine *engine;
+    uint32_t index;
+    uint64_t peer_id;
+    struct keypair *_Atomic keypair;
+    struct initiation *_Atomic initiation;
+    /* keypair_effect bits that main has not heard of; whoever sets the first one sends the fact, so
+     * an effect is late at most, never lost (R10 needs EFFECT_ADOPTED to arrive). */
+    _Atomic unsigned effects;
+    /* (main) Reserved after both pointers went (I1). */
+    bool was_initiation;
+    uint64_t free_at_ns;
+    struct list reserved;
+};
+
+/* A packet that waits for a key; data holds the message's headroom, packet and room for the tag. */
+struct staged {
+    struct staged *next;
+    size_t len, room; /* of the packet; of data */
+    uint8_t data[];
+};
+
+/* facts of a peer that main has not heard of, coalesced like effects */
+enum peer_fact {
+    PEER_FACT_ARM = 1 << 0,
+    PEER_FACT_NEED_SESSION = 1 << 1,
+    PEER_FACT_ENDPOINT = 1 << 2,
+    PEER_FACT_LOST_SOCKET = 1 << 3,
+};
+
+struct peer_entry {
+    struct cds_lfht_node by_key, by_id;
+    struct rcu_head rcu;
+    struct engine *engine;
+    struct wg_peer *peer;
+    uint64_t id;
+    struct public_key key;
+    struct remote *_Atomic remote;
+    _Atomic unsigned facts;
+    /* Handshake threads and main. */
+    pthread_mutex_t stamp_lock;
+    bool has_stamp, has_mac1;
+    uint8_t stamp[TAI64N_LEN], mac1[16];
+    /* Workers and main. */
+    pthread_mutex_t staged_lock;
+    struct staged *staged_first, *staged_last;
+    unsigned staged_count;
+};
+
+struct index_entry *index_find(const struct engine *e, uint32_t index);
+struct peer_entry *peer_find(const struct engine *e, uint64_t id);
+struct peer_entry *peer_find_key(const struct engine *e, const struct public_key *key);
+int tables_init(struct engine *e);
+void tables_done(struct engine *e);
+/* (main) Calls for every entry. */
+void tables_scan(struct engine *e, void (*index)(struct engine *e, struct index_entry *i),
+                 void (*peer)(struct engine *e, struct peer_entry *p));
+
+/* ---- sockets (sockets.c) ---- */
+
+/* All sockets of a slot; immutable once published, freed after a grace period. */
+struct socket_group {
+    uint16_t slot, port;
+    unsigned addr_count;
+    struct socket_addr {
+        struct endpoint at; /* zero address: any of its family */
+        bool v6, any;
+        int fds[WORKERS_MAX];
+    } addrs[SOCKET_ADDRS_MAX];
+};
+
+/* The socket of @id to send to @to from, by preference the one bound to @local. -1: none. */
+int sockets_find(const struct engine *e, unsigned id, uint16_t slot, const struct endpoint *to,
+                 const struct endpoint *local, bool *ret_any);
+void sockets_close_all(struct engine *e);
+
+/* ---- a thread that seals and sends (lane.c): the workers and main ---- */
+
+struct lane {
+    struct engine *e;
+    unsigned id; /* which socket of each group it sends from */
+    struct aead *aead;
+    struct stats stats;
+
+    /* Facts to main. */
+    struct ring facts;
+    bool told;                  /* main is to be woken at the end of this turn */
+    _Atomic bool facts_overrun; /* main must look at the bits of all entries */
+
+    /* Sealed messages to be sent from one socket. */
+    struct udp_tx *udp;
+    struct udp_datagram out[BATCH_MAX];
+    struct wg_peer *out_peer[BATCH_MAX];
+    unsigned out_count;
+    int out_fd;
+};
+
+int lane_init(struct lane *l, struct engine *e, unsigned id);
+void lane_done(struct lane *l);
+void lane_wake_main(struct lane *l); /* end of turn */
+/* Facts. */
+void lane_tell(struct lane *l, const struct fact *f); /* may be lost, then counted */
+void lane_tell_effects(struct lane *l, uint32_t index, unsigned effects);
+void lane_tell_entry_effects(struct lane *l, struct index_entry *i, unsigned effects);
+void lane_tell_peer(struct lane *l, struct peer_entry *p, unsigned facts);
+void lane_tell_peer_id(struct lane *l, uint64_t peer_id, unsigned facts);
+/* Where a peer's packets go. */
+struct route {
+    uint16_t slot;
+    int fd;
+    struct endpoint to, local;
+    uint32_t local_ifindex;
+};
+bool lane_route(struct lane *l, struct wg_peer *p, struct route *ret); /* false: nowhere */
+/* Seal packets of one peer and queue them for sending; on any verdict but TX_OK none is touched.
+ * Buffers belong to the lane until lane_send(). */
+struct packet {
+    uint8_t *data; /* the message; the packet begins at HEADROOM, PACKET_TAILROOM follows it */
+    size_t len;    /* of the packet */
+};
+enum tx_verdict lane_seal(struct lane *l, struct wg_peer *p, const struct route *r,
+                          struct packet *packets, unsigned n, uint64_t now_ns);
+void lane_send(struct lane *l); /* what was queued */
+
+/* ---- staging (staging.c) ---- */
+
+bool staging_add(struct lane *l, struct peer_entry *p, const uint8_t *packet, size_t len);
+bool staging_any(struct peer_entry *p);
+void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns);
+void staging_drop(struct lane *l, struct peer_entry *p);
+void staging_free(struct peer_entry *p); /* with the entry; nobody sees it any more */
+
+/* ---- workers ---- */
+
+struct socket_poll { /* a worker's, one for each of its sockets */
+    uv_poll_t handle;
+    struct worker *w;
+    struct socket_group *group;
+    const struct socket_addr *addr;
+    int fd;
+    unsigned faults;
+    struct list all;
+};
+
+/* A synchronous call on a worker's thread. */
+struct worker_call {
+    int (*fn)(struct worker *w, void *arg);
+    void *arg;
+    int result;
+    bool done;
+    struct worker_call *next;
+};
+
+/* An authentic packet that waits for an ack (R6). */
+struct held {
+    struct list all; /* oldest first */
+    uint32_t index;
+    uint64_t counter, deadline_ns;
+    uint16_t slot;
+    struct endpoint source, local;
+    uint32_t local_ifindex;
+    size_t wire_len, len;
+    uint8_t data[];
+};
+
+struct worker {
+    struct engine *e;
+    unsigned id;
+    struct lane lane;
+    pthread_t thread;
+    bool started, loop_made, loop_ended;
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    uv_async_t wake;
+    uv_timer_t beat, hold_timer;
+    bool awake; /* between the first callback of a turn and the poll */
+
+    /* Orders of other threads, looked at when woken. */
+    pthread_mutex_t call_lock;
+    pthread_cond_t call_done;
+    struct worker_call *calls;
+    bool gone; /* no more calls are taken */
+    _Atomic bool stop, examine_held, discard;
+    _Atomic uint64_t resume_upto;
+
+    /* Gaps (R12, N9): main takes gap_ns, then delivers and notes gap_delivered. */
+    uint64_t alive_ns; /* when it last looked at the clock */
+    bool paused;
+    _Atomic uint64_t gap_serial, gap_ns;
+    uint64_t gap_delivered; /* (main) */
+
+    /* TUN. */
+    int tun_fd, tun_write_fd;
+    uv_poll_t tun_poll;
+    bool tun_polled;
+    uint8_t *tun_buffers; /* BATCH_MAX of IO_BUFFER_LEN */
+
+    /* UDP. */
+    struct udp_rx *udp;
+    struct list polls;
+
+    struct list held;
+    _Atomic unsigned held_count;
+
+    /* Rates. */
+    uint64_t read_addresses_ns, unknown_index_ns, wrong_vip_ns;
+    uint64_t unreachable_tokens_ns; /* time that may still be spent on errors */
+    uint64_t unreachable_seen_ns;
+    struct repeats *repeats;
+};
+
+int worker_init(struct worker *w, struct engine *e, unsigned id);
+int worker_start(struct worker *w);
+void worker_stop(struct worker *w); /* and join */
+void worker_done(struct worker *w);
+/* (main) Run @fn on the worker's thread and wait for it. */
+int worker_run(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg);
+int worker_add_sockets(struct worker *w, void *socket_group);
+int worker_remove_sockets(struct worker *w, void *socket_group);
+void worker_tun_failed(struct worker *w, int err);
+void worker_hold_tick(uv_timer_t *t);
+
+/* rx.c */
+void rx_udp(struct worker *w, struct socket_poll *s, uint64_t now_ns);
+/* A packet that was accepted: what it means for its peer, and to the TUN. */
+struct arrival {
+    struct keypair *k;
+    uint64_t counter;
+    uint16_t slot;
+    const struct endpoint *source, *local;
+    uint32_t local_ifindex;
+    size_t wire_len;
+    const uint8_t *packet;
+    size_t len;
+};
+void rx_accept(struct worker *w, const struct arrival *a, uint64_t now_ns);
+/* hold.c */
+void hold_add(struct worker *w, struct index_entry *entry, const struct arrival *a,
+              uint64_t now_ns);
+void hold_examine(struct worker *w, bool all, uint64_t now_ns);
+void hold_free(struct worker *w);
+/* tx.c */
+void tx_tun(struct worker *w, uint64_t now_ns);
+/* handshake.c: what a worker does with messages of type 1 to 3 */
+void rx_handshake(struct worker *w, uint16_t slot, const struct udp_datagram *d, uint64_t now_ns);
+struct repeats *repeats_new(void);
+/* True: an initiation with this mac1 was here lately (H11); else it is remembered. */
+bool repeats_seen(struct repeats *r, const uint8_t mac1[16]);
+/* unreachable.c: an ICMP error back to the sender of @packet; its length, 0: there is none. */
+#define UNREACHABLE_LEN_MAX 1280
+size_t unreachable_make(const uint8_t *packet, size_t len, uint8_t ret[UNREACHABLE_LEN_MAX]);
+
+/* ---- handshake threads (pool.c) ---- */
+
+struct result_node {
+    struct result_node *next;
+    struct handshake_result r;
+};
+
+struct pool_thread {
+    struct engine *e;
+    pthread_t thread;
+    bool started;
+    struct stats stats;
+};
+
+struct pool {
+    struct pool_thread threads[POOL_THREADS_MAX];
+    unsigned count;
+    struct ratelimit *ratelimit;
+    /* One ring for each producer, so that no worker takes a lock (H10): the workers', then main's.
+     * The pool's threads share the consumer's side under @take_lock. */
+    struct ring *jobs;
+    unsigned rings;
+    _Atomic unsigned depth; /* in all rings */
+    sem_t available;
+    pthread_mutex_t take_lock;
+    unsigned turn;
+    _Atomic bool stop;
+    _Atomic uint64_t load_until_ns; /* H10 */
+    /* Results to main. */
+    pthread_mutex_t result_lock;
+    pthread_cond_t result_room;
+    struct result_node *first, *last;
+    unsigned result_count;
+};
+
+int pool_init(struct engine *e);
+int pool_start(struct engine *e);
+void pool_stop(struct engine *e);
+void pool_done(struct engine *e);
+/* @producer: a worker's number, or engine_workers() for main. False: full. */
+bool pool_push(struct engine *e, unsigned producer, const struct handshake_job *job);
+void pool_deliver(struct engine *e); /* (main) results to ops */
+
+/* ---- the engine ---- */
+
+struct retired {
+    struct rcu_head rcu;
+    struct engine *e;
+    void *object;
+    void (*free_fn)(void *);
+    struct retired *next;
+};
+
+struct engine {
+    struct engine_config config; /* tun_fds is not kept */
+    struct engine_ops ops;
+    struct gate *gate;
+    struct cds_lfht *by_index, *by_key, *by_id;
+    unsigned index_count, peer_count;
+    struct list reserved; /* (main) index_entry.reserved, oldest first */
+    unsigned reserved_count;
+    struct allowedips allowedips;
+    struct identity *_Atomic identity;
+    struct cookie_secret *_Atomic cookies;
+    _Atomic unsigned mtu;
+    uint32_t mark;
+    struct socket_group *_Atomic groups[VIPS_MAX];
+
+    struct worker *workers;
+    unsigned worker_count;
+    struct pool pool;
+    struct lane main;
+    bool started, stopped;
+
+    _Atomic unsigned held_count; /* of all workers (R6) */
+    _Atomic unsigned staged_count, staged_bytes;
+    _Atomic uint64_t send_errors; /* engine_send(), any thread */
+    _Atomic int failed;           /* first error of a TUN or a loop */
+    bool failed_told;
+
+    uv_async_t *wake; /* main's; freed when it is closed */
+    pthread_mutex_t retired_lock;
+    struct retired *retired_ready; /* past their grace period */
+};
+
+void engine_wake_main(struct engine *e); /* any thread */
+void *alloc_aligned(size_t len);         /* zeroed, on a cache line of its own; free() it */

@@ -1,0 +1,310 @@
+/* Handshake threads: bounded queue in, arithmetic of wg/handshake, results to main. */
+#include "base/secret.h"
+#include "engine/internal.h"
+#include <stdio.h>
+
+bool pool_push(struct engine *e, unsigned producer, const struct handshake_job *job)
+{
+    struct pool *p = &e->pool;
+
+    if (atomic_fetch_add(&p->depth, 1) >= HANDSHAKE_QUEUE_MAX ||
+        !ring_push(&p->jobs[producer], job)) {
+        atomic_fetch_sub(&p->depth, 1);
+        return false;
+    }
+    sem_post(&p->available);
+    return true;
+}
+
+int engine_handshake(struct engine *e, const struct handshake_job *job)
+{
+    return pool_push(e, e->worker_count, job) ? 0 : -EAGAIN;
+}
+
+/* Producers in turn, so that a flood at one socket does not starve the others or main. */
+static bool pop(struct pool *p, struct handshake_job *ret)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&p->take_lock);
+    for (unsigned i = 0; i < p->rings && !found; i++) {
+        p->turn = (p->turn + 1) % p->rings;
+        found = ring_pop(&p->jobs[p->turn], ret);
+    }
+    pthread_mutex_unlock(&p->take_lock);
+    return found;
+}
+
+/* H10: long or slow is load, and stays load for a second. */
+static bool under_load(struct pool *p, unsigned depth, uint64_t queued_ns, uint64_t now_ns)
+{
+    if (depth > LOAD_DEPTH || now_ns > queued_ns + LOAD_DELAY_NS)
+        atomic_store(&p->load_until_ns, now_ns + LOAD_STICKY_NS);
+    return now_ns < atomic_load(&p->load_until_ns);
+}
+
+/* ---- what the arithmetic may look at; the thread is inside rcu_enter() ---- */
+
+static const struct remote *env_remote(void *ctx, const struct public_key *key)
+{
+    struct peer_entry *p = peer_find_key(ctx, key);
+
+    return p ? atomic_load_explicit(&p->remote, memory_order_acquire) : NULL;
+}
+
+static const struct remote *env_remote_id(void *ctx, uint64_t peer_id)
+{
+    struct peer_entry *p = peer_find(ctx, peer_id);
+
+    return p ? atomic_load_explicit(&p->remote, memory_order_acquire) : NULL;
+}
+
+static const struct initiation *env_initiation(void *ctx, uint32_t local_index)
+{
+    struct index_entry *i = index_find(ctx, local_index);
+
+    return i ? atomic_load_explicit(&i->initiation, memory_order_acquire) : NULL;
+}
+
+static const struct remote *env_remote_index(void *ctx, uint32_t local_index)
+{
+    struct index_entry *i = index_find(ctx, local_index);
+
+    return i ? env_remote_id(ctx, i->peer_id) : NULL;
+}
+
+static bool env_last_stamp(void *ctx, uint64_t peer_id, uint8_t ret[TAI64N_LEN])
+{
+    struct peer_entry *p = peer_find(ctx, peer_id);
+
+    if (!p)
+        return false;
+    pthread_mutex_lock(&p->stamp_lock);
+    bool has = p->has_stamp;
+    memcpy(ret, p->stamp, TAI64N_LEN);
+    pthread_mutex_unlock(&p->stamp_lock);
+    return has;
+}
+
+static bool env_last_mac1(void *ctx, uint64_t peer_id, uint8_t ret[16])
+{
+    struct peer_entry *p = peer_find(ctx, peer_id);
+
+    if (!p)
+        return false;
+    pthread_mutex_lock(&p->stamp_lock);
+    bool has = p->has_mac1;
+    memcpy(ret, p->mac1, 16);
+    pthread_mutex_unlock(&p->stamp_lock);
+    return has;
+}
+
+static uint32_t env_draw_index(void *ctx)
+{
+    return engine_draw_index(ctx);
+}
+
+/* ---- results ---- */
+
+static bool main_wants(const struct handshake_job *job, const struct handshake_result *r)
+{
+    return job->kind == HANDSHAKE_INITIATE || r->verdict == HANDSHAKE_INITIATION_VALID ||
+           r->verdict == HANDSHAKE_RESPONSE_VALID || r->verdict == HANDSHAKE_COOKIE_VALID;
+}
+
+static void result_free(struct result_node *n)
+{
+    handshake_result_clear(&n->r);
+    secret_wipe(n, sizeof(*n));
+    free(n);
+}
+
+/* Waits while main has a full queue of them: then ours fills, and what does not fit is dropped. */
+static void result_push(struct engine *e, struct result_node *n)
+{
+    struct pool *p = &e->pool;
+
+    pthread_mutex_lock(&p->result_lock);
+    while (p->result_count >= RESULTS_MAX && !atomic_load(&p->stop))
+        pthread_cond_wait(&p->result_room, &p->result_lock);
+    n->next = NULL;
+    if (p->last)
+        p->last->next = n;
+    else
+        p->first = n;
+    p->last = n;
+    p->result_count++;
+    pthread_mutex_unlock(&p->result_lock);
+    engine_wake_main(e);
+}
+
+static struct result_node *take_results(struct pool *p)
+{
+    pthread_mutex_lock(&p->result_lock);
+    struct result_node *n = p->first;
+    p->first = p->last = NULL;
+    p->result_count = 0;
+    pthread_cond_broadcast(&p->result_room);
+    pthread_mutex_unlock(&p->result_lock);
+    return n;
+}
+
+void pool_deliver(struct engine *e)
+{
+    struct result_node *next;
+
+    for (struct result_node *n = take_results(&e->pool); n; n = next) {
+        next = n->next;
+        e->ops.handshake(e->ops.ctx, &n->r);
+        result_free(n);
+    }
+}
+
+/* ---- the threads ---- */
+
+static void run(struct pool_thread *t, const struct handshake_job *job, bool load, uint64_t now_ns,
+                struct handshake_result *ret)
+{
+    struct engine *e = t->e;
+    struct handshake_env env = {
+        .self = atomic_load_explicit(&e->identity, memory_order_acquire),
+        .rng = &rng_system,
+        .now_ns = now_ns,
+        .real_ns = clock_real_ns(),
+        .under_load = load,
+        .cookies = atomic_load_explicit(&e->cookies, memory_order_acquire),
+        .ratelimit = e->pool.ratelimit,
+        .ctx = e,
+        .find_remote = env_remote,
+        .find_remote_id = env_remote_id,
+        .find_initiation = env_initiation,
+        .find_remote_index = env_remote_index,
+        .last_stamp = env_last_stamp,
+        .draw_index = env_draw_index,
+        .last_mac1 = env_last_mac1,
+    };
+
+    ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+    if (env.self && env.cookies)
+        handshake_run(&env, job, ret);
+    if (job->kind == HANDSHAKE_INITIATE)
+        ret->peer_id = job->peer_id; /* also of one that failed: main waits for the answer */
+    count_add(&t->stats.handshake[ret->verdict], 1);
+    if (ret->verdict == HANDSHAKE_REPLY_COOKIE)
+        engine_send(e, ret->vip, &ret->source, &ret->local, ret->local_ifindex, ret->reply,
+                    ret->reply_len);
+}
+
+static void serve(struct pool_thread *t)
+{
+    struct engine *e = t->e;
+    struct handshake_job job;
+
+    if (!pop(&e->pool, &job))
+        return;
+    unsigned depth = atomic_fetch_sub(&e->pool.depth, 1);
+    uint64_t now_ns = clock_boot_ns();
+    bool load = under_load(&e->pool, depth, job.queued_ns, now_ns);
+    struct result_node *n = calloc(1, sizeof(*n));
+    if (!n)
+        return; /* as if the message was lost; an initiation's timer asks again */
+
+    rcu_enter();
+    run(t, &job, load, now_ns, &n->r);
+    rcu_leave();
+    if (main_wants(&job, &n->r))
+        result_push(e, n);
+    else
+        result_free(n);
+}
+
+static void *pool_main(void *arg)
+{
+    struct pool_thread *t = arg;
+    struct pool *p = &t->e->pool;
+    char name[16];
+
+    snprintf(name, sizeof(name), "gm-handshake-%u", (unsigned)(t - p->threads));
+    pthread_setname_np(pthread_self(), name);
+    for (;;) {
+        while (sem_wait(&p->available) < 0)
+            ;
+        if (atomic_load(&p->stop))
+            break;
+        serve(t);
+    }
+    rcu_thread_done();
+    return NULL;
+}
+
+int pool_init(struct engine *e)
+{
+    struct pool *p = &e->pool;
+
+    p->count = e->config.handshake_threads;
+    p->rings = e->worker_count + 1;
+    sem_init(&p->available, 0, 0);
+    pthread_mutex_init(&p->take_lock, NULL);
+    pthread_mutex_init(&p->result_lock, NULL);
+    pthread_cond_init(&p->result_room, NULL);
+    p->ratelimit = ratelimit_new(rng_u64(&rng_system));
+    p->jobs = alloc_aligned(p->rings * sizeof(*p->jobs));
+    if (!p->ratelimit || !p->jobs)
+        return -ENOMEM;
+    for (unsigned i = 0; i < p->rings; i++) {
+        int r = ring_init(&p->jobs[i], sizeof(struct handshake_job), HANDSHAKE_QUEUE_MAX);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int pool_start(struct engine *e)
+{
+    for (unsigned i = 0; i < e->pool.count; i++) {
+        struct pool_thread *t = &e->pool.threads[i];
+
+        t->e = e;
+        int r = -pthread_create(&t->thread, NULL, pool_main, t);
+        if (r < 0)
+            return r;
+        t->started = true;
+    }
+    return 0;
+}
+
+void pool_stop(struct engine *e)
+{
+    struct pool *p = &e->pool;
+
+    pthread_mutex_lock(&p->result_lock); /* nobody is between looking at stop and waiting */
+    atomic_store(&p->stop, true);
+    pthread_cond_broadcast(&p->result_room);
+    pthread_mutex_unlock(&p->result_lock);
+    for (unsigned i = 0; i < p->count; i++)
+        sem_post(&p->available);
+    for (unsigned i = 0; i < p->count; i++) {
+        if (p->threads[i].started)
+            pthread_join(p->threads[i].thread, NULL);
+        p->threads[i].started = false;
+    }
+}
+
+void pool_done(struct engine *e)
+{
+    struct pool *p = &e->pool;
+    struct result_node *next;
+
+    for (struct result_node *n = take_results(p); n; n = next) {
+        next = n->next;
+        result_free(n);
+    }
+    for (unsigned i = 0; p->jobs && i < p->rings; i++)
+        ring_done(&p->jobs[i]);
+    free(p->jobs);
+    ratelimit_free(p->ratelimit);
+    sem_destroy(&p->available);
+    pthread_mutex_destroy(&p->take_lock);
+    pthread_mutex_destroy(&p->result_lock);
+    pthread_cond_destroy(&p->result_room);
+}

@@ -1,0 +1,185 @@
+/* UDP to TUN: receive a batch, open, check window and source, write, in one go on this worker. */
+#include "engine/internal.h"
+
+/* Consecutive datagrams under one key: opened as one batch. */
+struct run {
+    struct index_entry *entry;
+    struct keypair *k;
+    unsigned n;
+    const struct udp_datagram *from[BATCH_MAX];
+    struct aead_op ops[BATCH_MAX];
+};
+
+static bool rarely(uint64_t *last_ns, uint64_t now_ns)
+{
+    if (now_ns - *last_ns < RARE_FACT_NS)
+        return false;
+    *last_ns = now_ns;
+    return true;
+}
+
+void rx_accept(struct worker *w, const struct arrival *a, uint64_t now_ns)
+{
+    struct stats *stats = &w->lane.stats;
+    struct wg_peer *p = a->k->peer;
+    struct endpoint_version version = {.generation = a->k->generation, .counter = a->counter};
+    bool data = a->len > 0;
+    unsigned facts = 0;
+
+    if (peer_note_received(p, now_ns, data, (unsigned)a->wire_len))
+        facts |= PEER_FACT_ARM;
+    if (peer_endpoint_update(p, a->source, a->local, a->local_ifindex, a->slot, &version)) {
+        facts |= PEER_FACT_ENDPOINT;
+        atomic_store(&a->k->vip, a->slot); /* E3 */
+    }
+    if (facts)
+        lane_tell_peer_id(&w->lane, p->id, facts);
+    count_add(&stats->rx_bytes, a->wire_len);
+    if (!data) { /* keepalive */
+        count_add(&stats->rx[RX_ACCEPT], 1);
+        return;
+    }
+    size_t len;
+    struct wg_peer *source = allowedips_find_src(&w->e->allowedips, a->packet, a->len, &len);
+    if (!len || len > a->len) {
+        count_add(&stats->rx[RX_DROP_MALFORMED], 1);
+        return;
+    }
+    if (source != p) {
+        count_add(&stats->rx[RX_DROP_SOURCE], 1);
+        if (!source)
+            count_add(&stats->rx_no_peer, 1);
+        return;
+    }
+    count_add(&stats->rx[RX_ACCEPT], 1);
+    int r = tun_write(w->tun_write_fd, a->packet, len);
+    if (r < 0) {
+        count_add(&stats->tun_write_errors, 1);
+        if (r == -EBADFD)
+            worker_tun_failed(w, r);
+    }
+}
+
+static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t now_ns)
+{
+    if (!run->n)
+        return;
+    aead_open(w->lane.aead, run->k->keys->recv, run->ops, run->n);
+    for (unsigned i = 0; i < run->n; i++) {
+        const struct udp_datagram *d = run->from[i];
+        struct aead_op *op = &run->ops[i];
+        unsigned effects = 0;
+
+        if (!op->ok) {
+            count_add(&w->lane.stats.rx[RX_DROP_AUTH], 1);
+            continue;
+        }
+        struct arrival a = {.k = run->k,
+                            .counter = op->counter,
+                            .slot = slot,
+                            .source = &d->remote,
+                            .local = &d->local,
+                            .local_ifindex = d->local_ifindex,
+                            .wire_len = d->len,
+                            .packet = op->dst,
+                            .len = op->len};
+        enum rx_verdict v = keypair_receive(run->k, w->e->gate, now_ns, op->counter, &effects);
+        lane_tell_entry_effects(&w->lane, run->entry, effects);
+        if (v == RX_ACCEPT)
+            rx_accept(w, &a, now_ns);
+        else if (v == RX_HOLD)
+            hold_add(w, run->entry, &a, now_ns);
+        else
+            count_add(&w->lane.stats.rx[v], 1);
+    }
+    run->n = 0;
+}
+
+/* O10: data on a VIP that we hold, under a key whose VIP a sibling holds. Authentic or not decides
+ * whether main should ask for the key. */
+static void wrong_vip(struct worker *w, struct keypair *k, struct aead_op *op, uint16_t slot,
+                      uint64_t now_ns)
+{
+    if (atomic_load(&k->state) == KEYPAIR_CLOSED || !rarely(&w->wrong_vip_ns, now_ns))
+        return;
+    if (aead_open(w->lane.aead, k->keys->recv, op, 1))
+        lane_tell(&w->lane, &(struct fact){.kind = FACT_WRONG_VIP,
+                                           .index = k->local_index,
+                                           .peer_id = k->peer_id,
+                                           .value_ns = slot});
+}
+
+/* Into @run, or dropped and counted. */
+static void rx_data(struct worker *w, struct run *run, const struct udp_datagram *d, uint16_t slot,
+                    bool owned, uint64_t now_ns)
+{
+    struct message_data *m = (struct message_data *)d->buf;
+    struct stats *stats = &w->lane.stats;
+
+    if (d->len < sizeof(*m) + AEAD_TAG_LEN) {
+        count_add(&stats->rx[RX_DROP_MALFORMED], 1);
+        return;
+    }
+    uint32_t index = load_le32(m->receiver);
+    struct index_entry *entry =
+        run->n && run->entry->index == index ? run->entry : index_find(w->e, index);
+    struct keypair *k = entry ? atomic_load_explicit(&entry->keypair, memory_order_acquire) : NULL;
+    if (!k) {
+        count_add(&stats->rx[RX_DROP_UNKNOWN], 1);
+        if (rarely(&w->unknown_index_ns, now_ns))
+            lane_tell(&w->lane, &(struct fact){.kind = FACT_UNKNOWN_INDEX, .index = index});
+        return;
+    }
+    struct aead_op op = {.counter = load_le64(m->counter),
+                         .src = m->encrypted,
+                         .dst = m->encrypted,
+                         .len = d->len - sizeof(*m) - AEAD_TAG_LEN};
+    enum rx_verdict v = keypair_open_check(k, w->e->gate, now_ns);
+    if (v == RX_ACCEPT && !owned)
+        v = RX_DROP_NOT_OWNER;
+    if (v != RX_ACCEPT) {
+        count_add(&stats->rx[v], 1);
+        if (v == RX_DROP_NOT_OWNER && owned)
+            wrong_vip(w, k, &op, slot, now_ns);
+        return;
+    }
+    if (k != run->k || run->n == BATCH_MAX)
+        run_flush(w, run, slot, now_ns);
+    run->entry = entry;
+    run->k = k;
+    run->from[run->n] = d;
+    run->ops[run->n++] = op;
+}
+
+void rx_udp(struct worker *w, struct socket_poll *s, uint64_t now_ns)
+{
+    uint16_t slot = s->group->slot;
+    struct run run = {0};
+    struct udp_datagram *d;
+
+    int n = udp_receive(w->udp, s->fd, &d);
+    if (n <= 0)
+        return;
+    bool owned = gate_owned(w->e->gate, slot);
+    if (!owned && rarely(&w->read_addresses_ns, now_ns)) /* O1: it may just have arrived */
+        lane_tell(&w->lane, &(struct fact){.kind = FACT_READ_ADDRESSES, .index = slot});
+    for (int i = 0; i < n; i++) {
+        if (!s->addr->any)
+            d[i].local = s->addr->at;
+        else
+            d[i].local.port = s->group->port;
+        switch (d[i].len >= 4 ? load_le32(d[i].buf) : 0) {
+        case MESSAGE_DATA:
+            rx_data(w, &run, &d[i], slot, owned, now_ns);
+            break;
+        case MESSAGE_INITIATION:
+        case MESSAGE_RESPONSE:
+        case MESSAGE_COOKIE:
+            rx_handshake(w, slot, &d[i], now_ns);
+            break;
+        default:
+            count_add(&w->lane.stats.rx[RX_DROP_MALFORMED], 1);
+        }
+    }
+    run_flush(w, &run, slot, now_ns);
+}

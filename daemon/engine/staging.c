@@ -1,0 +1,156 @@
+/* Packets that wait for a key: bounded for a peer and in all; what is too much pushes out the
+ * oldest of its peer. */
+#include "engine/internal.h"
+
+static void drop(struct engine *e, struct staged *s)
+{
+    atomic_fetch_sub_explicit(&e->staged_count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&e->staged_bytes, (unsigned)s->room, memory_order_relaxed);
+    free(s);
+}
+
+/* Under staged_lock. */
+static struct staged *take_first(struct peer_entry *p)
+{
+    struct staged *s = p->staged_first;
+
+    if (!s)
+        return NULL;
+    p->staged_first = s->next;
+    if (!s->next)
+        p->staged_last = NULL;
+    p->staged_count--;
+    return s;
+}
+
+static void append(struct peer_entry *p, struct staged *s)
+{
+    if (p->staged_last)
+        p->staged_last->next = s;
+    else
+        p->staged_first = s;
+    p->staged_last = s;
+    p->staged_count++;
+}
+
+/* NULL: over the bounds of all peers, or no memory. */
+static struct staged *copy(struct engine *e, const uint8_t *packet, size_t len)
+{
+    size_t room = HEADROOM + len + PACKET_TAILROOM;
+    struct staged *s = NULL;
+
+    unsigned count = atomic_fetch_add_explicit(&e->staged_count, 1, memory_order_relaxed);
+    unsigned bytes =
+        atomic_fetch_add_explicit(&e->staged_bytes, (unsigned)room, memory_order_relaxed);
+    if (count < STAGED_ALL_MAX && bytes + room <= STAGED_BYTES_MAX)
+        s = malloc(sizeof(*s) + room);
+    if (!s) {
+        atomic_fetch_sub_explicit(&e->staged_count, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&e->staged_bytes, (unsigned)room, memory_order_relaxed);
+        return NULL;
+    }
+    s->next = NULL;
+    s->len = len;
+    s->room = room;
+    memcpy(s->data + HEADROOM, packet, len);
+    return s;
+}
+
+bool staging_add(struct lane *l, struct peer_entry *p, const uint8_t *packet, size_t len)
+{
+    struct staged *s = copy(l->e, packet, len), *old = NULL;
+
+    if (!s) {
+        count_add(&l->stats.staged_dropped, 1);
+        return false;
+    }
+    pthread_mutex_lock(&p->staged_lock);
+    if (p->staged_count >= STAGED_PACKETS_MAX)
+        old = take_first(p);
+    append(p, s);
+    pthread_mutex_unlock(&p->staged_lock);
+    if (old) {
+        drop(l->e, old);
+        count_add(&l->stats.staged_dropped, 1);
+    }
+    return true;
+}
+
+bool staging_any(struct peer_entry *p)
+{
+    pthread_mutex_lock(&p->staged_lock);
+    bool any = p->staged_count > 0;
+    pthread_mutex_unlock(&p->staged_lock);
+    return any;
+}
+
+static unsigned take_batch(struct peer_entry *p, struct staged *ret[BATCH_MAX])
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&p->staged_lock);
+    while (n < BATCH_MAX && (ret[n] = take_first(p)))
+        n++;
+    pthread_mutex_unlock(&p->staged_lock);
+    return n;
+}
+
+/* Back to the head of the queue, in their order. */
+static void put_back(struct peer_entry *p, struct staged *batch[], unsigned n)
+{
+    pthread_mutex_lock(&p->staged_lock);
+    for (unsigned i = n; i-- > 0;) {
+        batch[i]->next = p->staged_first;
+        p->staged_first = batch[i];
+        if (!p->staged_last)
+            p->staged_last = batch[i];
+        p->staged_count++;
+    }
+    pthread_mutex_unlock(&p->staged_lock);
+}
+
+void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns)
+{
+    struct staged *batch[BATCH_MAX];
+    struct packet packets[BATCH_MAX];
+    struct route route;
+    enum tx_verdict v = TX_OK;
+    unsigned n;
+
+    if (!lane_route(l, p->peer, &route))
+        return;
+    while (v == TX_OK && (n = take_batch(p, batch))) {
+        for (unsigned i = 0; i < n; i++)
+            packets[i] = (struct packet){.data = batch[i]->data, .len = batch[i]->len};
+        v = lane_seal(l, p->peer, &route, packets, n, now_ns);
+        if (v == TX_NO_KEY || v == TX_UNFIT) { /* still waiting for one */
+            put_back(p, batch, n);
+            return;
+        }
+        lane_send(l);
+        if (v != TX_OK)
+            count_add(&l->stats.staged_dropped, n);
+        for (unsigned i = 0; i < n; i++)
+            drop(l->e, batch[i]);
+    }
+}
+
+void staging_drop(struct lane *l, struct peer_entry *p)
+{
+    struct staged *batch[BATCH_MAX];
+    unsigned n;
+
+    while ((n = take_batch(p, batch))) {
+        count_add(&l->stats.staged_dropped, n);
+        for (unsigned i = 0; i < n; i++)
+            drop(l->e, batch[i]);
+    }
+}
+
+void staging_free(struct peer_entry *p)
+{
+    struct staged *s;
+
+    while ((s = take_first(p)))
+        drop(p->engine, s);
+}

@@ -1,0 +1,138 @@
+/* guardmountd: arguments, environment, daemonizing. See docs/man/guardmountd.8.scd. */
+#include "app.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/log.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define EXIT_USAGE 2
+
+static void usage(FILE *out)
+{
+    fputs("Usage: guardmountd [-f|--foreground] INTERFACE-NAME\n"
+          "       guardmountd --version\n"
+          "\n"
+          "A userspace WireGuard: makes the TUN interface and serves wg's socket for it.\n"
+          "\n"
+          "Example: guardmountd wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
+          "\n"
+          "Environment: WG_PROCESS_FOREGROUND=1, WG_TUN_FD, WG_UAPI_FD,\n"
+          "             LOG_LEVEL=silent|error|warn|info|verbose|debug (default: error)\n",
+          out);
+}
+
+/* An inherited descriptor named by @variable; -1: none. False: it is no number. */
+static bool inherited(const char *variable, int *ret)
+{
+    const char *text = getenv(variable);
+    uint64_t fd;
+
+    *ret = -1;
+    if (!text || !*text)
+        return true;
+    if (!parse_u64(text, 0, 1 << 20, &fd) || fcntl((int)fd, F_GETFD) < 0) {
+        fprintf(stderr, "guardmountd: %s=%s is not an open file descriptor\n", variable, text);
+        return false;
+    }
+    fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+    *ret = (int)fd;
+    return true;
+}
+
+static bool name_ok(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > 0 && len <= 15 && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0 && !strpbrk(name, " \t\n");
+}
+
+/* The parent ends when interface and socket are there; with LOG_LEVEL set the child keeps its output. */
+static int daemonize(bool keep_output)
+{
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return -errno;
+    if (pid > 0)
+        _exit(0);
+    if (setsid() < 0 || chdir("/") < 0)
+        return -errno;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return -errno;
+    dup2(null, STDIN_FILENO);
+    if (!keep_output) {
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+    }
+    close(null);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *level_text = getenv("LOG_LEVEL"), *fg = getenv("WG_PROCESS_FOREGROUND");
+    struct app_options o = {0};
+    enum log_level level = LOG_LEVEL_ERROR;
+    bool foreground = fg && strcmp(fg, "1") == 0;
+    struct app *a;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+            printf("guardmountd %s\n", GM_VERSION);
+            return 0;
+        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            usage(stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "--foreground") == 0) {
+            foreground = true;
+        } else if (argv[i][0] == '-' || o.ifname) {
+            fprintf(stderr, "guardmountd: unexpected argument '%s'\n", argv[i]);
+            usage(stderr);
+            return EXIT_USAGE;
+        } else {
+            o.ifname = argv[i];
+        }
+    }
+    if (!o.ifname) {
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (!name_ok(o.ifname)) {
+        fprintf(stderr, "guardmountd: '%s' cannot be an interface name: 1 to 15 characters, no "
+                        "blank, no '/'\n", o.ifname);
+        return EXIT_USAGE;
+    }
+    if (level_text && *level_text && log_level_parse(level_text, &level) < 0) {
+        fprintf(stderr, "guardmountd: LOG_LEVEL=%s is none of silent, error, warn, info, verbose, "
+                        "debug\n", level_text);
+        return EXIT_USAGE;
+    }
+    log_set_level(level);
+    log_set_tag(o.ifname);
+    if (!inherited("WG_TUN_FD", &o.tun_fd) || !inherited("WG_UAPI_FD", &o.uapi_fd))
+        return EXIT_USAGE;
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* K3 */
+
+    if (app_open(&o, &a) < 0)
+        return 1;
+    if (!foreground) {
+        int r = daemonize(level_text && *level_text);
+        if (r < 0) {
+            log_error("cannot turn into a daemon", "error=%s", strerror(-r));
+            app_free(a);
+            return 1;
+        }
+    }
+    int status = app_start(a) < 0 ? 1 : app_run(a);
+    app_free(a);
+    return status;
+}

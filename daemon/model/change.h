@@ -1,0 +1,43 @@
+/* model/change.h - a set of edits asked for by an operator or a tool, validated as a whole before
+ * any of it is applied.
+ *
+ * Owner:   whoever parsed it, until node_change() takes it.
+ * Threads: main. */
+#pragma once
+#include "model/peer.h"
+
+/* What one "set" of the UAPI can say of a peer; flags tell which members are meant. */
+struct peer_change {
+    struct public_key key;
+    bool remove, update_only, replace_allowed;
+    bool has_psk, has_endpoint, has_keepalive, has_name;
+    struct secret32 *psk; /* arena slot; all zero: remove it */
+    struct endpoint endpoint;
+    uint16_t keepalive_s;
+    char name[PEER_NAME_MAX + 1];
+    struct allowed_edit {
+        struct ip_prefix prefix;
+        bool remove; /* "-net/cidr" */
+    } *allowed;
+    unsigned allowed_count, allowed_room;
+};
+
+struct change {
+    uint8_t hub;
+    bool has_private_key, has_listen_port, has_fwmark, replace_peers;
+    struct secret32 *private_key; /* arena slot; all zero: remove it */
+    uint16_t listen_port;         /* 0: random */
+    uint32_t fwmark;              /* 0: off */
+    struct peer_change *peers;
+    unsigned peer_count, peer_room;
+};
+
+struct change *change_new(uint8_t hub);
+void change_free(struct change *c); /* NULL is fine; wipes */
+static inline void change_freep(struct change **c)
+{
+    change_free(*c);
+}
+/* The next peer of the set, zeroed; NULL: out of memory. */
+struct peer_change *change_add_peer(struct change *c, const struct public_key *key);
+int peer_change_allow(struct peer_change *p, const struct ip_prefix *prefix, bool remove);

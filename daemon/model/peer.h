@@ -1,0 +1,73 @@
+/* model/peer.h - the replicated, durable record of one peer (failover.md section 7).
+ *
+ * Owner:   the store; others hold const pointers for the length of a call.
+ * Threads: main.
+ * Never:   prints or logs the preshared key. */
+#pragma once
+#include "model/endpoint.h"
+#include "model/ids.h"
+
+struct secret32;
+
+/* Which write won a field: causally later, ties by (hlc, member) (P2). */
+struct version {
+    uint64_t hlc; /* hybrid logical clock: UTC ms << 16 | counter */
+    uint8_t member;
+    uint64_t seq; /* of the member's operation log */
+};
+
+enum peer_state { PEER_ACTIVE, PEER_REMOVED, PEER_REVOKED };
+
+enum peer_field {
+    PEER_FIELD_STATE,
+    PEER_FIELD_PSK,
+    PEER_FIELD_ENDPOINT,
+    PEER_FIELD_KEEPALIVE,
+    PEER_FIELD_ALLOWED,
+    PEER_FIELD_VIP,
+    PEER_FIELD_NAME,
+    PEER_FIELD_GROUP,  /* reserved from here on: replicated and kept, not yet used */
+    PEER_FIELD_POLICY,
+    PEER_FIELD_RATE,
+    PEER_FIELD_QUOTA,
+    PEER_FIELDS,
+};
+
+#define PEER_NAME_MAX 63
+#define PEER_GROUP_MAX 63
+
+struct peer {
+    uint8_t hub;
+    struct public_key key;
+    uint64_t gen; /* raised by reinstatement after a revocation (P3) */
+    struct version version[PEER_FIELDS];
+    enum peer_state state;
+    struct secret32 *psk;     /* arena slot, NULL: none */
+    struct endpoint endpoint; /* as configured; where the peer is now is the engine's */
+    uint16_t keepalive_s;     /* persistent keepalive, 0: off */
+    uint16_t vip;             /* the VIP its client configuration names; 0: any */
+    char name[PEER_NAME_MAX + 1];
+    char group[PEER_GROUP_MAX + 1];
+    uint64_t policy, rate_bps, quota_bytes; /* reserved */
+    struct ip_prefix *allowed;
+    unsigned allowed_count;
+};
+
+struct peer *peer_new(uint8_t hub, const struct public_key *key);
+struct peer *peer_dup(const struct peer *p); /* NULL: out of memory */
+void peer_free(struct peer *p);              /* NULL is fine; wipes */
+static inline void peer_freep(struct peer **p)
+{
+    peer_free(*p);
+}
+int peer_set_psk(struct peer *p, const struct secret32 *psk); /* NULL or all zero: none */
+int peer_allow(struct peer *p, const struct ip_prefix *prefix); /* no doubles */
+bool peer_disallow(struct peer *p, const struct ip_prefix *prefix);
+bool peer_allows(const struct peer *p, const struct ip_prefix *prefix);
+
+/* <0, 0, >0 by (hlc, member, seq). */
+int version_compare(const struct version *a, const struct version *b);
+
+/* Merge @theirs into @mine by P2: higher gen wins whole; in one gen revoked beats all, else each
+ * field by version. True: @mine changed. Deterministic, commutative, idempotent. -ENOMEM. */
+int peer_merge(struct peer *mine, const struct peer *theirs, bool *ret_changed);

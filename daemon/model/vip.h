@@ -1,0 +1,25 @@
+/* model/vip.h - a floating address pair as configured. */
+#pragma once
+#include "model/endpoint.h"
+#include "model/ids.h"
+
+#define VIP_NAME_MAX 31
+#define IFNAME_MAX 15
+#define VIP_ADDRS_MAX 4 /* of one side */
+
+struct vip_addr {
+    struct ip_addr addr;
+    uint8_t prefix_len;
+    char ifname[IFNAME_MAX + 1];
+};
+
+struct vip {
+    uint8_t hub;
+    uint16_t id; /* 1..65535 */
+    char name[VIP_NAME_MAX + 1];
+    struct vip_addr outer[VIP_ADDRS_MAX], inner[VIP_ADDRS_MAX];
+    unsigned outer_count, inner_count;
+    uint16_t port;                 /* UDP, host order */
+    uint8_t order[MEMBERS_MAX];    /* member ids by preference: owner, backups (S8), others; 0 ends */
+    uint8_t vrid_outer, vrid_inner; /* VRRP virtual router ids */
+};

@@ -1,0 +1,277 @@
+/* Handshakes: when to start one, what a result of the pool means, and H1's wait for a holder. */
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "node/internal.h"
+
+static void send_handshake(struct node *n, struct node_peer *p, uint16_t vip,
+                           const struct endpoint *to, const struct endpoint *local,
+                           uint32_t ifindex, uint8_t *message, unsigned len, struct instant now)
+{
+    struct message_macs *macs = (struct message_macs *)(message + len - sizeof(*macs));
+
+    n->ops.set_last_mac1(n->ops.ctx, &p->wg, macs->mac1);
+    if (p->cookie_until_ns > now.boot_ns)
+        handshake_add_mac2(message, len, p->cookie);
+    n->ops.send(n->ops.ctx, vip, to, local, ifindex, message, len);
+    if (peer_note_sent(&p->wg, now.boot_ns, false, 0))
+        peer_arm(n, p, now.boot_ns + NS_PER_S);
+}
+
+static void initiation_free(void *v)
+{
+    struct initiation *i = v;
+
+    secret_free(i->secret);
+    secret_free(i->state);
+    free(i);
+}
+
+void handshake_forget(struct node *n, struct node_peer *p)
+{
+    if (!p->initiation)
+        return;
+    n->ops.remove_initiation(n->ops.ctx, p->initiation);
+    n->ops.retire(n->ops.ctx, TAKE_PTR(p->initiation), initiation_free);
+}
+
+void handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
+                        struct instant now)
+{
+    uint16_t vip = atomic_load(&p->wg.vip);
+
+    if (!n->identity || p->initiate_queued || n->shutting_down)
+        return;
+    if (!gate_owned(n->gate, vip) || now.boot_ns < atomic_load(&n->gate->resume_ns))
+        return;
+    if (urgent && p->timers.retry_at_ns == 0)
+        p->timers.last_initiation_ns = 0;
+    if (!peer_endpoint_get(&p->wg, &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}))
+        return;
+    if (!timers_may_initiate(&p->timers, now.boot_ns, fresh))
+        return;
+
+    uint64_t stamp = stamp_choose(p->sent_real_ns, n->stamp_floor, now.real_ns, now.boot_ns,
+                                  n->anchor_real_ns, n->anchor_boot_ns);
+    struct handshake_job job = {
+        .kind = HANDSHAKE_INITIATE, .queued_ns = now.boot_ns, .peer_id = p->wg.id, .vip = vip};
+    stamp_from_real(stamp, job.stamp);
+    if (n->ops.handshake(n->ops.ctx, &job) < 0)
+        return; /* the queue is full; the timers ask again */
+    p->initiate_queued = true;
+    p->sent_real_ns = stamp;
+    n->ops.reserve_stamps(n->ops.ctx, stamp);
+    if (stamp > n->stamp_floor)
+        n->stamp_floor = stamp;
+    timers_initiation_sent(&p->timers, n->rng, now.boot_ns);
+    peer_arm(n, p, p->timers.retry_at_ns);
+    if (clustered(n)) {
+        struct sync_msg m = {
+            .kind = SYNC_STAMP,
+            .stamp = {.hub = n->conf.hub, .peer = p->wg.key, .sent_real_ns = stamp}};
+        memcpy(m.stamp.received, p->received, TAI64N_LEN);
+        siblings_send_all(n, &m, now);
+    }
+}
+
+static void initiation_made(struct node *n, struct node_peer *p, struct handshake_result *r,
+                            struct instant now)
+{
+    struct endpoint to, local;
+    uint32_t ifindex;
+    uint16_t vip = atomic_load(&p->wg.vip);
+
+    p->initiate_queued = false;
+    struct initiation *i = malloc(sizeof(*i));
+    if (!i)
+        return;
+    *i = r->initiation;
+    r->initiation.secret = NULL;
+    r->initiation.state = NULL;
+    i->sent_ns = now.boot_ns;
+    handshake_forget(n, p); /* a retry replaces it: its answer would come too late */
+    if (!gate_owned(n->gate, vip) || !peer_endpoint_get(&p->wg, &to, &local, &ifindex) ||
+        n->ops.add_initiation(n->ops.ctx, i) < 0) {
+        initiation_free(i);
+        return;
+    }
+    p->initiation = i;
+    n->counters.initiations_sent++;
+    send_handshake(n, p, vip, &to, &local, ifindex, r->reply, r->reply_len, now);
+}
+
+/* What H1 allows now: the response leaves, or the initiator's key goes into use. */
+static void pending_release(struct node *n, struct pending *w, bool replicated, struct instant now)
+{
+    struct node_key *k = key_by_index(n, (uint32_t)w->key_serial);
+    struct keypair *out[NEXT_SLOTS + 2];
+
+    list_remove(&w->all);
+    if (!k) {
+        secret_wipe(w, sizeof(*w));
+        free(w);
+        return;
+    }
+    if (!replicated)
+        n->counters.unreplicated++;
+    if (gate_owned(n->gate, w->vip)) {
+        if (w->initiator) {
+            n->counters.handshakes_made[1]++;
+            unsigned count = peer_install_initiated(&k->peer->wg, k->kp, out);
+            key_made_current(n, k, out, count, now);
+            /* The first packet confirms the session to the peer: what is staged, or a keepalive. */
+            n->ops.flush_staged(n->ops.ctx, &k->peer->wg, now.boot_ns);
+            n->ops.send_keepalive(n->ops.ctx, &k->peer->wg, now.boot_ns);
+        } else {
+            n->counters.handshakes_made[0]++;
+            timers_session_made(&k->peer->timers, &k->peer->wg, now.boot_ns);
+            send_handshake(n, k->peer, w->vip, &w->to, &w->local, w->local_ifindex, w->message,
+                           w->len, now);
+        }
+        peer_arm(n, k->peer, now.boot_ns + NS_PER_S);
+    }
+    free(w);
+}
+
+static void pending_add(struct node *n, struct node_key *k, struct handshake_result *r,
+                        bool initiator, struct instant now)
+{
+    bool wait = false;
+
+    for (unsigned m = 1; m < MEMBERS_MAX; m++)
+        wait |= (k->held_by >> m & 1) && n->sibling[m].up;
+    struct pending *w = calloc(1, sizeof(*w));
+    if (!w) {
+        key_remove(n, k, true);
+        return;
+    }
+    w->deadline_ns = now.boot_ns + COMMIT_WAIT_NS;
+    w->key_serial = k->kp->local_index;
+    w->initiator = initiator;
+    w->vip = initiator ? atomic_load(&k->peer->wg.vip) : r->vip;
+    w->to = r->source;
+    w->local = r->local;
+    w->local_ifindex = r->local_ifindex;
+    if (!initiator) {
+        w->len = r->reply_len;
+        memcpy(w->message, r->reply, r->reply_len);
+    }
+    list_append(&n->pendings, &w->all);
+    if (!wait)
+        pending_release(n, w, !clustered(n), now);
+}
+
+void pendings_acked(struct node *n, uint32_t local_index, struct instant now)
+{
+    list_for_each(it, &n->pendings) {
+        struct pending *w = list_entry(it, struct pending, all);
+
+        if (w->key_serial == local_index) {
+            pending_release(n, w, true, now);
+            return;
+        }
+    }
+}
+
+uint64_t pendings_tick(struct node *n, struct instant now)
+{
+    uint64_t next = NEVER;
+
+    list_for_each(it, &n->pendings) {
+        struct pending *w = list_entry(it, struct pending, all);
+
+        if (w->deadline_ns <= now.boot_ns)
+            pending_release(n, w, false, now);
+        else
+            next = MIN(next, w->deadline_ns);
+    }
+    return next;
+}
+
+static struct node_key *new_key(struct node *n, struct node_peer *p, struct handshake_result *r,
+                                bool initiator, struct instant now)
+{
+    struct session s = {
+        .id = {.hub = n->conf.hub,
+               .creator = n->conf.self,
+               .instance = n->instance64,
+               .seq = ++n->session_seq},
+        .peer = p->wg.key,
+        .keys = TAKE_PTR(r->keys),
+        .local_index = r->local_index,
+        .remote_index = r->remote_index,
+        .hub_initiated = initiator,
+        .slot = SLOT_NEXT,
+        .generation = ++p->generation,
+        .limit = LIMIT_FIRST,
+        .vip = initiator ? atomic_load(&p->wg.vip) : r->vip,
+    };
+    memcpy(s.peer_stamp, p->received, TAI64N_LEN);
+    struct node_key *k = key_install(n, p, &s, 0, now);
+    if (k)
+        key_replicate(n, k, now);
+    return k;
+}
+
+static void initiation_valid(struct node *n, struct node_peer *p, struct handshake_result *r,
+                             struct instant now)
+{
+    struct keypair *out[NEXT_SLOTS + 2];
+
+    /* H2: the early check ran on another thread; this one decides. */
+    if (memcmp(r->stamp, p->received, TAI64N_LEN) <= 0) {
+        n->counters.stamps_stale++;
+        return;
+    }
+    if (p->last_accepted_ns && now.boot_ns - p->last_accepted_ns < INITIATION_MIN_GAP_NS)
+        return;
+    if (!gate_owned(n->gate, r->vip) || now.boot_ns < atomic_load(&n->gate->resume_ns))
+        return;
+    if (clustered(n) && !n->fit)
+        return; /* P10: not before anti-entropy or solo_start_after */
+    peer_take_stamp(n, p, r->stamp);
+    p->last_accepted_ns = now.boot_ns;
+    struct node_key *k = new_key(n, p, r, false, now);
+    if (!k)
+        return;
+    keys_remove_out(n, out, peer_install_next(&p->wg, k->kp, out));
+    pending_add(n, k, r, false, now);
+}
+
+static void response_valid(struct node *n, struct node_peer *p, struct handshake_result *r,
+                           struct instant now)
+{
+    if (!p->initiation || p->initiation->local_index != r->initiation_index)
+        return; /* answered already, or given up */
+    handshake_forget(n, p);
+    struct node_key *k = new_key(n, p, r, true, now);
+    if (k)
+        pending_add(n, k, r, true, now);
+}
+
+void node_handshake(struct node *n, struct handshake_result *r, struct instant now)
+{
+    struct node_peer *p = peer_by_id(n, r->peer_id);
+
+    siblings_now(n, now);
+    if (!p)
+        return;
+    switch (r->verdict) {
+    case HANDSHAKE_INITIATION_MADE:
+        initiation_made(n, p, r, now);
+        break;
+    case HANDSHAKE_INITIATION_VALID:
+        initiation_valid(n, p, r, now);
+        break;
+    case HANDSHAKE_RESPONSE_VALID:
+        response_valid(n, p, r, now);
+        break;
+    case HANDSHAKE_COOKIE_VALID:
+        memcpy(p->cookie, r->cookie, sizeof(p->cookie));
+        p->cookie_until_ns = now.boot_ns + COOKIE_LIFE_NS - REKEY_TIMEOUT_NS;
+        break;
+    default:
+        /* A job of ours that failed: the timers try again. */
+        p->initiate_queued = false;
+        break;
+    }
+}

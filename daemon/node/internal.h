@@ -1,0 +1,238 @@
+/* node/internal.h - the node's records; private to daemon/node.
+ *
+ * Owner: struct node. Threads: main. */
+#pragma once
+#include "base/err.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "node/node.h"
+#include "noise/noise.h"
+#include "sync/lease.h"
+#include "wg/timers.h"
+#include <uthash.h>
+
+struct node_peer {
+    struct wg_peer wg;
+    UT_hash_handle by_key, by_id;
+    struct heap_entry timer;
+    struct timers timers;
+    uint8_t received[TAI64N_LEN]; /* highest accepted stamp (H2); zero: none */
+    uint64_t sent_real_ns;        /* last stamp any member sent to it (H5) */
+    uint64_t generation;          /* E1: of its newest keypair */
+    uint64_t last_accepted_ns;    /* initiation */
+    struct initiation *initiation; /* ours, published */
+    bool initiate_queued;         /* a job is with the pool */
+    uint8_t cookie[16];
+    uint64_t cookie_until_ns;
+    uint64_t endpoint_told_ns;
+    bool endpoint_untold;
+    uint64_t rekey_at_ns; /* T3; 0: none */
+};
+
+struct node_key {
+    struct keypair *kp;
+    struct node_peer *peer;
+    struct list all;        /* node.keys, in order of arrival */
+    struct list busy;       /* node.busy: its ceiling moves or may come down */
+    struct list raise;      /* node.raises: wants a proposal */
+    UT_hash_handle by_id, by_index;
+    struct lease lease;     /* while we own it */
+    uint16_t held_by;       /* bit m: sibling m has the record from us on this connection */
+    enum session_slot slot;
+    bool want_flush;        /* a packet waits */
+    bool ours;              /* main's view: we own it and siblings were told */
+    bool dirty, collided, quarantined; /* why a replica is not adoptable */
+    bool active;            /* as its owner last said */
+    uint64_t reported_top;
+    uint8_t peer_stamp[TAI64N_LEN];
+};
+
+/* What this process has used of a key outlives the key's record (N1): a sibling may send it again. */
+struct key_past {
+    struct key_id id;
+    struct keypair_past past;
+    uint64_t until_ns;
+    UT_hash_handle hh;
+};
+
+/* A response or an initiator's first packet that waits for a holder's ack (H1). */
+struct pending {
+    struct list all;
+    uint64_t deadline_ns;
+    uint64_t key_serial; /* local index of the key */
+    bool initiator;
+    uint16_t vip;
+    struct endpoint to, local;
+    uint32_t local_ifindex;
+    unsigned len;
+    uint8_t message[HANDSHAKE_LEN_MAX];
+};
+
+struct sibling {
+    uint8_t id;
+    struct replica *replica;
+    bool up; /* hellos agree */
+    struct sync_hello hello;
+    uint64_t highest_seq;    /* of it, ever seen by this process (N5) */
+    uint8_t highest_instance[16];
+    uint64_t connected_ns;
+    uint32_t lans_known, lans_alive;
+    bool ready, synced_with_us;
+    int64_t clock_ahead_ns;
+    bool clock_alarm;
+    /* Snapshot for it. */
+    unsigned phase;
+    uint64_t phase_cursor;
+    struct list *next_key;
+};
+
+struct vip_run {
+    struct vip conf;
+    struct failover failover;
+    uint8_t claimant;      /* sibling that last claimed it; self; 0 */
+    uint64_t claim_epoch;  /* highest seen */
+    uint64_t wake_serial;  /* T6: keepalives go on */
+    struct list *wake_key; /* next key to look at; NULL: done */
+};
+
+enum token_kind { TOKEN_KEY, TOKEN_LIMIT };
+
+struct queued_change {
+    struct list all;
+    struct change *change;
+    void *token;
+};
+
+struct node {
+    struct node_config conf;
+    struct node_ops ops;
+    const struct rng *rng;
+    struct gate *gate;
+    struct store *store;
+    struct identity *identity;
+    uint64_t instance64;
+
+    struct node_peer *peers_by_key, *peers_by_id;
+    uint64_t peer_serial;
+    struct heap timers;
+
+    struct list keys, busy, raises;
+    struct node_key *keys_by_id, *keys_by_index;
+    struct key_past *pasts;
+    uint64_t session_seq;
+    unsigned key_count, owned_count;
+    struct list pendings;
+
+    struct sibling sibling[MEMBERS_MAX];
+    struct vip_run vip[VIPS_MAX];
+
+    /* Store. */
+    struct list changes;              /* struct queued_change, waiting */
+    struct store_write *merging;      /* open, joins until it is committed */
+    struct store_write *committing;
+    struct queued_change *committing_change; /* NULL: it was a merge */
+
+    /* Stamps (H5). */
+    uint64_t stamp_floor, anchor_real_ns, anchor_boot_ns;
+
+    /* Readiness (O3). */
+    uint64_t started_ns;
+    bool engine_fit, started, lans_ok, fit, draining, shutting_down;
+    uint32_t lans_known, lans_alive;
+    uint64_t lans_good_since_ns;
+    int weight;
+
+    /* Suspicion (N9, R12). */
+    uint64_t gap_ended_ns; /* waiting for a heartbeat since; 0: not */
+    uint64_t quarantine_until_ns;
+    uint64_t sweep_at_ns, busy_at_ns, limits_at_ns;
+    double horizon_rate; /* raises per second, all keys (R4) */
+    uint64_t raises_counted, raises_since_ns, horizon_ns;
+
+    struct instant now; /* of the event being handled, for callbacks */
+    struct node_counters counters;
+};
+
+#define NEVER UINT64_MAX
+
+/* node.c */
+void say(struct node *n, enum node_log level, const char *sentence, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+const char *key_text(const struct public_key *k); /* short form for logs; static buffer */
+uint16_t vip_slot_of_id(const struct node *n, uint16_t id); /* 0: none */
+uint16_t vip_id_of_slot(const struct node *n, uint16_t slot);
+bool vip_holder(const struct node *n, uint16_t slot, uint8_t member); /* S8 */
+bool clustered(const struct node *n);
+
+void node_gap_over(struct node *n);
+
+/* peers.c */
+struct node_peer *peer_by_key(const struct node *n, const struct public_key *key);
+struct node_peer *peer_by_id(const struct node *n, uint64_t id);
+void peers_record_changed(void *ctx, const struct peer *old, const struct peer *now);
+void peers_free_all(struct node *n);
+void peers_store_flush(struct node *n, struct instant now);
+void peer_arm(struct node *n, struct node_peer *p, uint64_t at_ns);
+void peer_drop_keys(struct node *n, struct node_peer *p);
+void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now);
+void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TAI64N_LEN]);
+
+/* handshakes.c */
+/* Start a handshake if the protocol allows it now. @fresh: a new reason; @urgent: R9a, H8: do not
+ * wait for REKEY_TIMEOUT since an earlier one that was answered. */
+void handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
+                        struct instant now);
+void handshake_forget(struct node *n, struct node_peer *p); /* the initiation under way */
+void pendings_acked(struct node *n, uint32_t local_index, struct instant now);
+uint64_t pendings_tick(struct node *n, struct instant now);
+
+/* keys.c */
+struct node_key *key_by_id(const struct node *n, const struct key_id *id);
+struct node_key *key_by_index(const struct node *n, uint32_t local_index);
+/* Takes @s->keys. NULL: refused (index taken, no memory). @owner 0: made here. */
+struct node_key *key_install(struct node *n, struct node_peer *p, struct session *s, uint8_t owner,
+                             struct instant now);
+void key_remove(struct node *n, struct node_key *k, bool tell);
+void keys_forget_pasts(struct node *n, uint64_t now_ns);
+void keys_remove_out(struct node *n, struct keypair **out, unsigned count);
+void key_effects(struct node *n, struct node_key *k, unsigned effects, struct instant now);
+void key_replicate(struct node *n, struct node_key *k, struct instant now); /* to all its holders */
+bool key_replicate_to(struct node *n, struct node_key *k, struct sibling *s, struct instant now);
+/* The record of @k for @s, as a message to be sent at once (its keys are a copy: sync_msg_clear()),
+ * and its token. False: not for this sibling, or too old. */
+bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct instant now,
+                struct sync_msg *ret, struct replica_token *ret_token);
+void key_record_sent(struct node *n, struct node_key *k, struct sibling *s, uint64_t limit);
+void key_release(struct node *n, struct node_key *k, struct instant now); /* R11's final state */
+void key_tell_adopted(struct node *n, struct node_key *k, struct instant now);
+void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit, uint16_t term);
+void key_adopted(struct node *n, struct node_key *k, struct instant now);
+void key_made_current(struct node *n, struct node_key *k, struct keypair **out, unsigned count,
+                      struct instant now);
+void key_set_adoptable(struct node_key *k);
+void key_apply_ceiling(struct node *n, struct node_key *k);
+void key_busy(struct node *n, struct node_key *k);
+void keys_raise(struct node *n, struct instant now);          /* proposals of n->raises */
+uint64_t keys_tick(struct node *n, struct instant now);
+void keys_drop_holder(struct node *n, uint8_t member);
+bool key_recent(const struct node_key *k, uint64_t now_ns); /* active within SESSION_ACTIVE_NS */
+
+/* siblings.c */
+int siblings_init(struct node *n);
+void siblings_free(struct node *n);
+uint64_t siblings_send(struct node *n, struct sibling *s, const struct sync_msg *m,
+                       const struct replica_token *t, struct instant now);
+void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now);
+uint64_t siblings_tick(struct node *n, struct instant now);
+bool siblings_any_up(const struct node *n);
+void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */
+
+/* vips.c */
+void vips_init(struct node *n, struct instant now);
+uint64_t vips_tick(struct node *n, struct instant now);
+void vips_announce(struct node *n);
+void vips_others(struct node *n); /* gate.vip[].others after a link came or went */
+void vips_claims_to(struct node *n, struct sibling *s, struct instant now);
+void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c,
+                      struct instant now);
+void readiness(struct node *n, struct instant now);

@@ -1,0 +1,558 @@
+/* Session keys: installing, replicating, ceilings towards holders, and who owns which. */
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "node/internal.h"
+
+#define SWEEP_NS (1 * NS_PER_S)
+#define BUSY_NS (100 * NS_PER_MS) /* R5 looks so often; QUIET is twice that */
+
+struct node_key *key_by_id(const struct node *n, const struct key_id *id)
+{
+    struct node_key *k;
+    struct key_id clean;
+
+    memset(&clean, 0, sizeof(clean)); /* hashed as bytes: its padding counts */
+    clean.hub = id->hub;
+    clean.creator = id->creator;
+    clean.instance = id->instance;
+    clean.seq = id->seq;
+    HASH_FIND(by_id, n->keys_by_id, &clean, sizeof(clean), k);
+    return k;
+}
+
+struct node_key *key_by_index(const struct node *n, uint32_t local_index)
+{
+    struct node_key *k;
+
+    HASH_FIND(by_index, n->keys_by_index, &local_index, sizeof(local_index), k);
+    return k;
+}
+
+static bool key_owned(const struct node_key *k)
+{
+    return atomic_load(&k->kp->state) == KEYPAIR_OWNED;
+}
+
+bool key_recent(const struct node_key *k, uint64_t now_ns)
+{
+    uint64_t last = atomic_load(&k->kp->last_data_ns);
+
+    return last && now_ns - last < SESSION_ACTIVE_NS;
+}
+
+void key_set_adoptable(struct node_key *k)
+{
+    atomic_store(&k->kp->adoptable, !k->dirty && !k->collided && !k->quarantined);
+}
+
+/* Only a key that siblings may still hold can come back. */
+static void remember(struct node *n, const struct node_key *k)
+{
+    uint64_t age = keypair_age_hi(k->kp, n->now.boot_ns);
+    struct key_past *past;
+
+    if (!clustered(n) || age >= REJECT_AFTER_TIME_NS)
+        return;
+    HASH_FIND(hh, n->pasts, &k->kp->id, sizeof(k->kp->id), past);
+    if (!past) {
+        past = calloc(1, sizeof(*past));
+        if (!past)
+            abort(); /* forgetting it would break N1: a sibling takes over */
+        memcpy(&past->id, &k->kp->id, sizeof(past->id)); /* with its padding */
+        HASH_ADD(hh, n->pasts, id, sizeof(past->id), past);
+    }
+    keypair_remember(k->kp, &past->past);
+    past->until_ns = n->now.boot_ns + REJECT_AFTER_TIME_NS - age;
+}
+
+static void recall(struct node *n, struct keypair *kp)
+{
+    struct key_past *past;
+
+    HASH_FIND(hh, n->pasts, &kp->id, sizeof(kp->id), past);
+    if (past)
+        keypair_recall(kp, &past->past);
+}
+
+void keys_forget_pasts(struct node *n, uint64_t now_ns)
+{
+    struct key_past *past, *next;
+
+    HASH_ITER (hh, n->pasts, past, next)
+        if (past->until_ns <= now_ns) {
+            HASH_DELETE(hh, n->pasts, past);
+            free(past);
+        }
+}
+
+struct node_key *key_install(struct node *n, struct node_peer *p, struct session *s, uint8_t owner,
+                             struct instant now)
+{
+    struct node_key *k = calloc(1, sizeof(*k));
+    struct keypair *kp = NULL;
+
+    if (k)
+        kp = owner ? keypair_new_replica(s, owner, now.boot_ns) : keypair_new(s, now.boot_ns);
+    if (!kp) {
+        free(k);
+        secret_free(TAKE_PTR(s->keys));
+        return NULL;
+    }
+    s->keys = NULL; /* the keypair's now */
+    kp->peer = &p->wg;
+    kp->peer_id = p->wg.id;
+    kp->owner_data = k;
+    atomic_store(&kp->vip, s->vip);
+    if (owner)
+        recall(n, kp);
+    k->kp = kp;
+    k->peer = p;
+    k->slot = s->slot;
+    k->dirty = s->dirty;
+    k->active = s->active;
+    memcpy(k->peer_stamp, s->peer_stamp, TAI64N_LEN);
+    int r = n->ops.add_keypair(n->ops.ctx, kp);
+    if (r < 0 && !owner) { /* our own new index collides: the peer tries again */
+        n->ops.retire(n->ops.ctx, kp, (void (*)(void *))keypair_free);
+        free(k);
+        return NULL;
+    }
+    /* I2: a replica whose index collides is held, but not adoptable. */
+    k->collided = r < 0;
+    lease_init(&k->lease, s->limit);
+    list_append(&n->keys, &k->all);
+    list_init(&k->busy);
+    list_init(&k->raise);
+    HASH_ADD_KEYPTR(by_id, n->keys_by_id, &kp->id, sizeof(kp->id), k);
+    if (!k->collided)
+        HASH_ADD_KEYPTR(by_index, n->keys_by_index, &kp->local_index, sizeof(kp->local_index), k);
+    n->key_count++;
+    if (owner)
+        key_set_adoptable(k);
+    else {
+        k->ours = true;
+        n->owned_count++;
+        key_apply_ceiling(n, k);
+    }
+    return k;
+}
+
+void key_remove(struct node *n, struct node_key *k, bool tell)
+{
+    if (tell && clustered(n) && key_owned(k)) {
+        struct sync_msg m = {.kind = SYNC_SESSION_GONE, .gone = k->kp->id};
+        for (unsigned i = 1; i < MEMBERS_MAX; i++)
+            if (k->held_by >> i & 1)
+                siblings_send(n, &n->sibling[i], &m, NULL, n->now);
+    }
+    if (k->ours)
+        n->owned_count--;
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (n->sibling[i].next_key == &k->all)
+            n->sibling[i].next_key = k->all.next;
+    for (unsigned i = 1; i < VIPS_MAX; i++)
+        if (n->vip[i].wake_key == &k->all)
+            n->vip[i].wake_key = k->all.next;
+    keypair_close(k->kp);
+    remember(n, k);
+    peer_forget(&k->peer->wg, k->kp);
+    if (!k->collided)
+        n->ops.remove_keypair(n->ops.ctx, k->kp);
+    list_remove(&k->all);
+    list_remove(&k->busy);
+    list_remove(&k->raise);
+    HASH_DELETE(by_id, n->keys_by_id, k);
+    if (!k->collided)
+        HASH_DELETE(by_index, n->keys_by_index, k);
+    n->key_count--;
+    k->kp->owner_data = NULL;
+    n->ops.retire(n->ops.ctx, k->kp, (void (*)(void *))keypair_free);
+    free(k);
+}
+
+void keys_remove_out(struct node *n, struct keypair **out, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (out[i]->owner_data)
+            key_remove(n, out[i]->owner_data, true);
+}
+
+/* ---- replication ---- */
+
+bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct instant now,
+                struct sync_msg *ret, struct replica_token *ret_token)
+{
+    struct sync_msg m = {.kind = SYNC_SESSION};
+    struct endpoint local;
+    uint32_t ifindex;
+
+    if (!vip_holder(n, atomic_load(&k->kp->vip), s->id) ||
+        keypair_age_hi(k->kp, now.boot_ns) >= REJECT_AFTER_TIME_NS)
+        return false;
+    keypair_describe(k->kp, now.boot_ns, &m.session);
+    m.session.keys = secret_alloc();
+    if (!m.session.keys)
+        return false;
+    memcpy(m.session.keys, k->kp->keys, sizeof(*m.session.keys));
+    m.session.peer = k->peer->wg.key;
+    m.session.slot = k->slot;
+    m.session.vip = vip_id_of_slot(n, atomic_load(&k->kp->vip));
+    m.session.active = key_recent(k, now.boot_ns);
+    memcpy(m.session.peer_stamp, k->peer->received, TAI64N_LEN);
+    if (peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
+        m.session.endpoint_version = k->peer->wg.endpoint_version;
+    /* Where it would start: never below what the other holders were told. */
+    m.session.limit = MAX(k->lease.proposed, m.session.top);
+    *ret = m;
+    *ret_token = (struct replica_token){.kind = TOKEN_KEY, .a = k->kp->local_index};
+    return true;
+}
+
+/* R15: it counts from the moment the record is queued. */
+void key_record_sent(struct node *n, struct node_key *k, struct sibling *s, uint64_t limit)
+{
+    if (k->held_by >> s->id & 1)
+        return;
+    k->held_by |= (uint16_t)(1u << s->id);
+    lease_add_holder(&k->lease, s->id, limit);
+    key_apply_ceiling(n, k);
+    key_busy(n, k);
+}
+
+bool key_replicate_to(struct node *n, struct node_key *k, struct sibling *s, struct instant now)
+{
+    struct sync_msg m;
+    struct replica_token t;
+    bool sent;
+
+    if (!key_record(n, k, s, now, &m, &t))
+        return false;
+    sent = siblings_send(n, s, &m, &t, now);
+    if (sent)
+        key_record_sent(n, k, s, m.session.limit);
+    sync_msg_clear(&m);
+    return sent;
+}
+
+void key_replicate(struct node *n, struct node_key *k, struct instant now)
+{
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (n->sibling[i].up)
+            key_replicate_to(n, k, &n->sibling[i], now);
+}
+
+void keys_drop_holder(struct node *n, uint8_t member)
+{
+    list_for_each(it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+
+        if (!(k->held_by >> member & 1))
+            continue;
+        k->held_by &= (uint16_t) ~(1u << member);
+        lease_drop_holder(&k->lease, member);
+        if (key_owned(k))
+            key_apply_ceiling(n, k);
+    }
+    n->ops.wake_held(n->ops.ctx);
+}
+
+/* ---- ceilings ---- */
+
+void key_apply_ceiling(struct node *n, struct node_key *k)
+{
+    atomic_store(&k->kp->headroom, k->lease.headroom);
+    atomic_store(&k->kp->ceiling, lease_ceiling(&k->lease));
+}
+
+void key_busy(struct node *n, struct node_key *k)
+{
+    if (list_empty(&k->busy))
+        list_append(&n->busy, &k->busy);
+}
+
+static void want_raise(struct node *n, struct node_key *k, bool flush)
+{
+    k->want_flush |= flush;
+    if (list_empty(&k->raise))
+        list_append(&n->raises, &k->raise);
+    key_busy(n, k);
+}
+
+/* One proposal to every holder that has the record. */
+static void propose(struct node *n, struct node_key *k, bool flush, struct instant now)
+{
+    uint64_t top = atomic_load(&k->kp->top), limit;
+    bool lower;
+
+    if (!lease_propose(&k->lease, top, now.boot_ns, flush, &limit, &lower))
+        return;
+    n->raises_counted++;
+    struct sync_msg m = {.kind = SYNC_LIMIT,
+                         .limit = {.id = k->kp->id,
+                                   .limit = limit,
+                                   .top = top,
+                                   .seq = k->lease.seq,
+                                   .lower = lower,
+                                   .active = key_recent(k, now.boot_ns)}};
+    struct replica_token t = {.kind = TOKEN_LIMIT,
+                              .a = (uint64_t)k->kp->local_index | (uint64_t)k->lease.seq << 32,
+                              .b = limit};
+    if (lower) /* binds us first, then they may start lower (R5) */
+        key_apply_ceiling(n, k);
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if ((k->held_by >> i & 1) && siblings_send(n, &n->sibling[i], &m, lower ? NULL : &t, now))
+            lease_sent(&k->lease, (uint8_t)i, limit);
+    atomic_store(&k->kp->headroom, k->lease.headroom);
+}
+
+void keys_raise(struct node *n, struct instant now)
+{
+    bool due = now.boot_ns >= n->limits_at_ns;
+
+    list_for_each(it, &n->raises) {
+        struct node_key *k = list_entry(it, struct node_key, raise);
+
+        if (!due && !k->want_flush)
+            continue; /* R3: one batch per 5 ms; R6: but a packet that waits flushes at once */
+        list_remove(&k->raise);
+        atomic_store(&k->kp->raise_asked, false);
+        if (key_owned(k)) {
+            if (k->want_flush)
+                lease_held(&k->lease);
+            lease_sample(&k->lease, atomic_load(&k->kp->rx_packets), now.boot_ns, n->horizon_ns);
+            propose(n, k, k->want_flush, now);
+        }
+        k->want_flush = false;
+    }
+    if (due)
+        n->limits_at_ns = now.boot_ns + LIMIT_BATCH_NS;
+}
+
+/* ---- ownership ---- */
+
+void key_tell_adopted(struct node *n, struct node_key *k, struct instant now)
+{
+    if (!clustered(n))
+        return;
+    struct sync_msg m = {.kind = SYNC_ADOPTED,
+                         .adopted = {.id = k->kp->id,
+                                     .term = counter_term_now(&k->kp->tx),
+                                     .limit = atomic_load(&k->kp->floor)}};
+    siblings_send_all(n, &m, now);
+}
+
+/* A worker touched the replica first and made it ours (R8); siblings must hear of it (R10), and
+ * those that remain are holders again (R16). */
+void key_adopted(struct node *n, struct node_key *k, struct instant now)
+{
+    struct node_peer *p = k->peer;
+    uint64_t floor = atomic_load(&k->kp->floor);
+
+    if (k->ours || !key_owned(k))
+        return;
+    k->ours = true;
+    n->counters.adopted_hot++;
+    n->owned_count++;
+    k->held_by = 0;
+    lease_init(&k->lease, floor);
+    key_tell_adopted(n, k, now);
+    key_replicate(n, k, now);
+    key_apply_ceiling(n, k);
+    want_raise(n, k, true);
+    timers_session_made(&p->timers, &p->wg, now.boot_ns);
+    /* T3: a session key that travelled is replaced soon, spread so that not all come at once. */
+    if (key_recent(k, now.boot_ns) || k->active)
+        p->rekey_at_ns = now.boot_ns + REKEY_SOON_MIN_NS +
+                         rng_u64(n->rng) % (REKEY_SOON_NS - REKEY_SOON_MIN_NS);
+    peer_arm(n, p, now.boot_ns + NS_PER_S);
+}
+
+/* A sibling says that it owns @k. We hold it as its replica from now on; whoever is touched next
+ * while it owns the VIP adopts again, so two members that both yield lose nothing. */
+void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit, uint16_t term)
+{
+    keypair_yield(k->kp, owner, limit, term);
+    if (k->ours) {
+        k->ours = false;
+        n->owned_count--;
+        n->counters.yielded++;
+    }
+    list_remove(&k->busy);
+    list_remove(&k->raise);
+    k->held_by = 0;
+    k->dirty = false; /* its new owner tells if it is */
+    lease_init(&k->lease, limit);
+    key_set_adoptable(k);
+    n->ops.wake_held(n->ops.ctx);
+}
+
+void key_release(struct node *n, struct node_key *k, struct instant now)
+{
+    uint64_t top = keypair_final_top(k->kp);
+    struct sync_msg m = {.kind = SYNC_RELEASED,
+                         .released = {.id = k->kp->id,
+                                      .top = top,
+                                      .term = counter_term_now(&k->kp->tx),
+                                      .active = key_recent(k, now.boot_ns)}};
+
+    /* If the VIP comes back before anybody adopts, their L is where we must stop again. */
+    k->lease.proposed = top;
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (k->held_by >> i & 1) {
+            siblings_send(n, &n->sibling[i], &m, NULL, now);
+            lease_drop_holder(&k->lease, (uint8_t)i);
+            lease_add_holder(&k->lease, (uint8_t)i, top);
+        }
+    key_apply_ceiling(n, k);
+}
+
+/* @k became its peer's current key; @out fell out of the slots. Siblings hear of the previous one
+ * first, so that it makes room. */
+void key_made_current(struct node *n, struct node_key *k, struct keypair **out, unsigned count,
+                      struct instant now)
+{
+    struct wg_peer *p = &k->peer->wg;
+
+    k->slot = SLOT_CURRENT;
+    atomic_store(&k->kp->confirmed, true);
+    atomic_store(&p->handshake_real_ns, now.real_ns);
+    timers_session_made(&k->peer->timers, p, now.boot_ns);
+    k->peer->rekey_at_ns = 0; /* T3 is done with it */
+    keys_remove_out(n, out, count);
+    if (p->previous && p->previous->owner_data) {
+        struct node_key *previous = p->previous->owner_data;
+
+        previous->slot = SLOT_PREVIOUS;
+        if (previous->ours)
+            key_replicate(n, previous, now);
+    }
+    key_replicate(n, k, now);
+}
+
+/* H8: what cannot be adopted is dropped, and the hub starts anew from the endpoint. */
+static void unfit(struct node *n, struct node_key *k, struct instant now)
+{
+    struct node_peer *p = k->peer;
+    bool recent = key_recent(k, now.boot_ns) || k->active;
+
+    if (key_owned(k))
+        return;
+    n->counters.adopted_warm++;
+    say(n, NODE_INFO, "replica not fit for adoption, starting a handshake",
+        "peer=%s age_s=%llu dirty=%d quarantined=%d", key_text(&p->wg.key),
+        (unsigned long long)(keypair_age_hi(k->kp, now.boot_ns) / NS_PER_S), k->dirty,
+        k->quarantined);
+    key_remove(n, k, false);
+    if (recent)
+        handshake_initiate(n, p, true, true, now);
+}
+
+void key_effects(struct node *n, struct node_key *k, unsigned effects, struct instant now)
+{
+    struct node_peer *p = k->peer;
+    struct keypair *out[NEXT_SLOTS + 2];
+
+    if (effects & EFFECT_ADOPTED)
+        key_adopted(n, k, now);
+    if (effects & EFFECT_CONFIRMED) {
+        unsigned count = peer_confirm(&p->wg, k->kp, out);
+        key_made_current(n, k, out, count, now);
+        n->ops.flush_staged(n->ops.ctx, &p->wg, now.boot_ns);
+    }
+    if ((effects & (EFFECT_RAISE | EFFECT_FLUSH)) && key_owned(k))
+        want_raise(n, k, effects & EFFECT_FLUSH);
+    if ((effects & EFFECT_DIRTY) && key_owned(k)) {
+        uint32_t which = lease_bypassed(&k->lease, atomic_load(&k->kp->top));
+        struct sync_msg m = {.kind = SYNC_DIRTY, .dirty = {.id = k->kp->id, .dirty = true}};
+
+        n->counters.dirty++;
+        for (unsigned i = 1; i < MEMBERS_MAX; i++)
+            if (which >> i & 1)
+                siblings_send(n, &n->sibling[i], &m, NULL, now);
+        key_apply_ceiling(n, k);
+        want_raise(n, k, true); /* an ack above all that was accepted makes it clean again */
+        n->ops.wake_held(n->ops.ctx);
+    }
+    if (effects & EFFECT_RESCUE) { /* R9a */
+        n->counters.rescues++;
+        handshake_initiate(n, p, true, true, now);
+    }
+    if (effects & EFFECT_REKEY) {
+        n->counters.rekeys++;
+        handshake_initiate(n, p, true, false, now);
+    }
+    if (effects & EFFECT_UNFIT)
+        unfit(n, k, now);
+}
+
+/* ---- time ---- */
+
+static void sweep(struct node *n, struct instant now)
+{
+    list_for_each(it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+        uint64_t age = keypair_age_hi(k->kp, now.boot_ns);
+
+        if (!key_owned(k) && age >= REJECT_AFTER_TIME_NS)
+            key_remove(n, k, false); /* T5 */
+        else if (age >= KEY_ZERO_NS)
+            key_remove(n, k, true);
+    }
+    keys_forget_pasts(n, now.boot_ns);
+    if (n->quarantine_until_ns && now.boot_ns >= n->quarantine_until_ns) {
+        n->quarantine_until_ns = 0;
+        list_for_each(it, &n->keys) {
+            struct node_key *k = list_entry(it, struct node_key, all);
+            k->quarantined = false;
+            key_set_adoptable(k);
+        }
+    }
+    /* R4: T_h is stretched so that all sessions together stay below the bound. */
+    double seconds = (double)(now.boot_ns - n->raises_since_ns) / NS_PER_S;
+    if (seconds > 0) {
+        double rate = n->raises_counted / seconds;
+
+        if (rate > LEASE_RAISES_PER_S_MAX * 0.8)
+            n->horizon_ns *= 2; /* past 250 ms as well: "beyond that further" */
+        else if (rate < LEASE_RAISES_PER_S_MAX * 0.3 && n->horizon_ns > LEASE_HORIZON_MIN_NS)
+            n->horizon_ns = MAX(n->horizon_ns / 2, LEASE_HORIZON_MIN_NS);
+    }
+    n->raises_counted = 0;
+    n->raises_since_ns = now.boot_ns;
+}
+
+uint64_t keys_tick(struct node *n, struct instant now)
+{
+    if (now.boot_ns >= n->sweep_at_ns) {
+        sweep(n, now);
+        n->sweep_at_ns = now.boot_ns + SWEEP_NS;
+    }
+    if (now.boot_ns >= n->busy_at_ns) {
+        list_for_each(it, &n->busy) {
+            struct node_key *k = list_entry(it, struct node_key, busy);
+            uint32_t cleaned = lease_take_cleaned(&k->lease);
+
+            for (unsigned i = 1; i < MEMBERS_MAX; i++)
+                if (cleaned >> i & 1) {
+                    struct sync_msg m = {.kind = SYNC_DIRTY, .dirty = {.id = k->kp->id}};
+                    siblings_send(n, &n->sibling[i], &m, NULL, now);
+                }
+            lease_sample(&k->lease, atomic_load(&k->kp->rx_packets), now.boot_ns, n->horizon_ns);
+            propose(n, k, false, now);
+            key_apply_ceiling(n, k);
+            /* Down to the least headroom and silent: nothing left to lower. */
+            if (k->lease.headroom <= LEASE_HEADROOM_MIN && !k->lease.wide_since_ns &&
+                now.boot_ns - atomic_load(&k->kp->last_data_ns) > NS_PER_S)
+                list_remove(&k->busy);
+        }
+        n->busy_at_ns = now.boot_ns + BUSY_NS;
+    }
+    uint64_t next = MIN(n->sweep_at_ns, list_empty(&n->busy) ? NEVER : n->busy_at_ns);
+    return list_empty(&n->raises) ? next : MIN(next, n->limits_at_ns);
+}
+
+void node_key_counts(const struct node *n, unsigned *ret_owned, unsigned *ret_replicas)
+{
+    *ret_owned = n->owned_count;
+    *ret_replicas = n->key_count - n->owned_count;
+}

@@ -1,0 +1,164 @@
+/* node/node.h - the member's router: what a change, a handshake, a sibling's word or a failover
+ * causes, in order. Pure: time and randomness come in, what must be done goes out through ops.
+ *
+ * Owner:   app (or the simulator). Threads: main; gate, keypairs and peers are shared with packet
+ *          threads as their headers say.
+ * Never:   touches a socket, a file, a clock or a log of its own.
+ *
+ * Data flows one way: an event function is called, decides, and calls ops; ops never call back
+ * into the node before the event function has returned (results come as later events). */
+#pragma once
+#include "base/rng.h"
+#include "ha/failover.h"
+#include "model/change.h"
+#include "model/vip.h"
+#include "store/store.h"
+#include "sync/replica.h"
+#include "wg/fact.h"
+#include "wg/gate.h"
+#include "wg/handshake.h"
+#include "wg/peer.h"
+
+struct instant {
+    uint64_t boot_ns; /* CLOCK_BOOTTIME */
+    uint64_t real_ns; /* CLOCK_REALTIME */
+};
+
+#define COMMIT_WAIT_NS (20 * NS_PER_MS)    /* T_COMMIT (H1) */
+#define FRESH_DEFAULT_NS (4 * NS_PER_S)    /* T_FRESH */
+#define REKEY_SOON_NS (30 * NS_PER_S)      /* T3 */
+#define REKEY_SOON_MIN_NS (5 * NS_PER_S)   /* ... and not at once, when every peer is busy with it */
+#define QUARANTINE_NS (540 * NS_PER_S)     /* N6 */
+#define ENDPOINT_EVERY_NS (1 * NS_PER_S)   /* E2 */
+#define LIMIT_BATCH_NS (5 * NS_PER_MS)     /* R3 */
+#define WAKE_KEEPALIVES_PER_TICK 64        /* T6's pacing, per millisecond */
+#define CLOCK_SKEW_ALARM_NS (5 * NS_PER_S) /* H6 */
+#define INITIATION_MIN_GAP_NS (20 * NS_PER_MS) /* accepted initiations of one peer */
+
+enum node_log { NODE_INFO, NODE_WARN, NODE_ALARM };
+
+struct node_ops {
+    void *ctx;
+    /* The data plane (engine.h has the contracts). */
+    void (*send)(void *ctx, uint16_t vip_slot, const struct endpoint *to,
+                 const struct endpoint *local, uint32_t local_ifindex, const void *buf,
+                 size_t len);
+    int (*handshake)(void *ctx, const struct handshake_job *job);
+    void (*set_identity)(void *ctx, struct identity *id, struct cookie_secret *cookies);
+    int (*add_peer)(void *ctx, struct wg_peer *p, struct remote *r);
+    void (*set_remote)(void *ctx, struct wg_peer *p, struct remote *r);
+    void (*remove_peer)(void *ctx, struct wg_peer *p);
+    int (*allow)(void *ctx, const struct ip_prefix *prefix, struct wg_peer *p);
+    void (*disallow)(void *ctx, const struct ip_prefix *prefix, struct wg_peer *p);
+    int (*add_keypair)(void *ctx, struct keypair *k);
+    void (*remove_keypair)(void *ctx, struct keypair *k);
+    int (*add_initiation)(void *ctx, struct initiation *i);
+    void (*remove_initiation)(void *ctx, struct initiation *i);
+    void (*set_last_stamp)(void *ctx, struct wg_peer *p, const uint8_t stamp[TAI64N_LEN]);
+    void (*set_last_mac1)(void *ctx, struct wg_peer *p, const uint8_t mac1[16]);
+    void (*retire)(void *ctx, void *object, void (*free_fn)(void *));
+    enum tx_verdict (*send_keepalive)(void *ctx, struct wg_peer *p, uint64_t now_ns);
+    void (*flush_staged)(void *ctx, struct wg_peer *p, uint64_t now_ns);
+    void (*drop_staged)(void *ctx, struct wg_peer *p);
+    void (*wake_held)(void *ctx);
+    void (*discard_queued)(void *ctx);
+    void (*resume)(void *ctx); /* packet threads that stood still may go on */
+    int (*set_port)(void *ctx, uint16_t port);     /* plain mode */
+    int (*set_fwmark)(void *ctx, uint32_t mark);
+    /* The sync channel. */
+    void (*transmit)(void *ctx, uint8_t member, const uint8_t *msg, size_t len);
+    size_t (*queued)(void *ctx, uint8_t member);
+    void (*close_link)(void *ctx, uint8_t member, const char *reason);
+    /* The store: commit elsewhere, then node_committed(). */
+    void (*commit)(void *ctx, struct store_write *w);
+    void (*change_done)(void *ctx, void *token, int err, const char *message);
+    /* Failover. */
+    void (*read_addresses)(void *ctx, uint16_t vip_slot); /* then node_vip() */
+    void (*remove_stale)(void *ctx, uint16_t vip_slot);
+    void (*announce)(void *ctx, uint16_t vip_slot);
+    void (*set_weight)(void *ctx, int weight);
+    void (*set_fit)(void *ctx, bool fit);
+    /* Durable facts of this member's life. */
+    int (*raise_seq)(void *ctx, uint64_t seen, uint64_t *ret_seq);
+    void (*reserve_stamps)(void *ctx, uint64_t real_ns);
+    void (*log)(void *ctx, enum node_log level, const char *sentence, const char *fields);
+};
+
+struct node_config {
+    uint8_t hub;
+    uint8_t self;                    /* 0: plain mode */
+    uint8_t members[MEMBERS_MAX];    /* ids of the siblings, 0 ends */
+    uint64_t membership_epoch;
+    struct vip vip[VIPS_MAX];        /* by slot, from 1 */
+    unsigned vip_count;              /* highest slot */
+    uint8_t instance[16];
+    uint64_t seq;                    /* life.seq */
+    bool seq_proved;                 /* false: quarantine (N6) */
+    const char *unproved_reason;
+    uint64_t stamp_floor;            /* life.stamp_floor */
+    uint64_t solo_start_after_ns, fresh_ns;
+    uint8_t cookie_key[32];          /* K_cookie (C1) */
+    bool lans_watched;
+};
+
+struct node;
+
+int node_new(const struct node_config *c, const struct node_ops *ops, const struct rng *rng,
+             struct gate *gate, struct store *store, struct instant now, struct node **ret);
+void node_free(struct node *n); /* single-threaded: packet threads are gone */
+
+/* Plain mode and start-up: the hub's key. Zero or NULL: none. */
+int node_set_private_key(struct node *n, const struct secret32 *key, struct instant now);
+
+/* Start-up: serve what the store holds (peers, stamps). */
+void node_load(struct node *n, struct instant now);
+/* End: stamps into the store, durable for the next start (H2, H5). */
+int node_save(struct node *n);
+
+/* Events. */
+/* Takes @c (frees it); the answer comes by ops.change_done(token). */
+void node_change(struct node *n, struct change *c, void *token, struct instant now);
+void node_committed(struct node *n, struct store_write *w, int err, struct instant now);
+void node_handshake(struct node *n, struct handshake_result *r, struct instant now);
+void node_fact(struct node *n, const struct fact *f, struct instant now);
+void node_vip(struct node *n, uint16_t vip_slot, const struct failover_event *e,
+              struct instant now);
+void node_engine_fit(struct node *n, bool fit, struct instant now);
+void node_link_up(struct node *n, uint8_t member, const struct codec_key *key, struct instant now);
+void node_link_down(struct node *n, uint8_t member, struct instant now);
+void node_link_frame(struct node *n, uint8_t member, const uint8_t *msg, size_t len,
+                     struct instant now);
+/* LANs that answer: bit n is LAN n of the configuration (O3). */
+void node_lans(struct node *n, uint32_t known, uint32_t alive, struct instant now);
+/* The process stood still for @gap_ns (N9, R12). */
+void node_gap(struct node *n, uint64_t gap_ns, struct instant now);
+/* All that is due. Returns when it wants to be called again (BOOTTIME ns). */
+uint64_t node_tick(struct node *n, struct instant now);
+/* End of an event-loop turn: batched acks, limits, commits leave. */
+void node_flush(struct node *n, struct instant now);
+/* A planned end begins: ask keepalived to move the VIPs while we still serve. Calling it again only
+ * looks: true while a VIP is still here and a sibling in sync could take it. */
+bool node_drain(struct node *n, struct instant now);
+/* The end: release all VIPs, tell last counters. */
+void node_shutdown(struct node *n, struct instant now);
+
+/* Looking. */
+struct node_counters {
+    uint64_t adopted_hot, adopted_warm, adopted_cold; /* adopted_total{mode} */
+    uint64_t rescues, rekeys, unreplicated, yielded, dirty, stale_vips;
+    uint64_t handshakes_made[2]; /* responder, initiator */
+    uint64_t initiations_sent, stamps_stale, alarms, gaps;
+    uint64_t failovers, last_failover_boot_ns;
+    uint64_t sync_messages[SYNC_KINDS];
+};
+const struct node_counters *node_counters(const struct node *n);
+struct wg_peer *node_peer_next(const struct node *n, uint64_t *cursor); /* cursor from 0 */
+struct wg_peer *node_peer_find(const struct node *n, const struct public_key *key);
+const struct identity *node_identity(const struct node *n);
+const struct failover *node_failover(const struct node *n, uint16_t vip_slot);
+uint8_t node_vip_claimant(const struct node *n, uint16_t vip_slot); /* 0: nobody known */
+struct replica *node_replica(const struct node *n, uint8_t member);
+bool node_in_sync(const struct node *n, struct instant now);
+bool node_fit(const struct node *n);
+void node_key_counts(const struct node *n, unsigned *ret_owned, unsigned *ret_replicas);
+struct store *node_store(const struct node *n);

@@ -1,0 +1,567 @@
+/* Siblings: what the replicas of the sync channel ask for, and what each of their messages does. */
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "node/internal.h"
+
+enum snapshot_phase { PHASE_CLAIMS, PHASE_RECORDS, PHASE_STAMPS, PHASE_ENDPOINTS, PHASE_KEYS, PHASE_DONE };
+
+static bool is_up(const struct sibling *s)
+{
+    return s->replica && s->up;
+}
+
+bool siblings_any_up(const struct node *n)
+{
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (is_up(&n->sibling[i]))
+            return true;
+    return false;
+}
+
+uint64_t siblings_send(struct node *n, struct sibling *s, const struct sync_msg *m,
+                       const struct replica_token *t, struct instant now)
+{
+    return is_up(s) ? replica_send(s->replica, m, t, now.boot_ns) : 0;
+}
+
+void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now)
+{
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        siblings_send(n, &n->sibling[i], m, NULL, now);
+}
+
+void siblings_now(struct node *n, struct instant now)
+{
+    n->now = now;
+}
+
+struct replica *node_replica(const struct node *n, uint8_t member)
+{
+    return member < MEMBERS_MAX ? n->sibling[member].replica : NULL;
+}
+
+/* ---- what a replica asks ---- */
+
+static void op_transmit(void *ctx, uint8_t member, const uint8_t *msg, size_t len)
+{
+    struct node *n = ctx;
+
+    n->ops.transmit(n->ops.ctx, member, msg, len);
+}
+
+static size_t op_queued(void *ctx, uint8_t member)
+{
+    struct node *n = ctx;
+
+    return n->ops.queued(n->ops.ctx, member);
+}
+
+static void op_close(void *ctx, uint8_t member, const char *reason)
+{
+    struct node *n = ctx;
+
+    n->ops.close_link(n->ops.ctx, member, reason);
+}
+
+static void op_fill_hello(void *ctx, uint8_t member, struct sync_hello *ret)
+{
+    struct node *n = ctx;
+    struct counter_tag tag = gate_tag(n->gate);
+
+    *ret = (struct sync_hello){
+        .version_min = SYNC_VERSION_MIN,
+        .version_max = SYNC_VERSION_MAX,
+        .member = n->conf.self,
+        .seq = n->conf.seq,
+        .rnd = tag.rnd,
+        .membership_epoch = n->conf.membership_epoch,
+        .highest_seq_of_you = n->sibling[member].highest_seq,
+        .session_seq = n->session_seq,
+        .stamp_floor = n->stamp_floor,
+    };
+    memcpy(ret->instance, n->conf.instance, sizeof(ret->instance));
+    memcpy(ret->seen_instance, n->sibling[member].highest_instance, sizeof(ret->seen_instance));
+    for (uint16_t slot = 1; slot <= n->conf.vip_count && slot < VIPS_MAX; slot++) {
+        uint16_t term = 0;
+
+        list_for_each(it, &n->keys) {
+            struct node_key *k = list_entry(it, struct node_key, all);
+            if (atomic_load(&k->kp->vip) == slot && k->ours)
+                term = MAX(term, counter_term_now(&k->kp->tx));
+        }
+        ret->vip_id[ret->vip_count] = n->conf.vip[slot].id;
+        ret->term_on_vip[ret->vip_count++] = term;
+    }
+}
+
+static void op_fill_heartbeat(void *ctx, uint8_t member, struct sync_heartbeat *ret)
+{
+    struct node *n = ctx;
+
+    ret->real_ns = n->now.real_ns;
+    ret->stamp_floor = n->stamp_floor;
+    ret->lans_known = n->lans_known;
+    ret->lans_alive = n->lans_alive;
+    ret->in_sync = replica_in_sync(n->sibling[member].replica, n->now.boot_ns);
+    ret->ready = n->engine_fit;
+}
+
+static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *theirs,
+                       const char **ret_reason)
+{
+    struct node *n = ctx;
+    struct sibling *s = &n->sibling[member];
+
+    if (theirs->membership_epoch != n->conf.membership_epoch) {
+        *ret_reason = "another membership epoch; give all members the same MembershipEpoch";
+        return false;
+    }
+    if (theirs->member != member || memcmp(theirs->instance, n->conf.instance, 16) == 0) {
+        /* N14: a clone of us, or somebody with another's key: no keys go there (M3). */
+        say(n, NODE_ALARM, "two live processes claim one member id", "member=%u", theirs->member);
+        *ret_reason = "two live processes claim one member id";
+        return false;
+    }
+    bool this_life = theirs->highest_seq_of_you == n->conf.seq &&
+                     memcmp(theirs->seen_instance, n->conf.instance, 16) == 0;
+    if (theirs->highest_seq_of_you >= n->conf.seq && !this_life) {
+        /* N5: a sibling remembers a later life of us than our own file does. */
+        uint64_t seq;
+
+        if (n->ops.raise_seq(n->ops.ctx, theirs->highest_seq_of_you, &seq) < 0) {
+            *ret_reason = "our start counter is behind and cannot be made durable";
+            return false;
+        }
+        say(n, NODE_ALARM, "a sibling knows a later life of this member: its state was rolled back",
+            "sibling=%u was=%llu now=%llu", member, (unsigned long long)n->conf.seq,
+            (unsigned long long)seq);
+        n->conf.seq = seq;
+        struct counter_tag tag = {.member = n->conf.self, .seq = (uint8_t)seq};
+        rng_fill(n->rng, &tag.rnd, 1);
+        gate_set_tag(n->gate, tag);
+        atomic_fetch_add(&n->gate->suspicion, 1);
+        n->quarantine_until_ns = n->now.boot_ns + QUARANTINE_NS; /* N6 */
+        n->conf.seq_proved = false;
+    }
+    s->hello = *theirs;
+    if (theirs->seq >= s->highest_seq) {
+        s->highest_seq = theirs->seq;
+        memcpy(s->highest_instance, theirs->instance, sizeof(s->highest_instance));
+    }
+    n->stamp_floor = MAX(n->stamp_floor, theirs->stamp_floor);
+    s->up = true;
+    s->connected_ns = n->now.boot_ns;
+    s->phase = PHASE_CLAIMS;
+    s->phase_cursor = 0;
+    s->next_key = n->keys.next;
+    atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
+    vips_others(n);
+    vips_announce(n); /* O7: it may have answered for our VIPs until now */
+    say(n, NODE_INFO, "sibling connected", "member=%u life=%llu", member,
+        (unsigned long long)theirs->seq);
+    return true;
+}
+
+static void op_down(void *ctx, uint8_t member)
+{
+    struct node *n = ctx;
+    struct sibling *s = &n->sibling[member];
+
+    if (!s->up)
+        return;
+    s->up = false;
+    s->synced_with_us = s->ready = false;
+    s->next_key = NULL;
+    keys_drop_holder(n, member);
+    vips_others(n);
+    list_for_each(it, &n->pendings) { /* nobody is left to ack: H1 waits for no dead holder */
+        struct pending *w = list_entry(it, struct pending, all);
+        if (!siblings_any_up(n))
+            w->deadline_ns = n->now.boot_ns;
+    }
+    say(n, NODE_WARN, "sibling lost", "member=%u", member);
+}
+
+static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct sync_msg *ret,
+                             struct replica_token *ret_token)
+{
+    struct node *n = ctx;
+    struct sibling *s = &n->sibling[member];
+    const struct peer *record;
+    struct wg_peer *wp;
+
+    *ret_token = (struct replica_token){0};
+    while (s->phase != PHASE_DONE) {
+        switch (s->phase) {
+        case PHASE_CLAIMS:
+            if (s->phase_cursor < n->conf.vip_count) {
+                struct vip_run *v = &n->vip[++s->phase_cursor];
+                if (!failover_owned(&v->failover))
+                    continue;
+                *ret = (struct sync_msg){.kind = SYNC_CLAIM,
+                                         .claim = {.vip = v->conf.id,
+                                                   .epoch = v->failover.epoch,
+                                                   .member = n->conf.self,
+                                                   .held = true}};
+                return true;
+            }
+            break;
+        case PHASE_RECORDS:
+            record = store_next(n->store, &s->phase_cursor);
+            if (record) {
+                *ret = (struct sync_msg){.kind = SYNC_PEER, .peer = peer_dup(record)};
+                if (ret->peer)
+                    return true;
+                continue;
+            }
+            break;
+        case PHASE_STAMPS:
+            wp = node_peer_next(n, &s->phase_cursor);
+            if (wp) {
+                struct node_peer *p = wp->owner_data;
+                if (!p->sent_real_ns && secret_is_zero(p->received, TAI64N_LEN))
+                    continue;
+                *ret = (struct sync_msg){.kind = SYNC_STAMP,
+                                         .stamp = {.hub = n->conf.hub,
+                                                   .peer = wp->key,
+                                                   .sent_real_ns = p->sent_real_ns}};
+                memcpy(ret->stamp.received, p->received, TAI64N_LEN);
+                return true;
+            }
+            break;
+        case PHASE_ENDPOINTS:
+            wp = node_peer_next(n, &s->phase_cursor);
+            if (wp) {
+                struct endpoint e, local;
+                uint32_t ifindex;
+                if (!peer_endpoint_get(wp, &e, &local, &ifindex))
+                    continue;
+                *ret = (struct sync_msg){
+                    .kind = SYNC_ENDPOINT,
+                    .endpoint = {.hub = n->conf.hub,
+                                 .peer = wp->key,
+                                 .endpoint = e,
+                                 .version = wp->endpoint_version,
+                                 .vip = vip_id_of_slot(n, atomic_load(&wp->vip))}};
+                return true;
+            }
+            break;
+        case PHASE_KEYS:
+            while (s->next_key && s->next_key != &n->keys) {
+                struct node_key *k = list_entry(s->next_key, struct node_key, all);
+                s->next_key = s->next_key->next;
+                if (!k->ours || (k->held_by >> member & 1) ||
+                    !key_record(n, k, s, n->now, ret, ret_token))
+                    continue;
+                key_record_sent(n, k, s, ret->session.limit);
+                return true;
+            }
+            break;
+        }
+        s->phase++;
+        s->phase_cursor = 0;
+    }
+    return false;
+}
+
+/* ---- what a sibling tells ---- */
+
+static void op_acked(void *ctx, uint8_t member, const struct replica_token *t)
+{
+    struct node *n = ctx;
+    struct node_key *k;
+
+    switch (t->kind) {
+    case TOKEN_KEY:
+        if (t->a)
+            pendings_acked(n, (uint32_t)t->a, n->now);
+        break;
+    case TOKEN_LIMIT:
+        k = key_by_index(n, (uint32_t)t->a);
+        if (!k || !k->ours || !(k->held_by >> member & 1))
+            break;
+        lease_acked(&k->lease, member, t->b, (uint32_t)(t->a >> 32), atomic_load(&k->kp->top));
+        key_apply_ceiling(n, k);
+        if (atomic_load(&k->kp->held))
+            n->ops.wake_held(n->ops.ctx);
+        break;
+    }
+}
+
+/* N6: in quarantine only keys that were surely made after we joined. */
+static bool made_before_us(const struct node *n, const struct key_id *id)
+{
+    if (!n->quarantine_until_ns)
+        return false;
+    if (id->creator == n->conf.self)
+        return id->instance != n->instance64;
+    const struct sibling *s = &n->sibling[id->creator];
+    uint64_t instance;
+    memcpy(&instance, s->hello.instance, sizeof(instance));
+    return instance != id->instance || id->seq <= s->hello.session_seq;
+}
+
+static void place(struct node *n, struct node_key *k, enum session_slot slot)
+{
+    struct keypair *out[NEXT_SLOTS + 2];
+
+    k->slot = slot;
+    peer_forget(&k->peer->wg, k->kp);
+    unsigned count = peer_install_replica(&k->peer->wg, k->kp, slot, out);
+    for (unsigned i = 0; i < count; i++) {
+        struct node_key *old = out[i]->owner_data;
+        if (old && old != k)
+            key_remove(n, old, old->ours);
+    }
+}
+
+static void heard_session(struct node *n, uint8_t member, struct session *s)
+{
+    struct node_peer *p = peer_by_key(n, &s->peer);
+    uint16_t slot = vip_slot_of_id(n, s->vip);
+    struct node_key *k = key_by_id(n, &s->id);
+
+    if (!p || !slot || s->id.hub != n->conf.hub)
+        return;
+    peer_take_stamp(n, p, s->peer_stamp);
+    p->generation = MAX(p->generation, s->generation);
+    if (endpoint_is_set(&s->endpoint))
+        peer_endpoint_update(&p->wg, &s->endpoint, &(struct endpoint){0}, 0, slot,
+                             &s->endpoint_version);
+    if (!k) {
+        s->vip = slot;
+        k = key_install(n, p, s, member, n->now);
+        if (!k)
+            return;
+        k->quarantined = made_before_us(n, &k->kp->id);
+        key_set_adoptable(k);
+        place(n, k, s->slot);
+        return;
+    }
+    if (k->ours || atomic_load(&k->kp->state) == KEYPAIR_OWNED) {
+        if (gate_owned(n->gate, atomic_load(&k->kp->vip))) {
+            /* O5: we have the VIP, it believed that it owns the key: later term, and say so. */
+            keypair_outbid(k->kp, s->term, n->gate);
+            key_adopted(n, k, n->now);
+            key_tell_adopted(n, k, n->now);
+            return;
+        }
+        key_yield(n, k, member, s->limit, s->term);
+    } else {
+        keypair_yield(k->kp, member, s->limit, s->term);
+    }
+    atomic_store(&k->kp->vip, slot);
+    atomic_store(&k->kp->confirmed, s->confirmed);
+    k->dirty = s->dirty;
+    k->active = s->active;
+    key_set_adoptable(k);
+    place(n, k, s->slot);
+}
+
+static void heard_limit(struct node *n, uint8_t member, const struct sync_limit *l)
+{
+    struct node_key *k = key_by_id(n, &l->id);
+
+    if (!k)
+        return;
+    k->active = l->active;
+    k->reported_top = l->top;
+    if (keypair_replica_raise(k->kp, member, l->limit, l->lower))
+        return;
+    /* R8, R10: adopted here already. The ack that follows would promise what we cannot keep, so it
+     * must find ADOPTED before it on the wire. */
+    if (k->ours)
+        key_tell_adopted(n, k, n->now);
+    else
+        key_adopted(n, k, n->now);
+}
+
+static void heard_stamp(struct node *n, const struct sync_stamp *st)
+{
+    struct node_peer *p = peer_by_key(n, &st->peer);
+
+    n->stamp_floor = MAX(n->stamp_floor, st->sent_real_ns);
+    if (!p || st->hub != n->conf.hub)
+        return;
+    p->sent_real_ns = MAX(p->sent_real_ns, st->sent_real_ns);
+    peer_take_stamp(n, p, st->received);
+}
+
+static void heard_peer(struct node *n, const struct peer *theirs)
+{
+    bool changed;
+
+    if (theirs->hub != n->conf.hub)
+        return;
+    if (!n->merging)
+        n->merging = store_begin(n->store);
+    if (n->merging)
+        store_merge(n->store, n->merging, theirs, n->now.real_ns, &changed);
+}
+
+static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
+{
+    struct node *n = ctx;
+    struct node_key *k;
+    struct node_peer *p;
+    uint16_t slot;
+
+    n->counters.sync_messages[m->kind]++;
+    switch (m->kind) {
+    case SYNC_SESSION:
+        heard_session(n, member, &m->session);
+        break;
+    case SYNC_SESSION_GONE:
+        k = key_by_id(n, &m->gone);
+        if (k && !k->ours && atomic_load(&k->kp->state) != KEYPAIR_OWNED)
+            key_remove(n, k, false);
+        break;
+    case SYNC_LIMIT:
+        heard_limit(n, member, &m->limit);
+        break;
+    case SYNC_ADOPTED:
+        k = key_by_id(n, &m->adopted.id);
+        if (k)
+            key_yield(n, k, member, m->adopted.limit, m->adopted.term);
+        break;
+    case SYNC_RELEASED:
+        k = key_by_id(n, &m->released.id);
+        if (k && !k->ours) {
+            keypair_replica_raise(k->kp, member, m->released.top, true);
+            k->active = m->released.active;
+            k->reported_top = m->released.top;
+        }
+        break;
+    case SYNC_ENDPOINT:
+        p = peer_by_key(n, &m->endpoint.peer);
+        slot = vip_slot_of_id(n, m->endpoint.vip);
+        if (p && slot && m->endpoint.hub == n->conf.hub)
+            peer_endpoint_update(&p->wg, &m->endpoint.endpoint, &(struct endpoint){0}, 0, slot,
+                                 &m->endpoint.version);
+        break;
+    case SYNC_STAMP:
+        heard_stamp(n, &m->stamp);
+        break;
+    case SYNC_PEER:
+        heard_peer(n, m->peer);
+        break;
+    case SYNC_CLAIM:
+        vips_claim_heard(n, member, &m->claim, n->now);
+        break;
+    case SYNC_DIRTY:
+        k = key_by_id(n, &m->dirty.id);
+        if (k && !k->ours) {
+            k->dirty = m->dirty.dirty;
+            key_set_adoptable(k);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat *hb,
+                         uint64_t rtt_ns)
+{
+    struct node *n = ctx;
+    struct sibling *s = &n->sibling[member];
+
+    atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
+    n->stamp_floor = MAX(n->stamp_floor, hb->stamp_floor);
+    s->lans_known = hb->lans_known;
+    s->lans_alive = hb->lans_alive;
+    s->ready = hb->ready;
+    s->synced_with_us = hb->in_sync;
+    s->clock_ahead_ns = (int64_t)(hb->real_ns - n->now.real_ns);
+    uint64_t skew = (uint64_t)llabs(s->clock_ahead_ns);
+    if (skew > CLOCK_SKEW_ALARM_NS && !s->clock_alarm)
+        say(n, NODE_ALARM, "clocks differ; check the time service of both members",
+            "sibling=%u ahead_s=%lld", member, (long long)(s->clock_ahead_ns / (int64_t)NS_PER_S));
+    s->clock_alarm = skew > CLOCK_SKEW_ALARM_NS;
+    /* R12: it answered something that we said after we woke up. */
+    if (n->gap_ended_ns && hb->echo_boot_ns >= n->gap_ended_ns)
+        node_gap_over(n);
+}
+
+/* ---- events ---- */
+
+int siblings_init(struct node *n)
+{
+    struct replica_ops ops = {
+        .ctx = n,
+        .transmit = op_transmit,
+        .queued = op_queued,
+        .close = op_close,
+        .greeted = op_greeted,
+        .down = op_down,
+        .message = op_message,
+        .heartbeat = op_heartbeat,
+        .acked = op_acked,
+        .fill_hello = op_fill_hello,
+        .fill_heartbeat = op_fill_heartbeat,
+        .snapshot_next = op_snapshot_next,
+    };
+
+    for (unsigned i = 0; i < MEMBERS_MAX && n->conf.members[i]; i++) {
+        struct sibling *s = &n->sibling[n->conf.members[i]];
+
+        s->id = n->conf.members[i];
+        s->replica = replica_new(n->conf.self, s->id, n->rng, &ops);
+        if (!s->replica) {
+            siblings_free(n);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+void siblings_free(struct node *n)
+{
+    for (unsigned i = 1; i < MEMBERS_MAX; i++) {
+        replica_free(n->sibling[i].replica);
+        n->sibling[i].replica = NULL;
+        n->sibling[i].up = false;
+    }
+}
+
+void node_link_up(struct node *n, uint8_t member, const struct codec_key *key, struct instant now)
+{
+    siblings_now(n, now);
+    if (node_replica(n, member))
+        replica_connected(n->sibling[member].replica, key, now.boot_ns);
+}
+
+void node_link_down(struct node *n, uint8_t member, struct instant now)
+{
+    siblings_now(n, now);
+    if (node_replica(n, member))
+        replica_disconnected(n->sibling[member].replica);
+}
+
+void node_link_frame(struct node *n, uint8_t member, const uint8_t *msg, size_t len,
+                     struct instant now)
+{
+    siblings_now(n, now);
+    if (node_replica(n, member))
+        replica_receive(n->sibling[member].replica, msg, len, now.boot_ns);
+}
+
+uint64_t siblings_tick(struct node *n, struct instant now)
+{
+    uint64_t next = NEVER;
+
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (n->sibling[i].replica)
+            next = MIN(next, replica_tick(n->sibling[i].replica, now.boot_ns));
+    if (n->gap_ended_ns && now.boot_ns >= atomic_load(&n->gate->resume_ns))
+        node_gap_over(n); /* R12: T_FRESH passed without an answer */
+    return next;
+}
+
+bool node_in_sync(const struct node *n, struct instant now)
+{
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (is_up(&n->sibling[i]) && replica_in_sync(n->sibling[i].replica, now.boot_ns))
+            return true;
+    return false;
+}

@@ -1,0 +1,297 @@
+/* VIPs: what a move of ownership causes (O1), claims (O9), waking sessions (T6), readiness (O3). */
+#include "base/bytes.h"
+#include "node/internal.h"
+
+#define WEIGHT_NOT_IN_SYNC (-20)
+#define WEIGHT_DRAIN (-100)
+#define WAKE_EVERY_NS NS_PER_MS
+#define WAKE_GAP_MAX 32 /* T6: no keepalive when L is further than this above the last top */
+#define LAN_RISE_NS NS_PER_S
+
+void vips_init(struct node *n, struct instant now)
+{
+    for (unsigned slot = 1; slot <= n->conf.vip_count; slot++) {
+        n->vip[slot].conf = n->conf.vip[slot];
+        failover_init(&n->vip[slot].failover);
+    }
+    if (!clustered(n)) {
+        atomic_store(&n->gate->vip[VIP_SLOT_PLAIN].owned, true);
+        n->fit = true;
+    }
+}
+
+static void claim(struct node *n, uint16_t slot, bool held, struct sibling *only,
+                  struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+    uint16_t term = 0;
+
+    list_for_each(it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+        if (k->ours && atomic_load(&k->kp->vip) == slot)
+            term = MAX(term, counter_term_now(&k->kp->tx));
+    }
+    struct sync_msg m = {.kind = SYNC_CLAIM,
+                         .claim = {.vip = v->conf.id,
+                                   .epoch = v->failover.epoch,
+                                   .member = n->conf.self,
+                                   .held = held,
+                                   .term = term}};
+    if (only)
+        siblings_send(n, only, &m, NULL, now);
+    else
+        siblings_send_all(n, &m, now);
+}
+
+static void open_gate(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    v->failover.epoch = MAX(v->failover.epoch, v->claim_epoch + 1);
+    v->claim_epoch = v->failover.epoch;
+    v->claimant = n->conf.self;
+    atomic_store(&n->gate->vip[slot].since_ns, now.boot_ns);
+    atomic_store(&n->gate->vip[slot].owned, true);
+    n->counters.failovers++;
+    n->counters.last_failover_boot_ns = now.boot_ns;
+    v->wake_key = n->keys.next;
+    /* A VIP that came back: whoever had it meanwhile may have sent under a later term that we never
+     * heard of (O5), so keys that are still ours go on under a new one, lazily (N9). */
+    atomic_fetch_add(&n->gate->suspicion, 1);
+    claim(n, slot, true, NULL, now);
+    list_for_each(it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+        if (atomic_load(&k->kp->vip) == slot && k->ours)
+            peer_arm(n, k->peer, now.boot_ns + NS_PER_S);
+    }
+    for (struct node_peer *p = n->peers_by_id; p; p = p->by_id.next)
+        if (atomic_load(&p->wg.keepalive_s) && atomic_load(&p->wg.vip) == slot)
+            peer_arm(n, p, now.boot_ns + NS_PER_S);
+    say(n, NODE_INFO, "VIP is ours", "vip=%s epoch=%llu", v->conf.name,
+        (unsigned long long)v->failover.epoch);
+}
+
+/* R11's final state: nothing is accepted any more, so the backups may start right above it. */
+static void close_gate(struct node *n, uint16_t slot, const char *cause, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    atomic_store(&n->gate->vip[slot].owned, false);
+    v->wake_key = NULL;
+    list_for_each(it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+
+        if (k->ours && atomic_load(&k->kp->vip) == slot)
+            key_release(n, k, now);
+    }
+    claim(n, slot, false, NULL, now);
+    if (v->claimant == n->conf.self)
+        v->claimant = 0;
+    say(n, NODE_INFO, "VIP is no longer ours", "vip=%s cause=%s", v->conf.name, cause);
+}
+
+/* Returns when the state machine wants a tick; 0: never. */
+static uint64_t step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+    struct failover_todo todo = failover_step(&v->failover, &ev, now.boot_ns);
+
+    if (todo.actions & FAILOVER_CLOSE)
+        close_gate(n, slot, todo.cause, now);
+    if (todo.actions & FAILOVER_OPEN)
+        open_gate(n, slot, now);
+    if (todo.actions & FAILOVER_REMOVE_STALE) {
+        n->counters.stale_vips++;
+        say(n, NODE_WARN, "address without keepalived, removing it", "vip=%s", v->conf.name);
+        n->ops.remove_stale(n->ops.ctx, slot);
+    }
+    if (todo.actions & FAILOVER_ANNOUNCE)
+        n->ops.announce(n->ops.ctx, slot);
+    if (todo.actions & FAILOVER_READ_ADDRESSES)
+        n->ops.read_addresses(n->ops.ctx, slot);
+    if (todo.actions & FAILOVER_CLOSE) /* close_gate() has told all there was to tell */
+        return step(n, slot, (struct failover_event){.kind = FAILOVER_RELEASED}, now);
+    return todo.next_ns;
+}
+
+void node_vip(struct node *n, uint16_t slot, const struct failover_event *e, struct instant now)
+{
+    siblings_now(n, now);
+    if (!slot || slot > n->conf.vip_count)
+        return;
+    step(n, slot, *e, now);
+    readiness(n, now);
+    node_flush(n, now);
+}
+
+uint64_t vips_tick(struct node *n, struct instant now)
+{
+    uint64_t next = NEVER;
+
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        struct vip_run *v = &n->vip[slot];
+        uint64_t at = step(n, slot, (struct failover_event){.kind = FAILOVER_TICK}, now);
+
+        if (at)
+            next = MIN(next, at);
+
+        /* T6: one keepalive to each session that was active, so many a millisecond. */
+        unsigned sent = 0;
+        while (v->wake_key && v->wake_key != &n->keys && sent < WAKE_KEEPALIVES_PER_TICK) {
+            struct node_key *k = list_entry(v->wake_key, struct node_key, all);
+            struct keypair *kp = k->kp;
+            uint64_t limit = atomic_load(&kp->limit) & ~LIMIT_ADOPTED;
+
+            v->wake_key = v->wake_key->next;
+            if (atomic_load(&kp->state) != KEYPAIR_REPLICA || atomic_load(&kp->vip) != slot ||
+                !k->active || atomic_load(&k->peer->wg.current) != kp)
+                continue;
+            if (limit > k->reported_top + WAKE_GAP_MAX)
+                continue;
+            n->ops.send_keepalive(n->ops.ctx, &k->peer->wg, now.boot_ns);
+            sent++;
+        }
+        if (v->wake_key && v->wake_key != &n->keys)
+            next = MIN(next, now.boot_ns + WAKE_EVERY_NS);
+        else
+            v->wake_key = NULL;
+    }
+    return next;
+}
+
+/* O7: neighbours may have learned another member meanwhile. */
+void vips_announce(struct node *n)
+{
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        if (failover_owned(&n->vip[slot].failover))
+            n->ops.announce(n->ops.ctx, slot);
+}
+
+void vips_others(struct node *n)
+{
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        bool others = false;
+
+        for (unsigned i = 1; i < MEMBERS_MAX; i++)
+            others |= n->sibling[i].up && vip_holder(n, slot, (uint8_t)i);
+        atomic_store(&n->gate->vip[slot].others, others);
+    }
+}
+
+void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c,
+                      struct instant now)
+{
+    uint16_t slot = vip_slot_of_id(n, c->vip);
+
+    if (!slot || c->member != member)
+        return;
+    struct vip_run *v = &n->vip[slot];
+    v->claim_epoch = MAX(v->claim_epoch, c->epoch);
+    if (c->held && c->epoch >= v->claim_epoch)
+        v->claimant = member;
+    else if (!c->held && v->claimant == member)
+        v->claimant = failover_owned(&v->failover) ? n->conf.self : 0;
+    /* O9: advisory. It silences nobody; but look whether we still have the address. */
+    if (c->held && failover_owned(&v->failover))
+        n->ops.read_addresses(n->ops.ctx, slot);
+}
+
+void node_lans(struct node *n, uint32_t known, uint32_t alive, struct instant now)
+{
+    n->lans_known = known;
+    n->lans_alive = alive;
+    readiness(n, now);
+}
+
+/* A LAN that is dead here while a sibling, heard lately, reports it reachable (O3). */
+static bool lan_dead_here(const struct node *n, struct instant now)
+{
+    for (unsigned i = 1; i < MEMBERS_MAX; i++) {
+        const struct sibling *s = &n->sibling[i];
+        uint64_t heard = atomic_load(&n->gate->member[i].heartbeat_ns);
+
+        if (s->up && now.boot_ns - heard < 500 * NS_PER_MS &&
+            (n->lans_known & ~n->lans_alive & s->lans_known & s->lans_alive))
+            return true;
+    }
+    return false;
+}
+
+/* Health: engine and LANs; at a cold start also the wait for a sibling. Weight: being in sync. */
+void readiness(struct node *n, struct instant now)
+{
+    if (!clustered(n))
+        return;
+    bool in_sync = node_in_sync(n, now), owner = false;
+
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        owner |= failover_owned(&n->vip[slot].failover);
+    if (!n->started) {
+        bool alone = !siblings_any_up(n);
+        bool waited = now.boot_ns - n->started_ns >= n->conf.solo_start_after_ns;
+
+        if (in_sync || (alone && waited) || !n->conf.members[0]) {
+            n->started = true;
+            say(n, NODE_INFO, "ready to serve", "in_sync=%d", in_sync);
+        }
+    }
+    if (lan_dead_here(n, now)) {
+        if (n->lans_ok)
+            say(n, NODE_ALARM, "a LAN is dead here that a sibling reaches; giving up the VIPs",
+                "known=%x alive=%x", n->lans_known, n->lans_alive);
+        n->lans_ok = false;
+        n->lans_good_since_ns = 0;
+    } else if (!n->lans_ok) { /* fall at once, rise slowly */
+        if (!n->lans_good_since_ns)
+            n->lans_good_since_ns = now.boot_ns;
+        else if (now.boot_ns - n->lans_good_since_ns >= LAN_RISE_NS)
+            n->lans_ok = true;
+    }
+    bool fit = n->started && n->engine_fit && n->lans_ok && !n->shutting_down;
+    if (fit != n->fit) {
+        n->fit = fit;
+        n->ops.set_fit(n->ops.ctx, fit);
+    }
+    /* An owner keeps its weight when the sync link dies: that is no reason to move anything. */
+    int weight = n->draining || n->shutting_down  ? WEIGHT_DRAIN
+                 : in_sync || !n->conf.members[0] ? 0
+                 : owner                          ? n->weight
+                                                  : WEIGHT_NOT_IN_SYNC;
+    if (weight != n->weight) {
+        n->weight = weight;
+        n->ops.set_weight(n->ops.ctx, weight);
+    }
+}
+
+bool node_drain(struct node *n, struct instant now)
+{
+    bool owner = false;
+
+    siblings_now(n, now);
+    n->draining = true;
+    readiness(n, now);
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        owner |= failover_owned(&n->vip[slot].failover);
+    return owner && node_in_sync(n, now);
+}
+
+void node_shutdown(struct node *n, struct instant now)
+{
+    siblings_now(n, now);
+    n->shutting_down = true;
+    readiness(n, now);
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        if (failover_owned(&n->vip[slot].failover))
+            node_vip(n, slot, &(struct failover_event){.kind = FAILOVER_ENGINE, .fit = false}, now);
+    node_flush(n, now);
+}
+
+const struct failover *node_failover(const struct node *n, uint16_t slot)
+{
+    return slot && slot <= n->conf.vip_count ? &n->vip[slot].failover : NULL;
+}
+
+uint8_t node_vip_claimant(const struct node *n, uint16_t slot)
+{
+    return slot && slot <= n->conf.vip_count ? n->vip[slot].claimant : 0;
+}

@@ -1,0 +1,51 @@
+/* store/internal.h - shared by store.c, edit.c and db.c; for nobody else. */
+#pragma once
+#include "store/db.h"
+#include "store/layer.h"
+#include "store/store.h"
+
+struct record {
+    UT_hash_handle hh;
+    struct record_key key;
+    uint64_t order;      /* of first appearance; the cursor of store_next() */
+    struct peer *peer;   /* as replicated and stored */
+    struct peer *served; /* without the prefixes that a dispute gives to others; NULL: the same */
+    unsigned disputes;   /* prefixes of it that other active peers list too */
+    /* While store_publish() runs: */
+    struct record *next_touched;
+    bool touched, drafted;
+    struct peer *old_peer, *old_served;
+};
+
+struct store {
+    uint8_t member;
+    struct db *db; /* NULL: in memory only */
+    struct record *records;
+    struct claim *claims; /* of active peers; never with no claimants */
+    unsigned disputed;    /* claims with more than one claimant */
+    uint64_t hlc, seq;    /* of the newest stamp; seq is the member's operation count */
+    struct place {
+        uint64_t order;
+        struct record *record; /* NULL: dropped */
+    } * places;                /* by order */
+    size_t place_count, place_room, place_holes;
+    uint64_t orders;
+    struct store_write *writes; /* open ones */
+};
+
+struct store_write {
+    struct store *store;
+    struct store_write *next;
+    struct layer layer;
+    uint64_t hlc, seq; /* the store's at the last edit; the commit runs on another thread */
+    bool stale;        /* store_publish() of another write went through its records */
+    int broken;        /* negative errno: rebasing failed, the commit must too */
+};
+
+struct record *store_record_of(const struct store *s, const struct record_key *key);
+
+/* edit.c: the record as it is seen through the write. */
+int edit_merge(struct store *s, struct store_write *w, const struct peer *theirs,
+               bool *ret_changed);
+/* P5: of several that list a prefix, the assignment with the earlier (HLC, member) keeps it. */
+bool claim_wins(const struct peer *a, const struct peer *b);

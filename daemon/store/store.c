@@ -1,0 +1,475 @@
+#include "store/store.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "store/internal.h"
+#include <assert.h>
+#include <stdio.h>
+
+/* What must not fail once a write is durable: memory follows the disk, or the process ends and the
+ * next start reads the disk. A few hundred bytes a peer are asked for. */
+static void *must(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+struct record *store_record_of(const struct store *s, const struct record_key *key)
+{
+    struct record *r;
+
+    HASH_FIND(hh, s->records, key, sizeof(*key), r);
+    return r;
+}
+
+static const struct peer *record_served(const struct record *r)
+{
+    return r->served ? r->served : r->peer;
+}
+
+/* ---- records and their order ---- */
+
+static struct record *record_add(struct store *s, const struct record_key *key)
+{
+    struct record *r = must(calloc(1, sizeof(*r)));
+
+    r->key = *key;
+    r->order = ++s->orders;
+    HASH_ADD(hh, s->records, key, sizeof(r->key), r);
+    if (!r->hh.tbl)
+        abort();
+    if (s->place_count == s->place_room) {
+        s->place_room = s->place_room ? 2 * s->place_room : 64;
+        s->places = must(reallocarray(s->places, s->place_room, sizeof(*s->places)));
+    }
+    s->places[s->place_count++] = (struct place){r->order, r};
+    return r;
+}
+
+/* First place with an order above @order. */
+static size_t place_after(const struct store *s, uint64_t order)
+{
+    size_t low = 0, high = s->place_count;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (s->places[mid].order > order)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
+static void record_drop(struct store *s, struct record *r)
+{
+    s->places[place_after(s, r->order - 1)].record = NULL;
+    HASH_DELETE(hh, s->records, r);
+    peer_free(r->peer);
+    peer_free(r->served);
+    free(r);
+    if (++s->place_holes <= s->place_count / 2)
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->place_count; i++)
+        if (s->places[i].record)
+            s->places[kept++] = s->places[i];
+    s->place_count = kept;
+    s->place_holes = 0;
+}
+
+/* ---- publication ---- */
+
+struct publication {
+    struct record *first, *last;
+};
+
+static void touch(struct publication *p, struct record *r)
+{
+    if (r->touched)
+        return;
+    r->touched = true;
+    r->next_touched = NULL;
+    if (p->last)
+        p->last->next_touched = r;
+    else
+        p->first = r;
+    p->last = r;
+}
+
+/* A claimant's number of disputes, and a look at what it may serve. */
+static void recount(struct store *s, struct publication *p, const struct claim *c, int by)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        struct record_key key = {.hub = c->at.hub, .key = claim_who(c)[i]};
+        struct record *r = store_record_of(s, &key);
+
+        assert(r);
+        r->disputes += (unsigned)by;
+        touch(p, r);
+    }
+    s->disputed += (unsigned)by;
+}
+
+static void take_claims(struct store *s, struct publication *p, struct layer *l)
+{
+    struct claim *c, *next;
+
+    HASH_ITER (hh, l->claims, c, next) {
+        struct claim *was = claim_find(&s->claims, &c->at);
+
+        if (was) {
+            if (was->count > 1)
+                recount(s, p, was, -1);
+            HASH_DELETE(hh, s->claims, was);
+            claim_free(was);
+        }
+        HASH_DELETE(hh, l->claims, c);
+        if (!c->count) {
+            claim_free(c);
+            continue;
+        }
+        if (c->count > 1)
+            recount(s, p, c, 1);
+        claim_insert(&s->claims, c);
+    }
+}
+
+static bool record_keeps(const struct store *s, const struct record *r,
+                         const struct ip_prefix *prefix)
+{
+    struct prefix_key at = prefix_key(r->key.hub, prefix);
+    const struct claim *c = claim_find(&s->claims, &at);
+
+    for (unsigned i = 0; c && c->count > 1 && i < c->count; i++) {
+        struct record_key key = {.hub = at.hub, .key = claim_who(c)[i]};
+        const struct record *other = store_record_of(s, &key);
+
+        if (other && other != r && claim_wins(other->peer, r->peer))
+            return false;
+    }
+    return true;
+}
+
+/* No prefix is ever served for two peers (P5). */
+static void record_serve(const struct store *s, struct record *r)
+{
+    struct peer *served;
+    unsigned kept = 0;
+
+    r->served = NULL;
+    if (!r->disputes || r->peer->state != PEER_ACTIVE)
+        return;
+    served = must(peer_dup(r->peer));
+    for (unsigned i = 0; i < served->allowed_count; i++)
+        if (record_keeps(s, r, &served->allowed[i]))
+            served->allowed[kept++] = served->allowed[i];
+    served->allowed_count = kept;
+    r->served = served;
+}
+
+static bool same_allowed(const struct peer *a, const struct peer *b)
+{
+    if (a->allowed_count != b->allowed_count)
+        return false;
+    for (unsigned i = 0; i < a->allowed_count; i++)
+        if (!prefix_equal(&a->allowed[i], &b->allowed[i]))
+            return false;
+    return true;
+}
+
+static void take_layer(struct store *s, struct layer *l,
+                       void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
+                       void *ctx)
+{
+    struct publication p = {0};
+    struct draft *d, *next;
+
+    /* Peers that lose prefixes first: siblings then see the loss before the gain. */
+    for (int pass = 0; pass < 2; pass++)
+        HASH_ITER (hh, l->drafts, d, next) {
+            struct record *r;
+
+            if (pass == 0 && !d->shrunk)
+                continue;
+            r = store_record_of(s, &d->key);
+            if (!r)
+                r = record_add(s, &d->key);
+            touch(&p, r);
+            r->drafted = true;
+            r->old_peer = r->peer;
+            r->peer = TAKE_PTR(d->peer);
+            layer_remove(l, d);
+        }
+    take_claims(s, &p, l);
+    for (struct record *r = p.first; r; r = r->next_touched) {
+        r->old_served = r->served;
+        record_serve(s, r);
+    }
+    for (struct record *r = p.first, *following; r; r = following) {
+        const struct peer *old = r->old_served ? r->old_served : r->drafted ? r->old_peer : r->peer;
+        const struct peer *now = record_served(r);
+
+        following = r->next_touched;
+        if (changed && (r->drafted || !same_allowed(old, now)))
+            changed(ctx, old, now);
+        peer_free(r->old_served);
+        peer_free(r->old_peer);
+        r->old_peer = r->old_served = NULL;
+        r->touched = r->drafted = false;
+        /* Plain mode has no sibling that could bring a removed peer back: no tombstone. */
+        if (s->member == 0 && r->peer->state == PEER_REMOVED)
+            record_drop(s, r);
+    }
+}
+
+/* Another write was published below this one: what it holds is merged anew. */
+static void rebase(struct store *s, struct store_write *w)
+{
+    struct layer old = w->layer;
+
+    w->layer = (struct layer){0};
+    for (const struct draft *d = old.drafts; d && !w->broken; d = d->hh.next) {
+        bool changed;
+        w->broken = edit_merge(s, w, d->peer, &changed);
+    }
+    layer_clear(&old);
+}
+
+static void write_unlink(struct store *s, struct store_write *w)
+{
+    struct store_write **at = &s->writes;
+
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+}
+
+void store_publish(struct store *s, struct store_write *w,
+                   void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
+                   void *ctx)
+{
+    struct store_write *other;
+
+    write_unlink(s, w);
+    for (other = s->writes; other; other = other->next)
+        other->stale = layer_overlaps(&other->layer, &w->layer);
+    take_layer(s, &w->layer, changed, ctx);
+    for (other = s->writes; other; other = other->next)
+        if (other->stale)
+            rebase(s, other);
+    layer_clear(&w->layer);
+    free(w);
+}
+
+void store_abort(struct store *s, struct store_write *w)
+{
+    write_unlink(s, w);
+    layer_clear(&w->layer);
+    free(w);
+}
+
+/* ---- writes ---- */
+
+struct store_write *store_begin(struct store *s)
+{
+    struct store_write *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return NULL;
+    w->store = s;
+    w->next = s->writes;
+    s->writes = w;
+    return w;
+}
+
+bool store_write_empty(const struct store_write *w)
+{
+    return !w->layer.drafts && !w->broken;
+}
+
+int store_merge(struct store *s, struct store_write *w, const struct peer *theirs, uint64_t real_ns,
+                bool *ret_changed)
+{
+    return edit_merge(s, w, theirs, ret_changed);
+}
+
+int store_commit(struct store_write *w)
+{
+    const struct store *s = w->store;
+    struct db_clock clock = {.hlc = w->hlc, .seq = w->seq};
+    int r;
+
+    if (w->broken)
+        return w->broken;
+    if (!s->db || !w->layer.drafts)
+        return 0;
+    r = db_begin(s->db);
+    if (r < 0)
+        return r;
+    for (const struct draft *d = w->layer.drafts; r >= 0 && d; d = d->hh.next) {
+        /* Main changes no record while a commit is under way: it is what follows it that does. */
+        const struct record *rec = store_record_of(s, &d->key);
+        bool drop = s->member == 0 && d->peer->state == PEER_REMOVED;
+
+        r = drop ? db_drop(s->db, d->peer) : db_put(s->db, d->peer, rec ? rec->peer : NULL);
+    }
+    if (r >= 0)
+        r = db_put_clock(s->db, &clock);
+    return db_end(s->db, r);
+}
+
+/* ---- opening ---- */
+
+struct loading {
+    struct store *s;
+    struct store_write *w;
+};
+
+static int load_peer(void *ctx, struct peer *p)
+{
+    struct loading *l = ctx;
+    bool changed;
+    int r = edit_merge(l->s, l->w, p, &changed);
+
+    peer_free(p);
+    return r;
+}
+
+static int store_load(struct store *s, char ret_error[STORE_ERROR_LEN])
+{
+    struct loading l = {.s = s, .w = store_begin(s)};
+    struct db_clock clock;
+    int r;
+
+    if (!l.w)
+        return -ENOMEM;
+    r = db_load(s->db, load_peer, &l, &clock, ret_error);
+    if (r < 0) {
+        store_abort(s, l.w);
+        return r;
+    }
+    s->hlc = MAX(s->hlc, clock.hlc);
+    s->seq = clock.seq;
+    store_publish(s, l.w, NULL, NULL);
+    return 0;
+}
+
+int store_open(const char *path, uint8_t member, struct store **ret,
+               char ret_error[STORE_ERROR_LEN])
+{
+    struct store *s = calloc(1, sizeof(*s));
+    int r;
+
+    ret_error[0] = '\0';
+    if (!s) {
+        snprintf(ret_error, STORE_ERROR_LEN, "%s: no memory for the peers", path ? path : "peers");
+        return -ENOMEM;
+    }
+    s->member = member;
+    if (path) {
+        r = db_open(path, &s->db, ret_error);
+        if (r >= 0)
+            r = store_load(s, ret_error);
+        if (r < 0) {
+            if (!ret_error[0])
+                snprintf(ret_error, STORE_ERROR_LEN, "%s: peers cannot be loaded: %s", path,
+                         strerror(-r));
+            store_close(s);
+            return r;
+        }
+    }
+    *ret = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    struct record *r, *next_r;
+    struct claim *c, *next_c;
+
+    if (!s)
+        return;
+    while (s->writes)
+        store_abort(s, s->writes);
+    HASH_ITER (hh, s->records, r, next_r) {
+        HASH_DELETE(hh, s->records, r);
+        peer_free(r->peer);
+        peer_free(r->served);
+        free(r);
+    }
+    HASH_ITER (hh, s->claims, c, next_c) {
+        HASH_DELETE(hh, s->claims, c);
+        claim_free(c);
+    }
+    free(s->places);
+    db_close(s->db);
+    free(s);
+}
+
+/* ---- looking ---- */
+
+const struct peer *store_find(const struct store *s, uint8_t hub, const struct public_key *key)
+{
+    struct record_key k = record_key(hub, key);
+    const struct record *r = store_record_of(s, &k);
+
+    return r ? record_served(r) : NULL;
+}
+
+const struct peer *store_record(const struct store *s, uint8_t hub, const struct public_key *key)
+{
+    struct record_key k = record_key(hub, key);
+    const struct record *r = store_record_of(s, &k);
+
+    return r ? r->peer : NULL;
+}
+
+const struct peer *store_next(const struct store *s, uint64_t *cursor)
+{
+    for (size_t i = place_after(s, *cursor); i < s->place_count; i++)
+        if (s->places[i].record) {
+            *cursor = s->places[i].order;
+            return record_served(s->places[i].record);
+        }
+    return NULL;
+}
+
+unsigned store_count(const struct store *s, uint8_t hub, enum peer_state state)
+{
+    unsigned count = 0;
+
+    for (const struct record *r = s->records; r; r = r->hh.next)
+        count += r->key.hub == hub && r->peer->state == state;
+    return count;
+}
+
+unsigned store_disputes(const struct store *s)
+{
+    return s->disputed;
+}
+
+/* ---- stamps ---- */
+
+int store_load_stamps(struct store *s, void (*each)(void *ctx, const struct store_stamp *st),
+                      void *ctx)
+{
+    return s->db ? db_load_stamps(s->db, each, ctx) : 0;
+}
+
+int store_save_stamps(struct store *s, const struct store_stamp *st, unsigned count)
+{
+    int r;
+
+    if (!s->db)
+        return 0;
+    r = db_begin(s->db);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; r >= 0 && i < count; i++)
+        r = db_put_stamp(s->db, &st[i]);
+    if (r >= 0)
+        r = db_prune_stamps(s->db);
+    return db_end(s->db, r);
+}

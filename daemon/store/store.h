@@ -1,0 +1,64 @@
+/* store/store.h - peers of all hubs: in memory for main, in SQLite for the next start.
+ *
+ * Order (P7): store_apply()/store_merge() decide on copies -> the write is committed (WAL,
+ * synchronous=FULL, on a pool thread) -> store_publish() swaps the records in and tells what
+ * changed. At most one write is under way at a time; more edits may join it until it is committed.
+ *
+ * Owner:   the node. Threads: main; store_commit() alone runs on a pool thread.
+ * Never:   a half-applied set: store_apply() takes a change as a whole or refuses it. */
+#pragma once
+#include "model/change.h"
+#include "model/peer.h"
+
+#define STORE_ERROR_LEN 256
+#define STORE_USER_VERSION 1        /* PRAGMA user_version; a newer database is refused */
+#define STORE_RECORDS_MAX 262144u   /* of all hubs, tombstones and revocations included */
+#define STORE_PREFIXES_MAX 1048576u /* allowed prefixes of all peers */
+
+struct store;
+struct store_write;
+
+/* @path NULL: in memory only (plain mode, simulator); then commits do nothing. @member: 0 in plain
+ * mode. On failure @ret_error says which file and what to do. */
+int store_open(const char *path, uint8_t member, struct store **ret,
+               char ret_error[STORE_ERROR_LEN]);
+void store_close(struct store *s);
+
+struct store_write *store_begin(struct store *s);
+/* Stamp (hlc from @real_ns, never back) and apply to the write's copies. Removal leaves a
+ * tombstone (PEER_REMOVED, not revoked); an allowed prefix moves from another peer. Device-level
+ * fields of the change are not the store's. */
+int store_apply(struct store *s, struct store_write *w, const struct change *c, uint64_t real_ns,
+                char ret_error[STORE_ERROR_LEN]);
+/* A sibling's record (P2). *ret_changed: ours differs from before. */
+int store_merge(struct store *s, struct store_write *w, const struct peer *theirs, uint64_t real_ns,
+                bool *ret_changed);
+bool store_write_empty(const struct store_write *w);
+int store_commit(struct store_write *w); /* pool thread; negative errno or 0 */
+/* After a good commit: swap in, calling @changed with the old (NULL: new) and new record of each.
+ * Frees @w. */
+void store_publish(struct store *s, struct store_write *w,
+                   void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
+                   void *ctx);
+void store_abort(struct store *s, struct store_write *w); /* after a failed commit, or unneeded */
+
+/* As served: no prefix is in the list of two active peers (P5). */
+const struct peer *store_find(const struct store *s, uint8_t hub, const struct public_key *key);
+/* As replicated: what siblings must be sent. Differs from the above only while edits that did not
+ * know of each other gave one prefix to two peers: then the later one waits for the earlier one. */
+const struct peer *store_record(const struct store *s, uint8_t hub, const struct public_key *key);
+unsigned store_disputes(const struct store *s); /* prefixes in such a dispute now: alarm */
+/* In a stable order; *cursor starts at 0. NULL: no more. Tombstones included. */
+const struct peer *store_next(const struct store *s, uint64_t *cursor);
+unsigned store_count(const struct store *s, uint8_t hub, enum peer_state state);
+
+/* Handshake stamps kept with the peer, durable at shutdown (H2, H5). Pool or main, at start/end. */
+struct store_stamp {
+    uint8_t hub;
+    struct public_key key;
+    uint8_t received[12];
+    uint64_t sent_real_ns;
+};
+int store_load_stamps(struct store *s, void (*each)(void *ctx, const struct store_stamp *st),
+                      void *ctx);
+int store_save_stamps(struct store *s, const struct store_stamp *st, unsigned count);

@@ -1,0 +1,363 @@
+/* WireGuard's use of Noise IKpsk2 (WireGuard paper 5.4.2, 5.4.3). */
+#include "wg/handshake.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "noise/noise.h"
+#include "wg/ratelimit.h"
+
+static const char construction[] = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
+static const char identifier[] = "WireGuard v1 zx2c4 Jason@zx2c4.com";
+static const char label_mac1[] = "mac1----", label_cookie[] = "cookie--";
+
+static void derived_keys(const struct public_key *key, uint8_t ret_mac1[32], uint8_t ret_cookie[32])
+{
+    blake2s_2(ret_mac1, label_mac1, 8, key->b, 32);
+    blake2s_2(ret_cookie, label_cookie, 8, key->b, 32);
+}
+
+void identity_init(struct identity *id, const struct secret32 *private_key)
+{
+    memcpy(id->private_key, private_key, sizeof(*private_key));
+    x25519_clamp(id->private_key->b);
+    x25519_public(id->public_key.b, id->private_key->b);
+    derived_keys(&id->public_key, id->mac1_key, id->cookie_key);
+}
+
+void remote_init(struct remote *r, const struct identity *self, const struct public_key *key,
+                 const struct secret32 *psk)
+{
+    r->public_key = *key;
+    derived_keys(key, r->mac1_key, r->cookie_key);
+    if (!self || !x25519(r->secret->static_static, self->private_key->b, key->b))
+        secret_wipe(r->secret->static_static, sizeof(r->secret->static_static));
+    if (psk)
+        memcpy(r->secret->psk, psk, sizeof(r->secret->psk));
+    else
+        secret_wipe(r->secret->psk, sizeof(r->secret->psk));
+}
+
+static bool usable(const struct remote *r)
+{
+    return r && !secret_is_zero(r->secret->static_static, 32);
+}
+
+static void mac1_put(uint8_t *message, unsigned len, const uint8_t key[32])
+{
+    struct message_macs *macs = (struct message_macs *)(message + len - sizeof(*macs));
+
+    blake2s(macs->mac1, sizeof(macs->mac1), key, 32, message, len - sizeof(*macs));
+    memset(macs->mac2, 0, sizeof(macs->mac2));
+}
+
+static unsigned length_of(uint32_t type)
+{
+    switch (type) {
+    case MESSAGE_INITIATION:
+        return sizeof(struct message_initiation);
+    case MESSAGE_RESPONSE:
+        return sizeof(struct message_response);
+    case MESSAGE_COOKIE:
+        return sizeof(struct message_cookie);
+    default:
+        return 0;
+    }
+}
+
+bool handshake_mac1_ok(const struct identity *self, const uint8_t *message, unsigned len)
+{
+    uint8_t mac[16];
+    uint32_t type = len >= 4 ? load_le32(message) : 0;
+
+    if ((type != MESSAGE_INITIATION && type != MESSAGE_RESPONSE) || len != length_of(type))
+        return false;
+    const struct message_macs *macs =
+        (const struct message_macs *)(message + len - sizeof(*macs));
+    blake2s(mac, sizeof(mac), self->mac1_key, 32, message, len - sizeof(*macs));
+    return secret_equal(mac, macs->mac1, sizeof(mac));
+}
+
+void handshake_add_mac2(uint8_t *message, unsigned len, const uint8_t cookie[16])
+{
+    struct message_macs *macs = (struct message_macs *)(message + len - sizeof(*macs));
+
+    blake2s(macs->mac2, sizeof(macs->mac2), cookie, 16, message, len - sizeof(macs->mac2));
+}
+
+static void start(struct noise *n, const uint8_t responder_static[32])
+{
+    noise_start(n, construction, sizeof(construction) - 1, identifier, sizeof(identifier) - 1);
+    noise_mix_hash(n, responder_static, 32);
+}
+
+static void initiate(const struct handshake_env *env, const struct handshake_job *job,
+                     struct handshake_result *ret)
+{
+    const struct remote *r = env->find_remote_id(env->ctx, job->peer_id);
+    struct message_initiation *m = (struct message_initiation *)ret->reply;
+    struct noise n;
+
+    ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+    if (!usable(r) || !env->self)
+        return;
+    struct initiation_secret *secret = secret_alloc();
+    struct initiation_state *state = secret_alloc();
+    if (!secret || !state) {
+        secret_free(secret);
+        secret_free(state);
+        return;
+    }
+    ret->local_index = env->draw_index(env->ctx);
+    store_le32(m->type, MESSAGE_INITIATION);
+    store_le32(m->sender, ret->local_index);
+    start(&n, r->public_key.b);
+    x25519_keygen(env->rng, secret->ephemeral_private, m->ephemeral);
+    noise_mix_key(&n, m->ephemeral, 32); /* psk modifier: "e" is mixed into the key as well */
+    noise_mix_hash(&n, m->ephemeral, 32);
+    if (!noise_mix_dh(&n, secret->ephemeral_private, r->public_key.b)) {
+        secret_free(secret);
+        secret_free(state);
+        noise_clear(&n);
+        return;
+    }
+    noise_encrypt(&n, m->encrypted_static, env->self->public_key.b, 32);
+    noise_mix_key(&n, r->secret->static_static, 32);
+    noise_encrypt(&n, m->encrypted_timestamp, job->stamp, TAI64N_LEN);
+    mac1_put(ret->reply, sizeof(*m), r->mac1_key);
+    ret->reply_len = sizeof(*m);
+
+    memcpy(secret->psk, r->secret->psk, 32);
+    memcpy(state->ck, n.ck, 32);
+    memcpy(state->h, n.h, 32);
+    ret->initiation = (struct initiation){.peer_id = r->peer_id,
+                                          .local_index = ret->local_index,
+                                          .sent_ns = env->now_ns,
+                                          .secret = secret,
+                                          .state = state};
+    ret->verdict = HANDSHAKE_INITIATION_MADE;
+    noise_clear(&n);
+}
+
+/* The response to an initiation that was just read into @n. */
+static bool respond(const struct handshake_env *env, const struct remote *r, struct noise *n,
+                    const uint8_t their_ephemeral[32], struct handshake_result *ret)
+{
+    struct message_response *m = (struct message_response *)ret->reply;
+    uint8_t ephemeral[32];
+
+    store_le32(m->type, MESSAGE_RESPONSE);
+    store_le32(m->sender, ret->local_index);
+    store_le32(m->receiver, ret->remote_index);
+    x25519_keygen(env->rng, ephemeral, m->ephemeral);
+    noise_mix_key(n, m->ephemeral, 32);
+    noise_mix_hash(n, m->ephemeral, 32);
+    bool ok = noise_mix_dh(n, ephemeral, their_ephemeral) &&
+              noise_mix_dh(n, ephemeral, r->public_key.b);
+    secret_wipe(ephemeral, sizeof(ephemeral));
+    if (!ok)
+        return false;
+    noise_mix_psk(n, r->secret->psk);
+    noise_encrypt(n, m->encrypted_nothing, NULL, 0);
+    mac1_put(ret->reply, sizeof(*m), r->mac1_key);
+    ret->reply_len = sizeof(*m);
+    noise_split(n, ret->keys->recv, ret->keys->send); /* they are the initiator */
+    return true;
+}
+
+static void read_initiation(const struct handshake_env *env, const struct handshake_job *job,
+                            struct handshake_result *ret)
+{
+    const struct message_initiation *m = (const struct message_initiation *)job->message;
+    struct public_key their_static;
+    uint8_t stamp[TAI64N_LEN], last[TAI64N_LEN];
+    struct noise n;
+
+    start(&n, env->self->public_key.b);
+    noise_mix_key(&n, m->ephemeral, 32);
+    noise_mix_hash(&n, m->ephemeral, 32);
+    ret->verdict = HANDSHAKE_DROP_AUTH;
+    if (!noise_mix_dh(&n, env->self->private_key->b, m->ephemeral) ||
+        !noise_decrypt(&n, their_static.b, m->encrypted_static, sizeof(m->encrypted_static)))
+        goto out;
+    const struct remote *r = env->find_remote(env->ctx, &their_static);
+    if (!usable(r)) {
+        ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+        goto out;
+    }
+    noise_mix_key(&n, r->secret->static_static, 32);
+    if (!noise_decrypt(&n, stamp, m->encrypted_timestamp, sizeof(m->encrypted_timestamp)))
+        goto out;
+    ret->peer_id = r->peer_id;
+    memcpy(ret->stamp, stamp, sizeof(stamp));
+    if (env->last_stamp(env->ctx, r->peer_id, last) && memcmp(stamp, last, sizeof(stamp)) <= 0) {
+        ret->verdict = HANDSHAKE_DROP_STALE; /* before three more multiplications */
+        goto out;
+    }
+    ret->keys = secret_alloc();
+    if (!ret->keys)
+        goto out;
+    ret->remote_index = load_le32(m->sender);
+    ret->local_index = env->draw_index(env->ctx);
+    if (respond(env, r, &n, m->ephemeral, ret))
+        ret->verdict = HANDSHAKE_INITIATION_VALID;
+    else
+        secret_free(TAKE_PTR(ret->keys));
+out:
+    noise_clear(&n);
+}
+
+static void read_response(const struct handshake_env *env, const struct handshake_job *job,
+                          struct handshake_result *ret)
+{
+    const struct message_response *m = (const struct message_response *)job->message;
+    const struct initiation *i = env->find_initiation(env->ctx, load_le32(m->receiver));
+    struct noise n = {0};
+    uint8_t nothing[1];
+
+    ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+    if (!i)
+        return;
+    ret->verdict = HANDSHAKE_DROP_AUTH;
+    memcpy(n.ck, i->state->ck, 32);
+    memcpy(n.h, i->state->h, 32);
+    noise_mix_key(&n, m->ephemeral, 32);
+    noise_mix_hash(&n, m->ephemeral, 32);
+    if (!noise_mix_dh(&n, i->secret->ephemeral_private, m->ephemeral) ||
+        !noise_mix_dh(&n, env->self->private_key->b, m->ephemeral))
+        goto out;
+    noise_mix_psk(&n, i->secret->psk);
+    if (!noise_decrypt(&n, nothing, m->encrypted_nothing, sizeof(m->encrypted_nothing)))
+        goto out;
+    ret->keys = secret_alloc();
+    if (!ret->keys)
+        goto out;
+    noise_split(&n, ret->keys->send, ret->keys->recv);
+    ret->peer_id = i->peer_id;
+    ret->initiation_index = ret->local_index = i->local_index;
+    ret->remote_index = load_le32(m->sender);
+    ret->verdict = HANDSHAKE_RESPONSE_VALID;
+out:
+    noise_clear(&n);
+}
+
+static void read_cookie(const struct handshake_env *env, const struct handshake_job *job,
+                        struct handshake_result *ret)
+{
+    const struct message_cookie *m = (const struct message_cookie *)job->message;
+    uint32_t index = load_le32(m->receiver);
+    const struct remote *r = env->find_remote_index(env->ctx, index);
+    uint8_t mac1[16];
+
+    ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+    if (!r || !env->last_mac1(env->ctx, r->peer_id, mac1))
+        return;
+    ret->verdict = HANDSHAKE_DROP_AUTH;
+    if (!cookie_open(m, mac1, r->cookie_key, ret->cookie))
+        return;
+    ret->peer_id = r->peer_id;
+    ret->initiation_index = index;
+    ret->verdict = HANDSHAKE_COOKIE_VALID;
+}
+
+/* H10. True: go on. */
+static bool load_allows(const struct handshake_env *env, const struct handshake_job *job,
+                        struct handshake_result *ret)
+{
+    if (!env->under_load)
+        return true;
+    if (!cookie_mac2_ok(env->cookies, env->real_ns, &job->source, job->message, job->len)) {
+        cookie_reply(env->cookies, env->real_ns, &job->source, job->message, job->len,
+                     env->self->cookie_key, env->rng, (struct message_cookie *)ret->reply);
+        ret->reply_len = sizeof(struct message_cookie);
+        ret->verdict = HANDSHAKE_REPLY_COOKIE;
+        return false;
+    }
+    if (env->ratelimit && !ratelimit_allow(env->ratelimit, &job->source.addr, env->now_ns)) {
+        ret->verdict = HANDSHAKE_DROP_RATE;
+        return false;
+    }
+    return true;
+}
+
+void handshake_run(const struct handshake_env *env, const struct handshake_job *job,
+                   struct handshake_result *ret)
+{
+    *ret = (struct handshake_result){.vip = job->vip,
+                                     .source = job->source,
+                                     .local = job->local,
+                                     .local_ifindex = job->local_ifindex};
+    if (job->kind == HANDSHAKE_INITIATE) {
+        ret->peer_id = job->peer_id;
+        initiate(env, job, ret);
+        return;
+    }
+    uint32_t type = job->len >= 4 ? load_le32(job->message) : 0;
+    ret->verdict = HANDSHAKE_DROP_MALFORMED;
+    if (!env->self || job->len != length_of(type) || job->len == 0)
+        return;
+    if (type == MESSAGE_COOKIE)
+        read_cookie(env, job, ret);
+    else if (!load_allows(env, job, ret))
+        return;
+    else if (type == MESSAGE_INITIATION)
+        read_initiation(env, job, ret);
+    else
+        read_response(env, job, ret);
+}
+
+void handshake_result_clear(struct handshake_result *r)
+{
+    secret_free(r->keys);
+    secret_free(r->initiation.secret);
+    secret_free(r->initiation.state);
+    secret_wipe(r, sizeof(*r));
+}
+
+/* ---- TAI64N ---- */
+
+#define TAI64_BASE 0x400000000000000aull /* 1970-01-01 00:00:10 TAI, without leap seconds */
+
+void stamp_from_real(uint64_t real_ns, uint8_t ret[TAI64N_LEN])
+{
+    uint64_t ns = real_ns % NS_PER_S;
+
+    store_be64(ret, TAI64_BASE + real_ns / NS_PER_S);
+    store_be32(ret + 8, (uint32_t)(ns & ~(uint64_t)(STAMP_TICK_NS - 1)));
+}
+
+uint64_t stamp_to_real(const uint8_t stamp[TAI64N_LEN])
+{
+    uint64_t s = load_be64(stamp), ns = load_be32(stamp + 8);
+
+    if (s < TAI64_BASE)
+        return 0;
+    if (s - TAI64_BASE >= UINT64_MAX / NS_PER_S)
+        return UINT64_MAX;
+    return (s - TAI64_BASE) * NS_PER_S + MIN(ns, NS_PER_S - 1);
+}
+
+/* What the other end will read of it: ticks are of the second's nanoseconds. */
+static uint64_t encoded(uint64_t real_ns)
+{
+    uint8_t stamp[TAI64N_LEN];
+
+    stamp_from_real(real_ns, stamp);
+    return stamp_to_real(stamp);
+}
+
+uint64_t stamp_choose(uint64_t last, uint64_t floor, uint64_t real_ns, uint64_t boot_ns,
+                      uint64_t anchor_real, uint64_t anchor_boot)
+{
+    uint64_t cap = anchor_real + (boot_ns - anchor_boot) + 60 * NS_PER_S;
+    uint64_t ts = MAX(floor, MIN(real_ns, cap));
+
+    ts = encoded(ts);
+    if (last && ts <= encoded(last)) {
+        /* One tick on; at the end of a second the next one begins. */
+        uint64_t next = encoded(last) + STAMP_TICK_NS;
+        ts = encoded(next);
+        if (ts <= encoded(last))
+            ts = (last / NS_PER_S + 1) * NS_PER_S;
+    }
+    return ts;
+}

@@ -1,0 +1,260 @@
+#include "wg/peer.h"
+#include "wg/spin.h"
+#include <string.h>
+
+void wg_peer_init(struct wg_peer *p, uint64_t id, uint8_t hub, const struct public_key *key)
+{
+    memset(p, 0, sizeof(*p));
+    p->id = id;
+    p->hub = hub;
+    p->key = *key;
+}
+
+/* ---- timer facts ---- */
+
+static uint64_t some(uint64_t now_ns)
+{
+    return now_ns ? now_ns : 1; /* 0 means: nothing outstanding */
+}
+
+/* Sets @fact unless it is set. Returns true when main must arm. The exchange pairs with the one in
+ * timers_step(): either it sees this fact, or we see its disarming. A fact that stands has had its
+ * exchange; a plain look at `armed` is enough then. */
+static bool arise(struct wg_peer *p, _Atomic uint64_t *fact, uint64_t now_ns)
+{
+    uint64_t none = 0;
+
+    if ((atomic_load_explicit(fact, memory_order_relaxed) ||
+         !atomic_compare_exchange_strong_explicit(fact, &none, some(now_ns), memory_order_relaxed,
+                                                  memory_order_relaxed)) &&
+        atomic_load_explicit(&p->armed, memory_order_relaxed))
+        return false;
+    return !atomic_exchange_explicit(&p->armed, true, memory_order_acq_rel);
+}
+
+static void settle(_Atomic uint64_t *fact)
+{
+    if (atomic_load_explicit(fact, memory_order_relaxed)) /* mostly not: spare the cache line */
+        atomic_store_explicit(fact, 0, memory_order_relaxed);
+}
+
+static void note_traffic(struct wg_peer *p, uint64_t now_ns)
+{
+    atomic_store_explicit(&p->traffic_ns, some(now_ns), memory_order_relaxed);
+}
+
+bool peer_note_sent(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes)
+{
+    atomic_fetch_add_explicit(&p->tx_bytes, wire_bytes, memory_order_relaxed);
+    note_traffic(p, now_ns);
+    settle(&p->data_received_ns); /* whatever we send tells the peer that we are there */
+    if (atomic_load_explicit(&p->more_received, memory_order_relaxed))
+        atomic_store_explicit(&p->more_received, false, memory_order_relaxed);
+    return data && arise(p, &p->data_sent_ns, now_ns);
+}
+
+bool peer_note_received(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes)
+{
+    atomic_fetch_add_explicit(&p->rx_bytes, wire_bytes, memory_order_relaxed);
+    note_traffic(p, now_ns);
+    settle(&p->data_sent_ns);
+    if (!data)
+        return false;
+    if (atomic_load_explicit(&p->data_received_ns, memory_order_relaxed)) {
+        if (!atomic_load_explicit(&p->more_received, memory_order_relaxed))
+            atomic_store_explicit(&p->more_received, true, memory_order_relaxed);
+        return false;
+    }
+    return arise(p, &p->data_received_ns, now_ns);
+}
+
+/* ---- endpoint ---- */
+
+static bool newer(const struct endpoint_version *a, const struct endpoint_version *b)
+{
+    return a->generation != b->generation ? a->generation > b->generation : a->counter > b->counter;
+}
+
+bool peer_endpoint_update(struct wg_peer *p, const struct endpoint *source,
+                          const struct endpoint *local, uint32_t local_ifindex, uint16_t vip_slot,
+                          const struct endpoint_version *v)
+{
+    bool moved = false;
+
+    spin_lock(&p->endpoint_lock);
+    if (newer(v, &p->endpoint_version)) {
+        p->endpoint_version = *v;
+        if (!endpoint_equal(&p->endpoint, source)) {
+            p->endpoint = *source;
+            moved = true;
+        }
+        p->local = *local;
+        p->local_ifindex = local_ifindex;
+        if (atomic_load_explicit(&p->vip, memory_order_relaxed) != vip_slot) { /* E3 */
+            atomic_store_explicit(&p->vip, vip_slot, memory_order_relaxed);
+            moved = true;
+        }
+    }
+    spin_unlock(&p->endpoint_lock);
+    return moved;
+}
+
+bool peer_endpoint_get(struct wg_peer *p, struct endpoint *ret, struct endpoint *ret_local,
+                       uint32_t *ret_ifindex)
+{
+    bool known;
+
+    spin_lock(&p->endpoint_lock);
+    known = endpoint_is_set(&p->endpoint);
+    if (known) {
+        *ret = p->endpoint;
+        *ret_local = p->local;
+        *ret_ifindex = p->local_ifindex;
+    }
+    spin_unlock(&p->endpoint_lock);
+    return known;
+}
+
+void peer_endpoint_set(struct wg_peer *p, const struct endpoint *e)
+{
+    spin_lock(&p->endpoint_lock);
+    p->endpoint = *e;
+    p->local = (struct endpoint){0};
+    p->local_ifindex = 0;
+    spin_unlock(&p->endpoint_lock);
+}
+
+void peer_endpoint_clear_local(struct wg_peer *p)
+{
+    spin_lock(&p->endpoint_lock);
+    p->local = (struct endpoint){0};
+    p->local_ifindex = 0;
+    spin_unlock(&p->endpoint_lock);
+}
+
+/* ---- slots ---- */
+
+static struct keypair *current_of(const struct wg_peer *p)
+{
+    return atomic_load_explicit(&p->current, memory_order_relaxed);
+}
+
+static void set_current(struct wg_peer *p, struct keypair *k)
+{
+    atomic_store_explicit(&p->current, k, memory_order_release);
+}
+
+static unsigned fall_out(struct keypair *k, struct keypair **ret_out, unsigned count)
+{
+    if (k)
+        ret_out[count++] = k;
+    return count;
+}
+
+/* @k becomes current, what was current becomes previous, what was previous falls out. */
+static unsigned advance(struct wg_peer *p, struct keypair *k, struct keypair **ret_out,
+                        unsigned count)
+{
+    count = fall_out(p->previous, ret_out, count);
+    p->previous = current_of(p);
+    set_current(p, k);
+    return count;
+}
+
+/* Oldest first; replicas need not come in that order. */
+static unsigned add_next(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
+{
+    unsigned count = 0, used, i;
+
+    for (used = 0; used < NEXT_SLOTS && p->next[used]; used++)
+        ;
+    if (used == NEXT_SLOTS) { /* H3: full, so the oldest falls out */
+        count = fall_out(p->next[0], ret_out, count);
+        memmove(p->next, p->next + 1, sizeof(p->next) - sizeof(p->next[0]));
+        used--;
+    }
+    for (i = used; i > 0 && p->next[i - 1]->generation > k->generation; i--)
+        p->next[i] = p->next[i - 1];
+    p->next[i] = k;
+    return count;
+}
+
+unsigned peer_install_initiated(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
+{
+    return advance(p, k, ret_out, 0); /* H4: unconfirmed responder keys stay where they are */
+}
+
+unsigned peer_install_next(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
+{
+    return add_next(p, k, ret_out);
+}
+
+unsigned peer_confirm(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
+{
+    unsigned count = 0, i;
+
+    for (i = 0; i < NEXT_SLOTS && p->next[i] != k; i++)
+        ;
+    if (i == NEXT_SLOTS)
+        return 0;
+    for (unsigned older = 0; older < i; older++)
+        count = fall_out(p->next[older], ret_out, count);
+    memmove(p->next, p->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(p->next[0]));
+    memset(p->next + NEXT_SLOTS - i - 1, 0, (i + 1) * sizeof(p->next[0]));
+    struct keypair *current = current_of(p);
+    if (!current || current->generation < k->generation)
+        return advance(p, k, ret_out, count);
+    /* Crossing initiations: this data left before the peer heard of our newer key. If both ends went
+     * back to the older one, each would take the other for the initiator, and nobody would rekey. */
+    count = fall_out(p->previous, ret_out, count);
+    p->previous = k;
+    return count;
+}
+
+bool peer_forget(struct wg_peer *p, struct keypair *k)
+{
+    if (current_of(p) == k) {
+        set_current(p, NULL);
+        return true;
+    }
+    if (p->previous == k) {
+        p->previous = NULL;
+        return true;
+    }
+    for (unsigned i = 0; i < NEXT_SLOTS; i++)
+        if (p->next[i] == k) {
+            memmove(p->next + i, p->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(p->next[0]));
+            p->next[NEXT_SLOTS - 1] = NULL;
+            return true;
+        }
+    return false;
+}
+
+unsigned peer_install_replica(struct wg_peer *p, struct keypair *k, enum session_slot slot,
+                              struct keypair **ret_out)
+{
+    struct keypair *current;
+    unsigned count = 0;
+
+    peer_forget(p, k);
+    current = current_of(p);
+    switch (slot) {
+    case SLOT_CURRENT:
+        if (!current) {
+            set_current(p, k);
+            return 0;
+        }
+        if (k->generation > current->generation)
+            return advance(p, k, ret_out, 0); /* as it did at its owner */
+        /* Two owners before a heal: the later handshake is the one the client talks by, so the
+         * older key is good for receiving only. */
+        __attribute__((fallthrough));
+    case SLOT_PREVIOUS:
+        count = fall_out(p->previous, ret_out, count);
+        p->previous = k;
+        return count;
+    case SLOT_NEXT:
+        return add_next(p, k, ret_out);
+    }
+    return 0;
+}

@@ -1,0 +1,77 @@
+#include "ha/health.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+
+#define NAME_LEN_MAX 32
+
+static int write_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            text += n;
+            len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+int health_put(const char *dir, const char *name, const char *text)
+{
+    _cleanup_(closep) int dir_fd = -1;
+    _cleanup_(closep) int fd = -1;
+    char temporary[NAME_LEN_MAX];
+    int r;
+
+    r = snprintf(temporary, sizeof(temporary), ".%s.new", name);
+    if (r < 0 || (size_t)r >= sizeof(temporary))
+        return -ENAMETOOLONG;
+    dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -errno;
+    fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return -errno;
+    r = write_all(fd, text, strlen(text));
+    if (r == 0 && fchmod(fd, 0644) < 0) /* a keepalived that is not root reads it too */
+        r = -errno;
+    if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
+        r = -errno;
+    if (r < 0)
+        unlinkat(dir_fd, temporary, 0);
+    return r;
+}
+
+int health_raise(const char *dir)
+{
+    return health_put(dir, HEALTH_FILE, "1\n");
+}
+
+int health_remove(const char *dir)
+{
+    _cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir_fd < 0)
+        return -errno;
+    if (unlinkat(dir_fd, HEALTH_FILE, 0) < 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+int weight_write(const char *dir, int weight)
+{
+    char text[16];
+
+    if (weight < -WEIGHT_MAX || weight > WEIGHT_MAX)
+        return -ERANGE;
+    snprintf(text, sizeof(text), "%d\n", weight);
+    return health_put(dir, WEIGHT_FILE, text);
+}

@@ -1,0 +1,27 @@
+/* ha/health.h - the two files by which keepalived is told how fit this member is.
+ *
+ * Owner:   health: the sentinel process; weight: the daemon's main thread.
+ * Never:   makes the directory (keepalived's watch is on it: it must be there before keepalived
+ *          starts and stay), follows a file that is half written: a rename puts it in place.
+ *
+ * The rendered configuration fails closed: a missing health file is FAULT for every VIP; a missing
+ * weight file is weight 0. */
+#pragma once
+#include <stdbool.h>
+
+#define HEALTH_FILE "health"
+#define WEIGHT_FILE "weight"
+
+/* Values of the weight file; render.c's priorities are made for them. An owner keeps WEIGHT_FIT,
+ * whatever becomes of its siblings, until it is drained: else a joiner that is in sync a moment
+ * sooner would take the VIP for nothing. */
+#define WEIGHT_FIT 0
+#define WEIGHT_BEHIND (-50) /* not in sync: yields to one that is, serves when alone (O3) */
+#define WEIGHT_DRAIN (-100) /* gives its VIPs to any member that is fit */
+#define WEIGHT_MAX 253
+
+/* Replace @dir/@name by one line of text. */
+int health_put(const char *dir, const char *name, const char *text);
+int health_raise(const char *dir);  /* "1": fit */
+int health_remove(const char *dir); /* 0 too when there is none; needs no disk space */
+int weight_write(const char *dir, int weight); /* -ERANGE beyond +-WEIGHT_MAX */

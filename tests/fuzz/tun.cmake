@@ -1,0 +1,1 @@
+fuzz_target(tun SOURCES ${CMAKE_CURRENT_LIST_DIR}/fuzz_tun.c USES engine)

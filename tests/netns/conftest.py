@@ -1,0 +1,87 @@
+"""Fixtures of the tests that need root and network namespaces. ./dev test runs them alone and in
+series: nothing may run beside them, they measure time."""
+
+import os
+
+import pytest
+
+import lab as lab_module
+from audit import Audit
+from netns import LabError, stop_on_signals
+
+CLUSTER_CLIENTS = 6
+LOCK_PATIENCE_S = 300
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also the tests that take minutes")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; only with --long")
+    stop_on_signals()
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "long" in item.keywords and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: ./dev test --long"))
+        if os.geteuid() != 0 and "test_audit" not in item.nodeid:
+            item.add_marker(pytest.mark.skip(reason="needs root: network namespaces"))
+
+
+class Cluster:
+    """The lab that the tests of one module share. One that cannot be restored is made anew, and
+    the test that broke it fails."""
+
+    def __init__(self, members, clients):
+        self.size = (members, clients)
+        self.lab = None
+
+    def whole(self):
+        if self.lab is None:
+            try:
+                self.lab = lab_module.Lab.up(*self.size, capture=True, say=lab_module._say,
+                                             patience_s=LOCK_PATIENCE_S)
+            except LabError as e:
+                pytest.fail(f"the lab does not come up: {e}", pytrace=False)
+            self.lab.audit = Audit(self.lab.audit_ports())
+        return self.lab
+
+    def judge_and_drop(self):
+        """The audit of everything that the members ever sent, and of the capture itself."""
+        lab, self.lab = self.lab, None
+        if lab is None:
+            return
+        try:
+            complete = lab.stop_captures()
+            lab.audit.update()
+            print(f"\naudit: {lab.audit.summary()}")
+            assert complete, "the capture lost frames: nothing is proven"
+            assert not lab.audit.violations, "\n".join(map(str, lab.audit.violations[:20]))
+            assert sum(lab.audit.data_from_hub.values()) > 0, "the capture is empty"
+        finally:
+            lab.down()
+
+
+@pytest.fixture(scope="module")
+def cluster(request):
+    """Two members and clients of every kind. A module asks for others with MEMBERS, CLIENTS."""
+    shared = Cluster(getattr(request.module, "MEMBERS", 2),
+                     getattr(request.module, "CLIENTS", CLUSTER_CLIENTS))
+    yield shared
+    shared.judge_and_drop()
+
+
+@pytest.fixture
+def lab(cluster):
+    """The shared lab. What the test does to it is undone afterwards, as part of the test."""
+    yield cluster.whole()
+    cluster.lab.audit.update()
+    violations = cluster.lab.audit.violations
+    try:
+        cluster.lab.restore()
+    except LabError as e:
+        cluster.judge_and_drop()
+        pytest.fail(f"the cluster does not recover from this test: {e}", pytrace=False)
+    assert not violations, "\n".join(map(str, violations[:20]))

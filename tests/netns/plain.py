@@ -1,0 +1,180 @@
+"""Plain mode: `guardmountd IFNAME` as a drop-in userspace WireGuard, between two namespaces.
+
+    left  10.50.0.1 fd50::1  =====  10.50.0.2 fd50::2  right       (plus .11/.12 second addresses)
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+
+from lab import BIN_DIR
+from netns import (LabError, add_netns, delete_netns, end_process, in_netns, ip_batch, link_exists,
+                   run, run_in, socket_answers, spawn, wait_until, wg_keypair, wireguard_socket)
+
+PREFIX = "gmp-"
+GUARDMOUNTD = str(BIN_DIR / "guardmountd")
+WIREGUARD_GO = "wireguard-go"
+START_S = 10
+
+
+class Side:
+    """One end: a namespace, an interface made by one implementation, and its keys."""
+
+    def __init__(self, net, name, number):
+        self.net, self.ns, self.number = net, PREFIX + name, number
+        self.ifname = f"gmp{name[:5]}"
+        self.private, self.public = wg_keypair()
+        self.outside = (f"10.50.0.{number}", f"fd50::{number}")
+        self.second = (f"10.50.0.1{number}", f"fd50::1{number}")
+        self.inside = (f"10.51.0.{number}", f"fd51::{number}")
+        self.process = None
+
+    def start(self, program, foreground=True, env=None):
+        """Create the interface with @program and wait until it can be configured."""
+        self.process = spawn([program, *(["-f"] if foreground else []), self.ifname], self.ns,
+                             self.net.log(self.ifname),
+                             {"WG_PROCESS_FOREGROUND": "1", **(env or {})} if foreground else env)
+        self.net.processes.append(self.process)
+        wait_until(lambda: socket_answers(wireguard_socket(self.ifname)), START_S,
+                   f"{program} {self.ifname}: no socket; {self.net.log_text(self.ifname)}")
+        return self
+
+    def configure(self, port=None, peers=()):
+        """Private key, port and addresses; peers: (Side, endpoint or None, psk or None)."""
+        text = f"[Interface]\nPrivateKey = {self.private}\n"
+        text += f"ListenPort = {port}\n" if port else ""
+        for peer, endpoint, psk in peers:
+            text += f"[Peer]\nPublicKey = {peer.public}\n"
+            text += f"AllowedIPs = {peer.inside[0]}/32, {peer.inside[1]}/128\n"
+            text += f"Endpoint = {endpoint}\n" if endpoint else ""
+            text += f"PresharedKey = {psk}\n" if psk else ""
+        run_in(self.ns, ["wg", "setconf", self.ifname, "/dev/stdin"], input=text)
+        ip_batch(self.ns, [f"addr replace {self.inside[0]}/24 dev {self.ifname}",
+                           f"addr replace {self.inside[1]}/64 dev {self.ifname} nodad",
+                           f"link set {self.ifname} mtu 1420 up"])
+
+    def wg(self, command, *args, **kw):
+        return run_in(self.ns, ["wg", command, self.ifname, *args], **kw)
+
+    def show(self, what, peer):
+        """One peer's value of `wg show IF what`."""
+        for row in self.wg("show", what).splitlines():
+            key, _, value = row.partition("\t")
+            if key == peer.public:
+                return value
+        return None
+
+    def pings(self, peer, count=1, size=56, timeout=1):
+        """Do both families reach @peer through the tunnel?"""
+        return all(", 0% packet loss" in run_in(
+            self.ns, ["ping", "-n", "-c", count, "-i", "0.05", "-s", size, "-W", timeout, address],
+            check=False) for address in peer.inside)
+
+    def handshake_at(self, peer):
+        return int(self.show("latest-handshakes", peer) or 0)
+
+    def transfer(self, peer):
+        return tuple(int(n) for n in self.show("transfer", peer).split("\t"))
+
+    def stop(self):
+        end_process(self.process)
+        self.process = None
+
+    def has_interface(self):
+        return link_exists(self.ns, self.ifname)
+
+
+class PlainNet:
+    """Two namespaces and a cable. A context manager: everything is gone afterwards."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="gmp-")
+        self.processes = []
+        self.names = []
+        self.left, self.right = Side(self, "left", 1), Side(self, "right", 2)
+
+    def log(self, name):
+        return os.path.join(self.dir, f"{name}.log")
+
+    def log_text(self, name):
+        try:
+            with open(self.log(name), errors="replace") as f:
+                return f.read()[-2000:]
+        except OSError:
+            return ""
+
+    def add_netns(self, name):
+        add_netns(PREFIX + name)
+        self.names.append(PREFIX + name)
+        return PREFIX + name
+
+    def __enter__(self):
+        try:
+            for name in ("left", "right"):
+                delete_netns(PREFIX + name)        # of a run that was killed
+                self.add_netns(name)
+            ip_batch(self.left.ns, ["link add eth0 type veth peer name eth0 netns "
+                                    + self.right.ns])
+            for side in (self.left, self.right):
+                ip_batch(side.ns, ["link set eth0 up"] + [
+                    f"addr add {a}/{64 if ':' in a else 24} dev eth0{' nodad' if ':' in a else ''}"
+                    for a in side.outside])
+            return self
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        for p in self.processes:
+            end_process(p, 1.0)
+        for ns in self.names:
+            for pid in run(["ip", "netns", "pids", ns], check=False).split():
+                _kill_ours(int(pid))
+            delete_netns(ns)
+        for side in (self.left, self.right):
+            try:
+                os.unlink(wireguard_socket(side.ifname))
+            except FileNotFoundError:
+                pass
+        run(["rm", "-rf", self.dir])
+
+
+def _kill_ours(pid):
+    """A daemonized process in a namespace that we made: it has no parent of ours any more."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def uapi(ifname, request, timeout=10.0):
+    """Send @request to the UAPI socket and return the reply as text."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        s.settimeout(timeout)
+        s.connect(wireguard_socket(ifname))
+        s.sendall(request.encode())
+        reply = b""
+        while not reply.endswith(b"\n\n"):
+            part = s.recv(1 << 20)
+            if not part:
+                break
+            reply += part
+        return reply.decode()
+
+
+def exit_status_in(ns, argv, env=None, timeout=15):
+    """(exit status, output) of a program that is expected to end or to go to the background."""
+    with tempfile.TemporaryFile() as out:
+        try:
+            done = subprocess.run(["ip", "netns", "exec", ns, *argv], stdin=subprocess.DEVNULL,
+                                  stdout=out, stderr=out, timeout=timeout,
+                                  env={**os.environ, **(env or {})})
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{' '.join(argv)}: still running after {timeout} s") from None
+        out.seek(0)
+        return done.returncode, out.read().decode(errors="replace")
+
+
+__all__ = ["GUARDMOUNTD", "PlainNet", "Side", "WIREGUARD_GO", "exit_status_in", "in_netns", "uapi"]

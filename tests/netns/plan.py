@@ -1,0 +1,189 @@
+"""What the lab looks like, as pure data: names, addresses and configuration texts.
+
+        c1 c2 ...   gateway (10.60.1.254)
+         |  |          |
+   ======== WAN ==================  10.60.1.0/24  fd60:1::/64   VIP .100
+            |          |
+           m1         m2  ...  ---- SYNC  10.60.3.0/24 (members only)
+            |          |
+   ======== LAN ==================  10.60.2.0/24  fd60:2::/64   VIP .100
+                 |
+               server (10.60.2.10)          tunnel: 10.77.0.0/24  fd77::/64, hub .1
+
+Each box is a network namespace; the three bridges live in one more ("switch").
+"""
+
+import os
+from dataclasses import dataclass, field
+
+PREFIX = "gml-"
+SWITCH_NS, SERVER_NS, ATTACKER_NS = PREFIX + "switch", PREFIX + "srv", PREFIX + "atk"
+HUB_PORT, SYNC_PORT = 51820, 51900
+MEMBERS_MAX, CLIENTS_MAX = 9, 80
+LANS = ("wan", "lan", "sync")
+
+VIP_NAME = "main"
+OUTER_VIPS = ("10.60.1.100", "fd60:1::100")
+INNER_VIPS = ("10.60.2.100", "fd60:2::100")
+GATEWAY = ("10.60.1.254", "fd60:1::254")
+SERVER = ("10.60.2.10", "fd60:2::10")
+ATTACKER = ("10.60.1.99", "fd60:1::99")
+TUNNEL_NETS = ("10.77.0.0/24", "fd77::/64")
+HUB_TUNNEL = ("10.77.0.1/24", "fd77::1/64")
+LAN_NETS = ("10.60.2.0/24", "fd60:2::/64")
+_ROAMED_OFFSET = 100
+
+
+@dataclass
+class Member:
+    name: str
+    id: int
+    dir: str
+    sync_public_key: str = ""
+    daemon: object = None           # netns.Process
+    keepalived: object = None
+    powered: bool = True
+    faults: list = field(default_factory=list)     # ("cut", "wan"), ("vrrp",), ...
+
+    netns = property(lambda self: PREFIX + self.name)
+    wan_if, lan_if, sync_if = "wan0", "lan0", "sync0"
+    hub_if = property(lambda self: f"gmlhub{self.id}")
+    conf = property(lambda self: os.path.join(self.dir, "guardmount.conf"))
+    log = property(lambda self: os.path.join(self.dir, "guardmountd.log"))
+    keepalived_conf = property(lambda self: os.path.join(self.dir, "keepalived.conf"))
+    keepalived_log = property(lambda self: os.path.join(self.dir, "keepalived.log"))
+    run_dir = property(lambda self: os.path.join(self.dir, "run"))
+    state_dir = property(lambda self: os.path.join(self.dir, "state"))
+    control = property(lambda self: os.path.join(self.run_dir, "control.sock"))
+
+    def addresses(self, lan):
+        """(IPv4, IPv6) on "wan", "lan" or "sync"."""
+        net = LANS.index(lan) + 1
+        return f"10.60.{net}.{self.id}", f"fd60:{net}::{self.id}"
+
+    def port(self, lan):
+        """The switch's end of this member's link."""
+        return f"{self.name}-{lan}"
+
+    def interface(self, lan):
+        return f"{lan}0"
+
+
+@dataclass
+class Client:
+    """A stock client. Odd ones reach the hub over IPv4, even ones over IPv6; the second and third
+    of each four have a preshared key, so that all four combinations occur."""
+    name: str
+    number: int
+    dir: str
+    public_key: str = ""
+    process: object = None
+    roamed: bool = False
+
+    netns = property(lambda self: PREFIX + self.name)
+    wan_if = "wan0"
+    ifname = property(lambda self: f"gml{self.name}")
+    log = property(lambda self: os.path.join(self.dir, "wireguard-go.log"))
+    over_ipv6 = property(lambda self: self.number % 2 == 0)
+    with_psk = property(lambda self: self.number % 4 in (2, 3))
+
+    def addresses(self, roamed=None):
+        """(IPv4, IPv6) on the WAN, where it is now or at one of its two places."""
+        host = 10 + self.number + (_ROAMED_OFFSET if (self.roamed if roamed is None else roamed)
+                                   else 0)
+        return f"10.60.1.{host}", f"fd60:1::{host}"
+
+    @property
+    def wan_address(self):
+        """The address that the hub sees."""
+        return self.addresses()[1 if self.over_ipv6 else 0]
+
+    @property
+    def tunnel(self):
+        return f"10.77.0.{10 + self.number}", f"fd77::{10 + self.number}"
+
+    @property
+    def endpoint(self):
+        return f"[{OUTER_VIPS[1]}]:{HUB_PORT}" if self.over_ipv6 else \
+            f"{OUTER_VIPS[0]}:{HUB_PORT}"
+
+
+def member_conf(member, members, keys, advert_s, unicast=False, log_level="info"):
+    """@keys: {"cluster", "hub", "sync": this member's private key}; names as in the file."""
+    text = f"""# Written by the lab for {member.name}; the other members' differ in [Node],
+# SyncPrivateKey and the name of the tunnel interface.
+[Node]
+Id = {member.id}
+StateDirectory = {member.state_dir}
+RunDirectory = {member.run_dir}
+LogLevel = {log_level}
+
+[Cluster]
+Name = lab
+ClusterKey = {keys["cluster"]}
+SyncPrivateKey = {keys["sync"]}
+MembershipEpoch = 1
+"""
+    for m in members:
+        text += f"""
+[Member {m.name}]
+Id = {m.id}
+SyncPublicKey = {m.sync_public_key}
+SyncAddress = {m.addresses("sync")[0]}:{SYNC_PORT}
+OuterAddress = {m.addresses("wan")[0]}
+InnerAddress = {m.addresses("lan")[0]}
+"""
+    outer, inner = (", ".join((f"{v4}/24 dev {link}", f"{v6}/64 dev {link}"))
+                    for (v4, v6), link in ((OUTER_VIPS, member.wan_if),
+                                           (INNER_VIPS, member.lan_if)))
+    return text + f"""
+[Hub main]
+HubId = 1
+Interface = {member.hub_if}
+PrivateKey = {keys["hub"]}
+Address = {", ".join(HUB_TUNNEL)}
+MTU = 1420
+
+[Vip {VIP_NAME}]
+VipId = 1
+Hub = main
+Port = {HUB_PORT}
+Outer = {outer}
+Inner = {inner}
+Members = {", ".join(m.name for m in members)}
+VridOuter = 51
+VridInner = 61
+
+[Lan outer]
+Interface = {member.wan_if}
+Probe = {GATEWAY[0]}
+
+[Lan inner]
+Interface = {member.lan_if}
+Probe = {SERVER[0]}
+
+[Keepalived]
+AdvertInterval = {round(advert_s * 1000)}ms
+Mode = {"unicast" if unicast else "multicast"}
+RtPriority = 50
+"""
+
+
+def hub_section(client, hub_public_key, psk):
+    """The hub as the client's peer."""
+    return f"""[Peer]
+PublicKey = {hub_public_key}
+{f"PresharedKey = {psk}" if psk else "# without a preshared key"}
+AllowedIPs = {", ".join(LAN_NETS + TUNNEL_NETS)}
+Endpoint = {client.endpoint}
+"""
+
+
+def peer_section(client, psk):
+    """The client as the hub's peer, for `wg addconf`."""
+    v4, v6 = client.tunnel
+    return f"""[Peer]
+PublicKey = {client.public_key}
+{f"PresharedKey = {psk}" if psk else "# without a preshared key"}
+AllowedIPs = {v4}/32, {v6}/128
+"""

@@ -1,0 +1,190 @@
+/* What goes wrong, when, for how long; and the traffic and probes around it. */
+#include "base/bytes.h"
+#include "base/err.h"
+#include "sim/world.h"
+#include <assert.h>
+#include <stdio.h>
+
+enum fault {
+    FAULT_CRASH,
+    FAULT_FREEZE,
+    FAULT_FREEZE_DAEMON,
+    FAULT_CUT_SYNC,
+    FAULT_CUT_SYNC_ONE_WAY,
+    FAULT_CUT_VRRP,
+    FAULT_CUT_BOTH,
+    FAULT_CUT_WAN,
+    FAULT_LOSS,
+    FAULT_DUPLICATE,
+    FAULT_REORDER,
+    FAULT_CLOCK_STEP,
+    FAULT_ROAM,
+    FAULT_EDIT,
+    FAULTS,
+    FAULT_TRAFFIC_UP, /* not faults, but planned the same way */
+    FAULT_TRAFFIC_DOWN,
+};
+
+static const char *const names[] = {"crash", "freeze", "freeze-daemon", "cut-sync",
+                                    "cut-sync-one-way", "cut-vrrp", "cut-both", "cut-wan", "loss",
+                                    "duplicate", "reorder", "clock-step", "roam", "edit"};
+
+static struct event *plan(struct world *w, uint64_t delay_ns, enum fault f, bool begin,
+                          struct machine *m)
+{
+    struct event *e = world_event(w, delay_ns, EVENT_FAULT, m);
+
+    e->a = f;
+    e->b = begin;
+    return e;
+}
+
+static void packet(struct world *w, struct machine *client, bool up)
+{
+    uint8_t p[SIM_PACKET_LEN] = {0x45};
+    uint64_t id = ++w->packet_id;
+    unsigned c = client->number - w->members + 1;
+    static const uint8_t server[4] = {10, 99, 0, 1};
+    uint8_t inner[4] = {10, 77, 0, (uint8_t)c};
+
+    store_be16(p + 2, SIM_PACKET_LEN);
+    p[8] = 64;
+    p[9] = 17;
+    memcpy(p + 12, up ? inner : server, 4);
+    memcpy(p + 16, up ? server : inner, 4);
+    memcpy(p + 28, &id, sizeof(id));
+    /* From the LAN a packet goes where the inner VIP is. */
+    struct machine *m = up ? client : w->arp ? &w->machine[w->arp - 1] : NULL;
+    if (!m)
+        return;
+    struct event *e = world_event(w, SIM_LAN_DELAY_NS, EVENT_INNER, m);
+    e->bytes = malloc(sizeof(p));
+    assert(e->bytes);
+    memcpy(e->bytes, p, sizeof(p));
+    e->len = sizeof(p);
+}
+
+static void cut(bool c[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1], unsigned a, bool begin,
+                bool both)
+{
+    for (unsigned i = 1; i <= SIM_MEMBERS_MAX; i++) {
+        c[a][i] = begin;
+        if (both || !begin)
+            c[i][a] = begin;
+    }
+}
+
+static void edit(struct world *w, struct machine *m)
+{
+    struct change *c = change_new(1);
+    unsigned i = w->members + (unsigned)world_random(w, w->clients);
+    struct peer_change *p = change_add_peer(c, &w->machine[i].key);
+
+    p->has_name = true;
+    snprintf(p->name, sizeof(p->name), "peer-%llu", (unsigned long long)world_random(w, 1000));
+    node_change(m->node, c, NULL, machine_now(m));
+}
+
+void faults_run(struct world *w, struct event *e)
+{
+    struct machine *m = e->machine;
+    bool begin = e->b;
+
+    switch (e->a) {
+    case FAULT_TRAFFIC_UP:
+    case FAULT_TRAFFIC_DOWN: {
+        bool up = e->a == FAULT_TRAFFIC_UP;
+        uint64_t every = up ? m->up_every_ns : m->down_every_ns;
+        packet(w, m, up);
+        plan(w, every + world_random(w, every / 4), (enum fault)e->a, true, m);
+        return;
+    }
+    default:
+        break;
+    }
+    world_trace(w, "fault %s %s at %c%u", names[e->a], begin ? "begins" : "ends",
+                m->member ? 'm' : 'c', m->number + 1);
+    switch (e->a) {
+    case FAULT_CRASH:
+        if (begin && m->alive)
+            machine_crash(m);
+        else if (!begin && !m->alive)
+            machine_start(m);
+        break;
+    case FAULT_FREEZE:
+    case FAULT_FREEZE_DAEMON:
+        if (!m->alive)
+            break;
+        if (begin)
+            machine_freeze(m, e->a == FAULT_FREEZE_DAEMON);
+        else
+            machine_thaw(m);
+        break;
+    case FAULT_CUT_SYNC:
+    case FAULT_CUT_SYNC_ONE_WAY:
+        cut(w->cut_sync, m->member, begin, e->a == FAULT_CUT_SYNC);
+        w->partitioned_ever = true;
+        break;
+    case FAULT_CUT_VRRP:
+        cut(w->cut_vrrp, m->member, begin, true);
+        break;
+    case FAULT_CUT_BOTH:
+        cut(w->cut_sync, m->member, begin, true);
+        cut(w->cut_vrrp, m->member, begin, true);
+        w->partitioned_ever = true;
+        break;
+    case FAULT_CUT_WAN:
+        w->cut_wan[m->member] = begin;
+        break;
+    case FAULT_LOSS:
+        w->loss_percent = begin ? 20 : 0;
+        break;
+    case FAULT_DUPLICATE:
+        w->duplicate_percent = begin ? 20 : 0;
+        break;
+    case FAULT_REORDER:
+        w->jitter_ns = begin ? 30 * NS_PER_MS : 0;
+        break;
+    case FAULT_CLOCK_STEP:
+        if (begin)
+            m->clock_ahead_ns += (int64_t)world_random(w, 7200 * NS_PER_S) -
+                                 3600 * (int64_t)NS_PER_S;
+        break;
+    case FAULT_ROAM:
+        if (begin) {
+            struct machine *c = &w->machine[w->members + world_random(w, w->clients)];
+            c->address.port = (uint16_t)(20000 + world_random(w, 20000));
+        }
+        break;
+    case FAULT_EDIT:
+        if (begin && m->alive && !m->frozen && !m->frozen_daemon)
+            edit(w, m);
+        break;
+    }
+}
+
+void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns)
+{
+    static const uint64_t rates[] = {10, 50, 200, 1000, 5000, 30000};
+
+    for (unsigned i = 0; i < w->clients; i++) {
+        struct machine *c = &w->machine[w->members + i];
+        c->up_every_ns = rates[world_random(w, 6)] * NS_PER_MS;
+        c->down_every_ns = rates[world_random(w, 6)] * NS_PER_MS;
+        plan(w, 100 * NS_PER_MS + world_random(w, NS_PER_S), FAULT_TRAFFIC_UP, true, c);
+        plan(w, 3 * NS_PER_S + world_random(w, NS_PER_S), FAULT_TRAFFIC_DOWN, true, c);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        enum fault f = (enum fault)world_random(w, FAULTS);
+        struct machine *m = &w->machine[world_random(w, w->members)];
+        uint64_t at = from_ns + world_random(w, to_ns - from_ns) - w->now_ns;
+        uint64_t length = 50 * NS_PER_MS + world_random(w, 12 * NS_PER_S);
+
+        if (f == FAULT_CRASH) /* N7: no start sooner than 3 s after the last one */
+            length = MAX(length, 3 * NS_PER_S);
+        plan(w, at, f, true, m);
+        plan(w, at + length, f, false, m);
+        w->faults_end_ns = MAX(w->faults_end_ns, w->now_ns + at + length);
+    }
+    w->faults_end_ns = MAX(w->faults_end_ns, to_ns);
+}

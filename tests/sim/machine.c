@@ -1,0 +1,1035 @@
+/* One machine: a shipped node with a simulated engine, disk, kernel and keepalived around it. The
+ * engine here calls the same functions of wg/ as engine/rx and engine/tx do. */
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "sim/world.h"
+#include <assert.h>
+#include <stdio.h>
+#include <uthash.h>
+
+struct entry { /* receiver index → keypair or initiation */
+    uint32_t index;
+    struct keypair *kp;
+    struct initiation *initiation;
+    UT_hash_handle hh;
+};
+
+struct remote_entry {
+    struct wg_peer *peer;
+    struct remote *remote;
+    uint8_t stamp[TAI64N_LEN];
+    uint8_t mac1[16];
+    bool has_stamp, has_mac1;
+    UT_hash_handle hh;
+};
+
+#define STAGED_MAX 32
+#define SIM_DAEMON_FREEZE_NS (300 * NS_PER_MS)
+
+struct instant machine_now(const struct machine *m)
+{
+    uint64_t now = m->world->now_ns;
+
+    return (struct instant){.boot_ns = now + m->boot_offset_ns,
+                            .real_ns = 1700000000 * NS_PER_S + now + (uint64_t)m->clock_ahead_ns};
+}
+
+/* ---- tables ---- */
+
+static struct entry *entry_find(struct machine *m, uint32_t index)
+{
+    struct entry *e;
+
+    HASH_FIND(hh, m->by_index, &index, sizeof(index), e);
+    return e;
+}
+
+static int entry_add(struct machine *m, uint32_t index, struct keypair *k, struct initiation *i)
+{
+    struct entry *e = entry_find(m, index);
+
+    if (e)
+        return -EEXIST;
+    e = calloc(1, sizeof(*e));
+    assert(e);
+    *e = (struct entry){.index = index, .kp = k, .initiation = i};
+    HASH_ADD(hh, m->by_index, index, sizeof(e->index), e);
+    return 0;
+}
+
+static void entry_remove(struct machine *m, uint32_t index)
+{
+    struct entry *e = entry_find(m, index);
+
+    if (e) {
+        HASH_DELETE(hh, m->by_index, e);
+        free(e);
+    }
+}
+
+static struct remote_entry *remote_of(struct machine *m, const struct wg_peer *p)
+{
+    struct remote_entry *r;
+
+    HASH_FIND_PTR(m->remotes, &p, r);
+    return r;
+}
+
+static struct remote_entry *remote_by_id(struct machine *m, uint64_t id)
+{
+    for (struct remote_entry *r = m->remotes; r; r = r->hh.next)
+        if (r->peer->id == id)
+            return r;
+    return NULL;
+}
+
+/* ---- handshake environment ---- */
+
+static const struct remote *env_remote(void *ctx, const struct public_key *key)
+{
+    struct machine *m = ctx;
+
+    for (struct remote_entry *r = m->remotes; r; r = r->hh.next)
+        if (public_key_equal(&r->peer->key, key))
+            return r->remote;
+    return NULL;
+}
+
+static const struct remote *env_remote_id(void *ctx, uint64_t id)
+{
+    struct remote_entry *r = remote_by_id(ctx, id);
+
+    return r ? r->remote : NULL;
+}
+
+static const struct initiation *env_initiation(void *ctx, uint32_t index)
+{
+    struct entry *e = entry_find(ctx, index);
+
+    return e ? e->initiation : NULL;
+}
+
+static const struct remote *env_remote_index(void *ctx, uint32_t index)
+{
+    struct entry *e = entry_find(ctx, index);
+
+    if (!e)
+        return NULL;
+    return env_remote_id(ctx, e->kp ? e->kp->peer_id : e->initiation->peer_id);
+}
+
+static bool env_last_stamp(void *ctx, uint64_t id, uint8_t ret[TAI64N_LEN])
+{
+    struct remote_entry *r = remote_by_id(ctx, id);
+
+    if (!r || !r->has_stamp)
+        return false;
+    memcpy(ret, r->stamp, TAI64N_LEN);
+    return true;
+}
+
+static bool env_last_mac1(void *ctx, uint64_t id, uint8_t ret[16])
+{
+    struct remote_entry *r = remote_by_id(ctx, id);
+
+    if (!r || !r->has_mac1)
+        return false;
+    memcpy(ret, r->mac1, 16);
+    return true;
+}
+
+static uint32_t env_index(void *ctx)
+{
+    struct machine *m = ctx;
+    uint32_t index;
+
+    do
+        index = rng_u32(&m->rng);
+    while (entry_find(m, index));
+    return index;
+}
+
+static void run_handshake(struct machine *m, struct handshake_job *job)
+{
+    struct handshake_result r = {0};
+    struct instant now = machine_now(m);
+    struct handshake_env env = {
+        .self = m->identity,
+        .rng = &m->rng,
+        .now_ns = now.boot_ns,
+        .real_ns = now.real_ns,
+        .cookies = m->cookies,
+        .ctx = m,
+        .find_remote = env_remote,
+        .find_remote_id = env_remote_id,
+        .find_initiation = env_initiation,
+        .find_remote_index = env_remote_index,
+        .last_stamp = env_last_stamp,
+        .draw_index = env_index,
+        .last_mac1 = env_last_mac1,
+    };
+
+    if (!m->identity)
+        return;
+    handshake_run(&env, job, &r);
+    if (r.peer_id)
+        node_handshake(m->node, &r, now);
+    handshake_result_clear(&r);
+}
+
+/* ---- ops ---- */
+
+static void op_send(void *ctx, uint16_t vip, const struct endpoint *to,
+                    const struct endpoint *local, uint32_t ifindex, const void *buf, size_t len)
+{
+    struct machine *m = ctx;
+
+    world_send(m->world, m, vip ? &m->world->vip : &m->address, to, buf, len);
+}
+
+static int op_handshake(void *ctx, const struct handshake_job *job)
+{
+    struct machine *m = ctx;
+    struct event *e = world_event(m->world, 100 * NS_PER_US, EVENT_HANDSHAKE, m);
+
+    e->ptr = malloc(sizeof(*job));
+    assert(e->ptr);
+    memcpy(e->ptr, job, sizeof(*job));
+    return 0;
+}
+
+static void op_set_identity(void *ctx, struct identity *id, struct cookie_secret *cookies)
+{
+    struct machine *m = ctx;
+
+    if (m->identity)
+        secret_free(m->identity->private_key);
+    free(m->identity);
+    free(m->cookies);
+    m->identity = id;
+    m->cookies = cookies;
+}
+
+static void remote_free(struct remote *r)
+{
+    secret_free(r->secret);
+    free(r);
+}
+
+static int op_add_peer(void *ctx, struct wg_peer *p, struct remote *r)
+{
+    struct machine *m = ctx;
+    struct remote_entry *e = calloc(1, sizeof(*e));
+
+    assert(e);
+    e->peer = p;
+    e->remote = r;
+    HASH_ADD_PTR(m->remotes, peer, e);
+    return 0;
+}
+
+static void op_set_remote(void *ctx, struct wg_peer *p, struct remote *r)
+{
+    struct remote_entry *e = remote_of(ctx, p);
+
+    if (!e) {
+        remote_free(r);
+        return;
+    }
+    remote_free(e->remote);
+    e->remote = r;
+}
+
+static void op_remove_peer(void *ctx, struct wg_peer *p)
+{
+    struct machine *m = ctx;
+    struct remote_entry *e = remote_of(m, p);
+
+    if (!e)
+        return;
+    HASH_DELETE(hh, m->remotes, e);
+    remote_free(e->remote);
+    free(e);
+}
+
+static int op_allow(void *ctx, const struct ip_prefix *prefix, struct wg_peer *p)
+{
+    struct machine *m = ctx;
+
+    return allowedips_insert(&m->allowed, prefix, p);
+}
+
+static void op_disallow(void *ctx, const struct ip_prefix *prefix, struct wg_peer *p)
+{
+    struct machine *m = ctx;
+
+    allowedips_remove(&m->allowed, prefix, p);
+}
+
+static int op_add_keypair(void *ctx, struct keypair *k)
+{
+    return entry_add(ctx, k->local_index, k, NULL);
+}
+
+static void op_remove_keypair(void *ctx, struct keypair *k)
+{
+    entry_remove(ctx, k->local_index);
+}
+
+static int op_add_initiation(void *ctx, struct initiation *i)
+{
+    return entry_add(ctx, i->local_index, NULL, i);
+}
+
+static void op_remove_initiation(void *ctx, struct initiation *i)
+{
+    entry_remove(ctx, i->local_index);
+}
+
+static void op_set_last_stamp(void *ctx, struct wg_peer *p, const uint8_t stamp[TAI64N_LEN])
+{
+    struct remote_entry *r = remote_of(ctx, p);
+
+    if (r) {
+        memcpy(r->stamp, stamp, TAI64N_LEN);
+        r->has_stamp = true;
+    }
+}
+
+static void op_set_last_mac1(void *ctx, struct wg_peer *p, const uint8_t mac1[16])
+{
+    struct remote_entry *r = remote_of(ctx, p);
+
+    if (r) {
+        memcpy(r->mac1, mac1, 16);
+        r->has_mac1 = true;
+    }
+}
+
+static void op_retire(void *ctx, void *object, void (*free_fn)(void *))
+{
+    free_fn(object); /* one thread: nobody else holds it */
+}
+
+static void tell(struct machine *m, struct fact f)
+{
+    node_fact(m->node, &f, machine_now(m));
+}
+
+/* Seal and send one packet; @packet NULL: a keepalive. */
+static enum tx_verdict transmit(struct machine *m, struct wg_peer *p, const uint8_t *packet,
+                                size_t len)
+{
+    struct instant now = machine_now(m);
+    struct keypair *k = atomic_load(&p->current);
+    uint8_t buf[sizeof(struct message_data) + SIM_PACKET_LEN + 32];
+    struct endpoint to, local;
+    uint32_t ifindex;
+    unsigned effects = 0;
+    uint64_t counter;
+
+    if (!k)
+        return gate_owned(&m->gate, atomic_load(&p->vip)) ? TX_NO_KEY : TX_NOT_OWNER;
+    enum tx_verdict v = keypair_send(k, &m->gate, now.boot_ns, 1, &counter, &effects);
+    uint32_t index = k->local_index;
+    if (v != TX_OK)
+        world_trace(m->world, "%c%u cannot send on %08x: verdict %d", m->member ? 'm' : 'c',
+                    m->number + 1, index, v);
+    if (v == TX_OK && peer_endpoint_get(p, &to, &local, &ifindex)) {
+        size_t padded = (len + MESSAGE_PADDING - 1) / MESSAGE_PADDING * MESSAGE_PADDING;
+        struct message_data *d = (struct message_data *)buf;
+        uint8_t plain[SIM_PACKET_LEN + 16] = {0};
+
+        store_le32(d->type, MESSAGE_DATA);
+        store_le32(d->receiver, k->remote_index);
+        store_le64(d->counter, counter);
+        if (packet)
+            memcpy(plain, packet, len);
+        struct aead_op op = {
+            .counter = counter, .src = plain, .dst = d->encrypted, .len = padded};
+        aead_seal(m->aead, k->keys->send, &op, 1);
+        world_send(m->world, m, m->member ? &m->world->vip : &m->address, &to, buf,
+                   sizeof(*d) + padded + AEAD_TAG_LEN);
+        if (peer_note_sent(p, now.boot_ns, packet != NULL, (unsigned)padded + 32))
+            tell(m, (struct fact){.kind = FACT_ARM, .peer_id = p->id});
+    }
+    if (effects)
+        tell(m, (struct fact){.kind = FACT_EFFECTS, .index = index, .effects = effects});
+    return v;
+}
+
+static enum tx_verdict op_keepalive(void *ctx, struct wg_peer *p, uint64_t now_ns)
+{
+    return transmit(ctx, p, NULL, 0);
+}
+
+static void op_flush_staged(void *ctx, struct wg_peer *p, uint64_t now_ns)
+{
+    struct machine *m = ctx;
+    struct staged **at = &m->staged, *s;
+
+    while ((s = *at)) {
+        if (s->peer_id != p->id) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        m->staged_count--;
+        transmit(m, p, s->packet, SIM_PACKET_LEN);
+        free(s);
+    }
+}
+
+static void op_drop_staged(void *ctx, struct wg_peer *p)
+{
+    struct machine *m = ctx;
+    struct staged **at = &m->staged, *s;
+
+    while ((s = *at)) {
+        if (s->peer_id != p->id) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        m->staged_count--;
+        free(s);
+    }
+}
+
+static void op_wake_held(void *ctx)
+{
+    struct machine *m = ctx;
+
+    world_event(m->world, 1000, EVENT_TICK, m)->a = 1;
+}
+
+static void op_discard(void *ctx)
+{
+    struct machine *m = ctx;
+    struct held *h;
+
+    while ((h = m->held)) {
+        m->held = h->next;
+        free(h);
+    }
+}
+
+static void op_resume(void *ctx)
+{
+}
+
+static int op_set_port(void *ctx, uint16_t port)
+{
+    return 0;
+}
+
+static int op_set_fwmark(void *ctx, uint32_t mark)
+{
+    return 0;
+}
+
+static void op_transmit(void *ctx, uint8_t to, const uint8_t *msg, size_t len)
+{
+    struct machine *m = ctx, *other = &m->world->machine[to - 1];
+
+    if (!m->link_up[to] || m->world->cut_sync[m->member][to])
+        return;
+    /* TCP: in order, whatever the queue does with equal times. */
+    uint64_t at = MAX(m->world->now_ns + SIM_LAN_DELAY_NS, m->frame_at_ns[to] + 1);
+    m->frame_at_ns[to] = at;
+    struct event *e = world_event(m->world, 0, EVENT_FRAME, other);
+    heap_set(&m->world->events, &e->entry, at);
+    e->a = m->member;
+    e->b = m->link_serial[to];
+    e->bytes = malloc(len);
+    assert(e->bytes);
+    memcpy(e->bytes, msg, len);
+    e->len = len;
+}
+
+static size_t op_queued(void *ctx, uint8_t to)
+{
+    return 0;
+}
+
+static void op_close_link(void *ctx, uint8_t to, const char *reason)
+{
+    struct machine *m = ctx;
+
+    world_trace(m->world, "m%u closes the link to m%u: %s", m->member, to, reason);
+    struct event *e = world_event(m->world, 1, EVENT_LINK, m);
+    e->a = to;
+    e->b = 0; /* down */
+}
+
+static void op_commit(void *ctx, struct store_write *w)
+{
+    struct machine *m = ctx;
+
+    world_event(m->world, 500 * NS_PER_US, EVENT_COMMIT, m)->ptr = w;
+}
+
+static void op_change_done(void *ctx, void *token, int err, const char *message)
+{
+    struct machine *m = ctx;
+
+    if (err < 0)
+        oracle_violation(m->world->oracle, m->world->now_ns, "an edit was refused: %s", message);
+}
+
+static void op_read_addresses(void *ctx, uint16_t vip)
+{
+    struct machine *m = ctx;
+
+    m->wants_addresses = true;
+}
+
+static void op_remove_stale(void *ctx, uint16_t vip)
+{
+    struct machine *m = ctx;
+
+    m->address_present = false;
+    m->wants_addresses = true;
+}
+
+static void op_announce(void *ctx, uint16_t vip)
+{
+    struct machine *m = ctx;
+
+    if (m->address_present)
+        m->world->arp = m->member;
+}
+
+static void op_set_weight(void *ctx, int weight)
+{
+    struct machine *m = ctx;
+
+    m->vrrp.weight = weight;
+}
+
+static void op_set_fit(void *ctx, bool fit)
+{
+    struct machine *m = ctx;
+
+    m->fit = fit;
+}
+
+static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret)
+{
+    struct machine *m = ctx;
+
+    m->seq = *ret = MAX(m->seq, seen) + 1;
+    return 0;
+}
+
+static void op_reserve(void *ctx, uint64_t real_ns)
+{
+}
+
+static void op_log(void *ctx, enum node_log level, const char *sentence, const char *fields)
+{
+    struct machine *m = ctx;
+
+    world_trace(m->world, "%c%u %s: %s", m->member ? 'm' : 'c', m->number + 1, sentence, fields);
+}
+
+static const struct node_ops ops_template = {
+    .send = op_send,
+    .handshake = op_handshake,
+    .set_identity = op_set_identity,
+    .add_peer = op_add_peer,
+    .set_remote = op_set_remote,
+    .remove_peer = op_remove_peer,
+    .allow = op_allow,
+    .disallow = op_disallow,
+    .add_keypair = op_add_keypair,
+    .remove_keypair = op_remove_keypair,
+    .add_initiation = op_add_initiation,
+    .remove_initiation = op_remove_initiation,
+    .set_last_stamp = op_set_last_stamp,
+    .set_last_mac1 = op_set_last_mac1,
+    .retire = op_retire,
+    .send_keepalive = op_keepalive,
+    .flush_staged = op_flush_staged,
+    .drop_staged = op_drop_staged,
+    .wake_held = op_wake_held,
+    .discard_queued = op_discard,
+    .resume = op_resume,
+    .set_port = op_set_port,
+    .set_fwmark = op_set_fwmark,
+    .transmit = op_transmit,
+    .queued = op_queued,
+    .close_link = op_close_link,
+    .commit = op_commit,
+    .change_done = op_change_done,
+    .read_addresses = op_read_addresses,
+    .remove_stale = op_remove_stale,
+    .announce = op_announce,
+    .set_weight = op_set_weight,
+    .set_fit = op_set_fit,
+    .raise_seq = op_raise_seq,
+    .reserve_stamps = op_reserve,
+    .log = op_log,
+};
+
+/* ---- packets ---- */
+
+static void deliver(struct machine *m, const uint8_t *packet, size_t len)
+{
+    struct world *w = m->world;
+    uint64_t id;
+
+    if (len < SIM_PACKET_LEN)
+        return;
+    memcpy(&id, packet + 28, sizeof(id));
+    oracle_delivered(w->oracle, w->now_ns, id, m->member != 0, w->partitioned_ever);
+    world_note(w, &id, sizeof(id));
+    /* The inner address's last byte names the client on both sides. */
+    unsigned c = m->member ? packet[15] : packet[19];
+    if (c < 1 || c > w->clients)
+        return;
+    struct machine *client = &w->machine[w->members + c - 1];
+    if (m->member)
+        client->last_up_ns = w->now_ns;
+    else
+        client->last_down_ns = w->now_ns;
+}
+
+/* After the window has accepted it: whose it is, timers, endpoint, delivery. */
+static void accepted(struct machine *m, struct keypair *k, uint64_t counter,
+                     const struct endpoint *from, const uint8_t *plain, size_t len)
+{
+    struct wg_peer *p = k->peer;
+    struct instant now = machine_now(m);
+    struct endpoint_version v = {.generation = k->generation, .counter = counter};
+    size_t inner = 0;
+
+    if (peer_endpoint_update(p, from, &(struct endpoint){0}, 0, atomic_load(&k->vip), &v)) {
+        tell(m, (struct fact){.kind = FACT_ENDPOINT, .peer_id = p->id});
+    }
+    if (peer_note_received(p, now.boot_ns, len > 0, (unsigned)len + 32))
+        tell(m, (struct fact){.kind = FACT_ARM, .peer_id = p->id});
+    if (len && allowedips_find_src(&m->allowed, plain, len, &inner) == p && inner)
+        deliver(m, plain, inner);
+}
+
+static void hold(struct machine *m, struct keypair *k, uint64_t counter,
+                 const struct endpoint *from, const uint8_t *plain, size_t len)
+{
+    struct held *h = calloc(1, sizeof(*h)), **at = &m->held;
+
+    assert(h && len <= sizeof(h->packet));
+    h->index = k->local_index;
+    h->counter = counter;
+    h->deadline_ns = m->world->now_ns + HOLD_NS;
+    h->from = *from;
+    h->len = len;
+    memcpy(h->packet, plain, len);
+    while (*at)
+        at = &(*at)->next;
+    *at = h;
+    world_event(m->world, HOLD_NS + NS_PER_MS, EVENT_TICK, m)->a = 1;
+}
+
+static void look_at_held(struct machine *m)
+{
+    struct held **at = &m->held, *h;
+
+    while ((h = *at)) {
+        struct entry *e = entry_find(m, h->index);
+        struct instant now = machine_now(m);
+        unsigned effects = 0;
+        enum rx_verdict v = RX_DROP_UNKNOWN;
+
+        if (e && e->kp)
+            v = keypair_receive_held(e->kp, &m->gate, now.boot_ns, h->counter,
+                                     m->world->now_ns >= h->deadline_ns, &effects);
+        if (v == RX_HOLD) {
+            at = &h->next;
+            continue;
+        }
+        *at = h->next;
+        if (v == RX_ACCEPT)
+            accepted(m, e->kp, h->counter, &h->from, h->packet, h->len);
+        uint32_t index = h->index;
+        free(h);
+        if (effects)
+            tell(m, (struct fact){.kind = FACT_EFFECTS, .index = index, .effects = effects});
+    }
+}
+
+static void receive_data(struct machine *m, struct event *ev)
+{
+    const struct message_data *d = (const struct message_data *)ev->bytes;
+    struct instant now = machine_now(m);
+    uint8_t plain[2048];
+
+    if (ev->len < MESSAGE_DATA_OVERHEAD || ev->len > sizeof(plain))
+        return;
+    struct entry *e = entry_find(m, load_le32(d->receiver));
+    if (!e || !e->kp)
+        return;
+    struct keypair *k = e->kp;
+    if (keypair_open_check(k, &m->gate, now.boot_ns) != RX_ACCEPT)
+        return;
+    uint64_t counter = load_le64(d->counter);
+    size_t len = ev->len - MESSAGE_DATA_OVERHEAD;
+    struct aead_op op = {.counter = counter, .src = d->encrypted, .dst = plain, .len = len};
+    aead_open(m->aead, k->keys->recv, &op, 1);
+    if (!op.ok)
+        return;
+    unsigned effects = 0;
+    uint32_t index = k->local_index;
+    enum rx_verdict v = keypair_receive(k, &m->gate, now.boot_ns, counter, &effects);
+    if (v != RX_ACCEPT && v != RX_HOLD)
+        world_trace(m->world, "%c%u drops counter %016llx of %08x: verdict %d",
+                    m->member ? 'm' : 'c', m->number + 1, (unsigned long long)counter, index, v);
+    if (v == RX_ACCEPT && m->member)
+        oracle_accepted(m->world->oracle, m->world->now_ns, m->member, ev->bytes, ev->len,
+                        endpoint_equal(&ev->from, &m->world->attacker_address),
+                        m->world->partitioned_ever);
+    if (v == RX_HOLD)
+        hold(m, k, counter, &ev->from, plain, len);
+    else if (v == RX_ACCEPT)
+        accepted(m, k, counter, &ev->from, plain, len);
+    if (effects)
+        tell(m, (struct fact){.kind = FACT_EFFECTS, .index = index, .effects = effects});
+}
+
+static void receive(struct machine *m, struct event *e)
+{
+    if (e->len < 4)
+        return;
+    if (m->member && !gate_owned(&m->gate, 1)) {
+        tell(m, (struct fact){.kind = FACT_READ_ADDRESSES, .index = 1});
+        if (!gate_owned(&m->gate, 1))
+            return;
+    }
+    if (load_le32(e->bytes) == MESSAGE_DATA) {
+        receive_data(m, e);
+        return;
+    }
+    if (!m->identity || e->len > HANDSHAKE_LEN_MAX)
+        return;
+    if (load_le32(e->bytes) != MESSAGE_COOKIE &&
+        !handshake_mac1_ok(m->identity, e->bytes, (unsigned)e->len))
+        return;
+    struct handshake_job job = {.kind = HANDSHAKE_DATAGRAM,
+                                .vip = m->member ? 1 : VIP_SLOT_PLAIN,
+                                .source = e->from,
+                                .len = (unsigned)e->len};
+    memcpy(job.message, e->bytes, e->len);
+    op_handshake(m, &job);
+}
+
+void machine_inner(struct machine *m, const uint8_t *packet, size_t len)
+{
+    struct wg_peer *p = allowedips_find_dst(&m->allowed, packet, len);
+
+    if (!p)
+        return;
+    enum tx_verdict v = transmit(m, p, packet, len);
+    if (v != TX_NO_KEY && v != TX_UNFIT)
+        return;
+    if (m->staged_count < STAGED_MAX) {
+        struct staged *s = calloc(1, sizeof(*s)), **at = &m->staged;
+        assert(s);
+        s->peer_id = p->id;
+        memcpy(s->packet, packet, len);
+        while (*at)
+            at = &(*at)->next;
+        *at = s;
+        m->staged_count++;
+    }
+    tell(m, (struct fact){.kind = FACT_NEED_SESSION, .peer_id = p->id});
+}
+
+/* ---- life ---- */
+
+static void machine_tick(struct machine *m)
+{
+    struct instant now = machine_now(m);
+    uint64_t next = node_tick(m->node, now);
+    uint64_t wait = next <= now.boot_ns ? NS_PER_MS : MIN(next - now.boot_ns, 50 * NS_PER_MS);
+
+    m->tick_at_ns = m->world->now_ns + wait;
+    world_event(m->world, wait, EVENT_TICK, m);
+}
+
+void machine_settle(struct machine *m)
+{
+    for (unsigned i = 0; i < 4 && m->wants_addresses && m->alive; i++) {
+        m->wants_addresses = false;
+        node_vip(m->node, 1,
+                 &(struct failover_event){.kind = m->address_present ? FAILOVER_ADDRESS_UP
+                                                                     : FAILOVER_ADDRESS_DOWN},
+                 machine_now(m));
+    }
+}
+
+static void link_change(struct machine *m, struct event *e)
+{
+    struct world *w = m->world;
+    uint8_t to = (uint8_t)e->a;
+    struct machine *other = &w->machine[to - 1];
+
+    if (!e->b) { /* down, both sides hear of it when they can */
+        if (!m->link_up[to])
+            return;
+        m->link_up[to] = false;
+        node_link_down(m->node, to, machine_now(m));
+        if (other->alive && other->link_up[m->member]) {
+            struct event *o = world_event(w, SIM_LAN_DELAY_NS, EVENT_LINK, other);
+            o->a = m->member;
+        }
+    } else {
+        struct codec_key key = {0};
+        if (m->link_up[to])
+            node_link_down(m->node, to, machine_now(m));
+        m->link_up[to] = true;
+        m->link_serial[to] = e->b;
+        memcpy(&key, &e->b, sizeof(e->b));
+        node_link_up(m->node, to, &key, machine_now(m));
+    }
+}
+
+/* Both ends dial now and then; a link comes up when nothing is in the way. */
+static void dial(struct machine *m)
+{
+    struct world *w = m->world;
+
+    for (uint8_t to = 1; to <= w->members; to++) {
+        struct machine *other = &w->machine[to - 1];
+
+        if (to >= m->member || m->link_up[to] || !other->alive || other->frozen ||
+            other->frozen_daemon || other->link_up[m->member] || w->cut_sync[m->member][to] ||
+            w->cut_sync[to][m->member])
+            continue;
+        uint64_t serial = ++w->order;
+        struct event *a = world_event(w, SIM_LAN_DELAY_NS, EVENT_LINK, m);
+        struct event *b = world_event(w, SIM_LAN_DELAY_NS, EVENT_LINK, other);
+        a->a = to;
+        b->a = m->member;
+        a->b = b->b = serial;
+    }
+}
+
+void machine_event(struct machine *m, struct event *e)
+{
+    struct world *w = m->world;
+    struct instant now = machine_now(m);
+
+    switch (e->kind) {
+    case EVENT_DATAGRAM:
+        receive(m, e);
+        break;
+    case EVENT_INNER:
+        if (m->alive && !m->frozen && !m->frozen_daemon)
+            machine_inner(m, e->bytes, e->len);
+        break;
+    case EVENT_FRAME:
+        if (m->link_up[e->a] && m->link_serial[e->a] == e->b &&
+            !w->cut_sync[e->a][m->member])
+            node_link_frame(m->node, (uint8_t)e->a, e->bytes, e->len, now);
+        break;
+    case EVENT_LINK:
+        link_change(m, e);
+        break;
+    case EVENT_HANDSHAKE:
+        run_handshake(m, e->ptr);
+        free(e->ptr);
+        e->ptr = NULL;
+        break;
+    case EVENT_COMMIT:
+        node_committed(m->node, e->ptr, store_commit(e->ptr), now);
+        break;
+    case EVENT_TICK:
+        if (e->a) {
+            look_at_held(m);
+        } else {
+            if (m->member)
+                dial(m);
+            machine_tick(m);
+        }
+        break;
+    default:
+        break;
+    }
+    if (m->alive) {
+        node_flush(m->node, machine_now(m));
+        machine_settle(m);
+    }
+}
+
+int machine_start(struct machine *m)
+{
+    struct world *w = m->world;
+    struct node_config c = {.hub = 1, .fresh_ns = FRESH_DEFAULT_NS};
+    struct node_ops ops = ops_template;
+    char error[STORE_ERROR_LEN];
+    struct secret32 private_key;
+
+    ops.ctx = m;
+    m->life++;
+    m->alive = true;
+    m->frozen = m->frozen_daemon = false;
+    m->fit = false;
+    m->gate = (struct gate){0};
+    memset(m->link_up, 0, sizeof(m->link_up));
+    m->vrrp.master = false;
+    m->vrrp.heard_ns = w->now_ns;
+    m->address_present = false;
+    if (!m->aead)
+        m->aead = aead_new();
+    if (!m->store && store_open(NULL, m->member, &m->store, error) < 0)
+        return -ENOMEM;
+    allowedips_init(&m->allowed, NULL, NULL);
+    if (m->member) {
+        c.self = m->member;
+        for (unsigned i = 1, n = 0; i <= w->members; i++)
+            if (i != m->member)
+                c.members[n++] = (uint8_t)i;
+        c.membership_epoch = 1;
+        c.vip_count = 1;
+        c.vip[1] = (struct vip){.hub = 1, .id = 1, .name = "main", .port = 51820};
+        for (unsigned i = 0; i < w->members; i++)
+            c.vip[1].order[i] = (uint8_t)(i + 1);
+        rng_fill(&m->rng, c.instance, sizeof(c.instance));
+        c.seq_proved = m->seq > 0;
+        c.unproved_reason = "first start";
+        c.seq = ++m->seq;
+        c.solo_start_after_ns = 5 * NS_PER_S;
+        memcpy(c.cookie_key, w->cookie_key, 32);
+        memcpy(private_key.b, w->hub_private, 32);
+    } else {
+        uint8_t seed[32];
+        memcpy(seed, w->hub_private, 32);
+        seed[1] = (uint8_t)(seed[1] + 1 + m->number); /* its own, the same in every life */
+        memcpy(private_key.b, seed, 32);
+        rng_fill(&m->rng, c.cookie_key, 32);
+    }
+    struct instant now = machine_now(m);
+    int r = node_new(&c, &ops, &m->rng, &m->gate, m->store, now, &m->node);
+    if (r < 0)
+        return r;
+    node_set_private_key(m->node, &private_key, now);
+    m->key = node_identity(m->node)->public_key;
+    node_load(m->node, now);
+    if (m->member) {
+        node_vip(m->node, 1, &(struct failover_event){.kind = FAILOVER_WRITER_UP}, now);
+        world_event(w, SIM_ADVERT_NS, EVENT_VRRP, m);
+    }
+    world_event(w, 1, EVENT_TICK, m);
+    return 0;
+}
+
+void machine_crash(struct machine *m)
+{
+    struct remote_entry *r, *r2;
+    struct entry *e, *e2;
+
+    m->alive = false;
+    m->address_present = false;
+    if (m->world->arp == m->member)
+        world_trace(m->world, "m%u crashes with the VIP", m->member);
+    op_discard(m);
+    while (m->staged) {
+        struct staged *s = m->staged;
+        m->staged = s->next;
+        free(s);
+    }
+    m->staged_count = 0;
+    node_free(m->node);
+    m->node = NULL;
+    HASH_ITER (hh, m->by_index, e, e2) {
+        HASH_DELETE(hh, m->by_index, e);
+        free(e);
+    }
+    HASH_ITER (hh, m->remotes, r, r2) {
+        HASH_DELETE(hh, m->remotes, r);
+        remote_free(r->remote);
+        free(r);
+    }
+    if (m->identity) {
+        secret_free(m->identity->private_key);
+        free(m->identity);
+    }
+    m->identity = NULL;
+    free(m->cookies);
+    m->cookies = NULL;
+    allowedips_done(&m->allowed);
+    for (unsigned i = 0; i < m->queued_count; i++) {
+        if (m->queued[i]->kind == EVENT_HANDSHAKE)
+            free(m->queued[i]->ptr);
+        free(m->queued[i]->bytes);
+        free(m->queued[i]);
+    }
+    m->queued_count = 0;
+    m->life++; /* its events are void from now on */
+    for (unsigned i = 1; i <= m->world->members; i++) /* TCP resets, or times out */
+        if (m->member && i != m->member && m->world->machine[i - 1].alive) {
+            struct event *ev = world_event(m->world, NS_PER_S, EVENT_LINK, &m->world->machine[i - 1]);
+            ev->a = m->member;
+        }
+}
+
+void machine_freeze(struct machine *m, bool daemon_only)
+{
+    if (daemon_only)
+        m->frozen_daemon = true;
+    else
+        m->frozen = true;
+    m->froze_ns = m->world->now_ns;
+}
+
+void machine_thaw(struct machine *m)
+{
+    if (!m->frozen && !m->frozen_daemon)
+        return;
+    bool daemon_only = m->frozen_daemon;
+    m->frozen = m->frozen_daemon = false;
+    /* Addresses first: keepalived, if it lived, has taken the VIP away meanwhile (R12). */
+    node_gap(m->node, m->world->now_ns - m->froze_ns, machine_now(m));
+    machine_settle(m);
+    unsigned n = m->queued_count;
+    m->queued_count = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct event *e = m->queued[i];
+        bool stale = e->kind == EVENT_DATAGRAM; /* thrown away unread */
+        if (!stale && m->alive && e->life == m->life)
+            machine_event(m, e);
+        free(e->bytes);
+        free(e);
+    }
+    (void)daemon_only;
+}
+
+void machine_add_peers(struct machine *m)
+{
+    struct world *w = m->world;
+    struct change *c = change_new(1);
+    struct ip_prefix prefix;
+    char text[32];
+
+    assert(c);
+    if (m->member) {
+        for (unsigned i = 0; i < w->clients; i++) {
+            struct peer_change *p = change_add_peer(c, &w->machine[w->members + i].key);
+            snprintf(text, sizeof(text), "10.77.0.%u/32", i + 1);
+            prefix_parse(text, &prefix);
+            peer_change_allow(p, &prefix, false);
+        }
+    } else {
+        struct peer_change *p = change_add_peer(c, &w->machine[0].key);
+        prefix_parse("0.0.0.0/0", &prefix);
+        peer_change_allow(p, &prefix, false);
+        p->has_endpoint = true;
+        p->endpoint = w->vip;
+        if (world_random(w, 3) == 0) {
+            p->has_keepalive = true;
+            p->keepalive_s = 5;
+        }
+    }
+    node_change(m->node, c, NULL, machine_now(m));
+}

@@ -1,0 +1,183 @@
+/* gm-sim: a cluster, its clients and an attacker on one virtual clock.
+ *
+ *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--trace] [--plant NAME]
+ *
+ * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
+ * With --plant (only in gm-sim-planted) the run is expected to find a violation: 0 found, 1 not. */
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/plant.h"
+#include "base/secret.h"
+#include "noise/noise.h"
+#include "sim/world.h"
+#include <getopt.h>
+#include <stdio.h>
+
+#define SETTLE_NS (4 * NS_PER_S)
+#define LIVENESS_NS (20 * NS_PER_S)
+
+struct options {
+    uint64_t seed, seeds, seconds;
+    unsigned members, clients;
+    bool trace, quiet;
+};
+
+static void converged(struct world *w)
+{
+    struct store *first = NULL;
+
+    for (unsigned i = 0; i < w->members; i++) {
+        struct machine *m = &w->machine[i];
+        uint64_t cursor = 0;
+        const struct peer *p;
+
+        if (!m->alive)
+            continue;
+        if (!first) {
+            first = m->store;
+            continue;
+        }
+        while ((p = store_next(first, &cursor))) {
+            const struct peer *q = store_find(m->store, p->hub, &p->key);
+            if (!q || q->state != p->state || q->gen != p->gen || strcmp(q->name, p->name) != 0)
+                oracle_violation(w->oracle, w->now_ns, "stores differ: member %u has %s for %s", m->member,
+                                 q ? q->name : "nothing", p->name);
+        }
+    }
+}
+
+static void live(struct world *w, uint64_t since_ns)
+{
+    unsigned owners = 0;
+
+    for (unsigned i = 0; i < w->members; i++)
+        owners += w->machine[i].alive && gate_owned(&w->machine[i].gate, 1);
+    if (owners != 1)
+        oracle_violation(w->oracle, w->now_ns, "%u members own the VIP after all faults ended", owners);
+    for (unsigned i = w->members; i < w->members + w->clients; i++) {
+        struct machine *c = &w->machine[i];
+
+        if (c->up_every_ns < 2 * NS_PER_S && c->last_up_ns < since_ns)
+            oracle_violation(w->oracle, w->now_ns, "client %u: nothing reached the hub since the faults ended",
+                             i + 1);
+        if (c->down_every_ns < 2 * NS_PER_S && c->last_down_ns < since_ns)
+            oracle_violation(w->oracle, w->now_ns, "client %u: nothing from the hub since the faults ended",
+                             i + 1);
+    }
+}
+
+static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    unsigned violations;
+
+    if (!w)
+        return 1;
+    world_init(w, seed, o->members ? o->members : 2 + (unsigned)(seed % 2),
+               o->clients ? o->clients : 1 + (unsigned)(seed % 5));
+    w->trace = o->trace;
+    w->attacker = seed % 3 != 0;
+    uint64_t start = w->now_ns;
+    for (unsigned i = 0; i < w->members + w->clients; i++)
+        if (machine_start(&w->machine[i]) < 0)
+            return 1;
+    world_run(w, start + NS_PER_S);
+    machine_add_peers(&w->machine[0]);
+    for (unsigned i = w->members; i < w->members + w->clients; i++)
+        machine_add_peers(&w->machine[i]);
+    world_run(w, start + SETTLE_NS);
+    uint64_t faults_to = start + SETTLE_NS + o->seconds * NS_PER_S;
+    faults_plan(w, 3 + (unsigned)world_random(w, 10), w->now_ns, faults_to);
+    world_run(w, w->faults_end_ns);
+    uint64_t calm = w->now_ns;
+    world_run(w, calm + LIVENESS_NS);
+    if (!oracle_violations(w->oracle)) {
+        uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
+        world_run(w, probe + 8 * NS_PER_S);
+        live(w, probe);
+        converged(w);
+    }
+    violations = oracle_violations(w->oracle);
+    *ret_digest = w->digest;
+    if (!o->quiet || violations)
+        printf("seed %llu: %u members, %u clients, %llu events, %llu packets, %llu delivered, digest %016llx, "
+               "%u violations\n",
+               (unsigned long long)seed, w->members, w->clients, (unsigned long long)w->events_run,
+               (unsigned long long)oracle_packets(w->oracle),
+               (unsigned long long)oracle_deliveries(w->oracle), (unsigned long long)w->digest,
+               violations);
+    world_done(w);
+    free(w);
+    return violations;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'}, {"trace", no_argument, NULL, 'T'},
+        {"plant", required_argument, NULL, 'p'},   {"quiet", no_argument, NULL, 'q'},
+        {NULL, 0, NULL, 0},
+    };
+    struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
+    uint64_t v = 0;
+    bool planted = false;
+    unsigned bad = 0;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (c != 'T' && c != 'p' && c != 'q' &&
+            (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
+            fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
+                            "[--clients C] [--trace] [--quiet] [--plant NAME]\n");
+            return 2;
+        }
+        switch (c) {
+        case 's':
+            o.seed = v;
+            break;
+        case 'n':
+            o.seeds = v;
+            break;
+        case 't':
+            o.seconds = v;
+            break;
+        case 'm':
+            o.members = (unsigned)MIN(v, SIM_MEMBERS_MAX);
+            break;
+        case 'c':
+            o.clients = (unsigned)MIN(v, SIM_CLIENTS_MAX);
+            break;
+        case 'T':
+            o.trace = true;
+            break;
+        case 'q':
+            o.quiet = true;
+            break;
+        case 'p':
+            planted = true;
+            if (!plant_choose(optarg)) {
+                fprintf(stderr, "gm-sim: no planted bug '%s' in this binary\n", optarg);
+                return 2;
+            }
+            break;
+        }
+    }
+    if (noise_init() < 0 || secret_arena_init(1 << 16, false) < 0) {
+        fprintf(stderr, "gm-sim: the crypto libraries do not start\n");
+        return 1;
+    }
+    for (uint64_t seed = o.seed; seed < o.seed + o.seeds; seed++) {
+        uint64_t digest;
+
+        if (run(&o, seed, &digest)) {
+            bad++;
+            if (planted)
+                break;
+        }
+    }
+    if (o.seeds > 1 || planted)
+        printf("%llu seeds, %u with violations\n", (unsigned long long)o.seeds, bad);
+    return planted ? bad == 0 : bad != 0;
+}

@@ -1,0 +1,188 @@
+#include "sim/oracle.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#define KEY_LIFE_NS 181000000000ull /* 180 s and the time of one handshake */
+
+struct seen_nonce {
+    struct {
+        uint32_t index;
+        uint32_t zero;
+        uint64_t counter;
+    } key;
+    uint64_t bytes_hash;
+    unsigned member;
+    UT_hash_handle hh;
+};
+
+struct seen_index {
+    uint32_t index;
+    uint64_t first_ns;
+    UT_hash_handle hh;
+};
+
+struct seen_packet {
+    uint64_t id;
+    unsigned count;
+    UT_hash_handle hh;
+};
+
+struct oracle {
+    struct seen_nonce *nonces;
+    struct seen_index *indices;
+    struct seen_packet *packets;
+    struct seen_packet *accepted; /* by hash of the datagram */
+    unsigned violations;
+    uint64_t sent, delivered;
+};
+
+struct oracle *oracle_new(void)
+{
+    return calloc(1, sizeof(struct oracle));
+}
+
+void oracle_free(struct oracle *o)
+{
+    struct seen_nonce *n, *n2;
+    struct seen_index *i, *i2;
+    struct seen_packet *p, *p2;
+
+    HASH_ITER (hh, o->nonces, n, n2) {
+        HASH_DEL(o->nonces, n);
+        free(n);
+    }
+    HASH_ITER (hh, o->indices, i, i2) {
+        HASH_DEL(o->indices, i);
+        free(i);
+    }
+    HASH_ITER (hh, o->accepted, p, p2) {
+        HASH_DEL(o->accepted, p);
+        free(p);
+    }
+    HASH_ITER (hh, o->packets, p, p2) {
+        HASH_DEL(o->packets, p);
+        free(p);
+    }
+    free(o);
+}
+
+void oracle_violation(struct oracle *o, uint64_t now_ns, const char *format, ...)
+{
+    va_list ap;
+
+    o->violations++;
+    if (o->violations > 20)
+        return;
+    printf("VIOLATION at %.6f s: ", (double)now_ns / 1e9);
+    va_start(ap, format);
+    vprintf(format, ap);
+    va_end(ap);
+    printf("\n");
+}
+
+static uint64_t fnv(const uint8_t *p, size_t len)
+{
+    uint64_t h = 14695981039346656037ull;
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ p[i]) * 1099511628211ull;
+    return h;
+}
+
+void oracle_sent(struct oracle *o, uint64_t now_ns, unsigned member, const uint8_t *bytes,
+                 size_t len)
+{
+    struct seen_nonce probe = {0}, *n;
+    struct seen_index *i;
+
+    o->sent++;
+    if (len < 32 || bytes[0] != 4)
+        return;
+    memcpy(&probe.key.index, bytes + 4, 4);
+    memcpy(&probe.key.counter, bytes + 8, 8);
+    uint64_t hash = fnv(bytes, len);
+    HASH_FIND(hh, o->nonces, &probe.key, sizeof(probe.key), n);
+    if (n) {
+        if (n->bytes_hash != hash)
+            oracle_violation(o, now_ns,
+                             "nonce reuse: index %08x counter %016llx by members %u and %u",
+                             probe.key.index, (unsigned long long)probe.key.counter, n->member,
+                             member);
+        return;
+    }
+    n = malloc(sizeof(*n));
+    if (!n)
+        abort();
+    *n = probe;
+    n->bytes_hash = hash;
+    n->member = member;
+    HASH_ADD(hh, o->nonces, key, sizeof(n->key), n);
+
+    HASH_FIND(hh, o->indices, &probe.key.index, sizeof(uint32_t), i);
+    if (!i) {
+        i = calloc(1, sizeof(*i));
+        if (!i)
+            abort();
+        i->index = probe.key.index;
+        i->first_ns = now_ns;
+        HASH_ADD(hh, o->indices, index, sizeof(uint32_t), i);
+    }
+    if (now_ns - i->first_ns > KEY_LIFE_NS)
+        oracle_violation(o, now_ns, "member %u sends under a key of %.1f s", member,
+                         (double)(now_ns - i->first_ns) / 1e9);
+}
+
+void oracle_accepted(struct oracle *o, uint64_t now_ns, unsigned member, const uint8_t *bytes,
+                     size_t len, bool from_attacker, bool may_double)
+{
+    struct seen_packet *p;
+    uint64_t id = fnv(bytes, len);
+
+    HASH_FIND(hh, o->accepted, &id, sizeof(id), p);
+    if (!p) {
+        p = calloc(1, sizeof(*p));
+        if (!p)
+            abort();
+        p->id = id;
+        HASH_ADD(hh, o->accepted, id, sizeof(p->id), p);
+    }
+    if (++p->count > 1 && !may_double)
+        oracle_violation(o, now_ns, "member %u accepted a datagram for the %uth time%s", member,
+                         p->count, from_attacker ? ", and moved the endpoint to the attacker" : "");
+}
+
+void oracle_delivered(struct oracle *o, uint64_t now_ns, uint64_t id, bool at_hub, bool may_double)
+{
+    struct seen_packet *p;
+
+    o->delivered++;
+    HASH_FIND(hh, o->packets, &id, sizeof(id), p);
+    if (!p) {
+        p = calloc(1, sizeof(*p));
+        if (!p)
+            abort();
+        p->id = id;
+        HASH_ADD(hh, o->packets, id, sizeof(p->id), p);
+    }
+    if (++p->count > 1 && !(may_double && at_hub))
+        oracle_violation(o, now_ns, "inner packet %llu delivered %u times at the %s",
+                         (unsigned long long)id, p->count, at_hub ? "hub" : "client");
+}
+
+unsigned oracle_violations(const struct oracle *o)
+{
+    return o->violations;
+}
+
+uint64_t oracle_packets(const struct oracle *o)
+{
+    return o->sent;
+}
+
+uint64_t oracle_deliveries(const struct oracle *o)
+{
+    return o->delivered;
+}

@@ -1,0 +1,261 @@
+#include "sim/world.h"
+#include "base/err.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* xoshiro256** seeded by splitmix64: a seed is a whole run. */
+static uint64_t rotl(uint64_t x, int k)
+{
+    return x << k | x >> (64 - k);
+}
+
+static uint64_t next_random(uint64_t s[4])
+{
+    uint64_t r = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotl(s[3], 45);
+    return r;
+}
+
+static void fill(void *ctx, void *buf, size_t len)
+{
+    struct world *w = ctx;
+    uint8_t *p = buf;
+
+    for (size_t i = 0; i < len; i += 8) {
+        uint64_t r = next_random(w->rng_state);
+        memcpy(p + i, &r, MIN(len - i, 8));
+    }
+}
+
+uint64_t world_random(struct world *w, uint64_t below)
+{
+    return below ? next_random(w->rng_state) % below : 0;
+}
+
+void world_note(struct world *w, const void *bytes, size_t len)
+{
+    const uint8_t *p = bytes;
+
+    for (size_t i = 0; i < len; i++)
+        w->digest = (w->digest ^ p[i]) * 1099511628211ull;
+}
+
+void world_trace(struct world *w, const char *format, ...)
+{
+    char line[512];
+    va_list ap;
+
+    va_start(ap, format);
+    int n = vsnprintf(line, sizeof(line), format, ap);
+    va_end(ap);
+    world_note(w, &w->now_ns, sizeof(w->now_ns));
+    world_note(w, line, MIN((size_t)n, sizeof(line) - 1));
+    if (w->trace)
+        printf("%12.6f %s\n", (double)w->now_ns / 1e9, line);
+}
+
+struct event *world_event(struct world *w, uint64_t delay_ns, enum event_kind kind,
+                          struct machine *m)
+{
+    struct event *e = calloc(1, sizeof(*e));
+
+    assert(e);
+    e->kind = kind;
+    e->machine = m;
+    e->life = m ? m->life : 0;
+    e->order = ++w->order;
+    /* The heap is not stable: a nanosecond's fraction of order makes equal times distinct. */
+    heap_set(&w->events, &e->entry, w->now_ns + delay_ns + (delay_ns ? e->order % 97 : 0));
+    return e;
+}
+
+static void event_free(struct event *e)
+{
+    free(e->bytes);
+    free(e);
+}
+
+static struct machine *member(struct world *w, unsigned id)
+{
+    return id && id <= w->members ? &w->machine[id - 1] : NULL;
+}
+
+/* Who gets a datagram for this address now. */
+static struct machine *reached(struct world *w, const struct endpoint *to)
+{
+    if (endpoint_equal(to, &w->vip)) {
+        struct machine *m = member(w, w->arp);
+        return m && !w->cut_wan[m->member] ? m : NULL;
+    }
+    for (unsigned i = w->members; i < w->members + w->clients; i++)
+        if (endpoint_equal(to, &w->machine[i].address))
+            return &w->machine[i];
+    return NULL;
+}
+
+static void put(struct world *w, const struct endpoint *from, const struct endpoint *to,
+                const void *bytes, size_t len, uint64_t delay_ns)
+{
+    struct event *e = world_event(w, delay_ns, EVENT_DATAGRAM, NULL);
+
+    e->from = *from;
+    e->to = *to;
+    e->bytes = malloc(len);
+    assert(e->bytes);
+    memcpy(e->bytes, bytes, len);
+    e->len = len;
+}
+
+void world_send(struct world *w, struct machine *from, const struct endpoint *source,
+                const struct endpoint *to, const void *bytes, size_t len)
+{
+    world_note(w, bytes, len);
+    if (from->member) {
+        oracle_sent(w->oracle, w->now_ns, from->member, bytes, len);
+        if (w->cut_wan[from->member])
+            return;
+    } else if (w->attacker && w->recorded_count < 4096 && len <= sizeof(w->recorded->bytes)) {
+        struct recorded *r = &w->recorded[w->recorded_count++];
+        *r = (struct recorded){.from = *source, .to = *to, .len = len};
+        memcpy(r->bytes, bytes, len);
+    }
+    if (world_random(w, 100) < w->loss_percent)
+        return;
+    uint64_t delay = SIM_WAN_DELAY_NS + world_random(w, w->jitter_ns + 1);
+    put(w, source, to, bytes, len, delay);
+    if (world_random(w, 100) < w->duplicate_percent)
+        put(w, source, to, bytes, len, delay + world_random(w, 20 * NS_PER_MS));
+    /* The attacker replays what it heard, from its own address and from the client's. */
+    if (w->attacker && w->recorded_count && world_random(w, 50) == 0) {
+        struct recorded *r = &w->recorded[world_random(w, w->recorded_count)];
+        put(w, world_random(w, 2) ? &w->attacker_address : &r->from, &r->to, r->bytes, r->len,
+            delay);
+    }
+}
+
+void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clients)
+{
+    *w = (struct world){.members = members, .clients = clients};
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t z = (seed += 0x9e3779b97f4a7c15ull);
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+        w->rng_state[i] = z ^ z >> 31;
+    }
+    w->digest = 14695981039346656037ull;
+    w->now_ns = 1000 * NS_PER_S;
+    w->oracle = oracle_new();
+    w->recorded = calloc(4096, sizeof(*w->recorded));
+    assert(w->oracle && w->recorded);
+    endpoint_parse("10.0.0.100:51820", &w->vip);
+    endpoint_parse("10.6.6.6:666", &w->attacker_address);
+    struct rng r = {fill, w};
+    rng_fill(&r, w->hub_private, 32);
+    rng_fill(&r, w->cookie_key, 32);
+    for (unsigned i = 0; i < members + clients; i++) {
+        struct machine *m = &w->machine[i];
+        char text[32];
+
+        m->world = w;
+        m->number = i;
+        m->member = (uint8_t)(i < members ? i + 1 : 0);
+        m->rng = r;
+        m->boot_offset_ns = world_random(w, 1000) * NS_PER_S;
+        m->clock_ahead_ns = (int64_t)world_random(w, 4 * NS_PER_S) - 2 * (int64_t)NS_PER_S;
+        snprintf(text, sizeof(text), "10.0.%u.%u:51820", m->member ? 0 : 1, i + 1);
+        endpoint_parse(text, &m->address);
+    }
+}
+
+void world_done(struct world *w)
+{
+    struct heap_entry *h;
+
+    for (unsigned i = 0; i < w->members + w->clients; i++) {
+        struct machine *m = &w->machine[i];
+        if (m->alive)
+            machine_crash(m);
+        for (unsigned q = 0; q < m->queued_count; q++)
+            event_free(m->queued[q]);
+        store_close(m->store);
+        aead_free(m->aead);
+    }
+    while ((h = heap_first(&w->events))) {
+        heap_remove(&w->events, h);
+        struct event *e = (struct event *)((char *)h - offsetof(struct event, entry));
+        if (e->kind == EVENT_HANDSHAKE && e->ptr)
+            free(e->ptr);
+        event_free(e);
+    }
+    heap_done(&w->events);
+    free(w->recorded);
+    oracle_free(w->oracle);
+}
+
+static void run_event(struct world *w, struct event *e)
+{
+    struct machine *m = e->machine;
+
+    if (e->kind == EVENT_FAULT || e->kind == EVENT_CHECK) {
+        faults_run(w, e);
+        event_free(e);
+        return;
+    }
+    if (e->kind == EVENT_DATAGRAM && !m)
+        m = e->machine = reached(w, &e->to);
+    else if (m && e->life != m->life && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)
+        m = NULL; /* the process that it was meant for is gone */
+    if (!m || (!m->alive && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)) {
+        if (e->kind == EVENT_HANDSHAKE)
+            free(e->ptr);
+        event_free(e);
+        return;
+    }
+    if (e->kind == EVENT_VRRP) {
+        vrrp_run(m);
+        event_free(e);
+        return;
+    }
+    if ((m->frozen || m->frozen_daemon) && e->kind != EVENT_INNER) {
+        if (m->queued_count < SIM_QUEUE_MAX) {
+            m->queued[m->queued_count++] = e;
+            return;
+        }
+        if (e->kind == EVENT_TICK || e->kind == EVENT_HANDSHAKE || e->kind == EVENT_COMMIT) {
+            /* Own work is not lost by a full queue: the oldest datagram gives way. */
+            event_free(m->queued[0]);
+            memmove(m->queued, m->queued + 1, (SIM_QUEUE_MAX - 1) * sizeof(m->queued[0]));
+            m->queued[SIM_QUEUE_MAX - 1] = e;
+            return;
+        }
+        event_free(e);
+        return;
+    }
+    machine_event(m, e);
+    event_free(e);
+}
+
+void world_run(struct world *w, uint64_t until_ns)
+{
+    struct heap_entry *h;
+
+    while ((h = heap_first(&w->events)) && h->at_ns <= until_ns &&
+           oracle_violations(w->oracle) == 0) {
+        struct event *e = (struct event *)((char *)h - offsetof(struct event, entry));
+
+        heap_remove(&w->events, h);
+        w->now_ns = MAX(w->now_ns, h->at_ns);
+        w->events_run++;
+        world_note(w, &h->at_ns, sizeof(h->at_ns));
+        world_note(w, &e->kind, sizeof(e->kind));
+        run_event(w, e);
+    }
+    w->now_ns = MAX(w->now_ns, until_ns);
+}

@@ -1,0 +1,177 @@
+/* sim/world.h - one virtual clock, one seed: machines, the networks between them, what goes wrong.
+ *
+ * Owner:   main.c, one world a run. Threads: one.
+ * The members are the shipped objects (daemon/node and all below it); the clients are the same code in
+ * plain mode. Exchanged are clocks, sockets, randomness and disks. Everything that happens is an
+ * event in one queue, ordered by (time, order of making), and is hashed into world.digest: two runs
+ * of a seed have the same digest. */
+#pragma once
+#include "base/heap.h"
+#include "base/rng.h"
+#include "node/node.h"
+#include "sim/oracle.h"
+#include "wg/aead.h"
+#include "wg/allowedips.h"
+
+#define SIM_MEMBERS_MAX 5
+#define SIM_CLIENTS_MAX 20
+#define SIM_MACHINES_MAX (SIM_MEMBERS_MAX + SIM_CLIENTS_MAX + 1)
+#define SIM_QUEUE_MAX 256       /* datagrams kept for a frozen machine */
+#define SIM_WAN_DELAY_NS (2 * NS_PER_MS)
+#define SIM_LAN_DELAY_NS (150 * NS_PER_US)
+#define SIM_ADVERT_NS (100 * NS_PER_MS)
+#define SIM_PACKET_LEN 44       /* IPv4 header, UDP-like payload with an id */
+
+struct world;
+struct machine;
+
+enum event_kind {
+    EVENT_DATAGRAM,  /* outer: reaches an address */
+    EVENT_INNER,     /* a host behind @machine (or the server) sends a packet */
+    EVENT_FRAME,     /* sync channel */
+    EVENT_LINK,      /* the channel between two members comes up */
+    EVENT_HANDSHAKE, /* the pool's turn */
+    EVENT_COMMIT,
+    EVENT_TICK,      /* a machine's timer */
+    EVENT_VRRP,      /* a member's keepalived */
+    EVENT_FAULT,
+    EVENT_CHECK,     /* liveness probes */
+};
+
+struct event {
+    struct heap_entry entry; /* at_ns */
+    uint64_t order;
+    enum event_kind kind;
+    struct machine *machine;
+    uint64_t life; /* of @machine when it was made; a dead life's events are void */
+    uint64_t a, b;
+    void *ptr;
+    struct endpoint from, to;
+    size_t len;
+    uint8_t *bytes;
+};
+
+struct held {
+    struct held *next;
+    uint32_t index;
+    uint64_t counter, deadline_ns;
+    struct endpoint from;
+    size_t len;
+    uint8_t packet[SIM_PACKET_LEN + 16];
+};
+
+struct staged {
+    struct staged *next;
+    uint64_t peer_id;
+    uint8_t packet[SIM_PACKET_LEN];
+};
+
+struct vrrp { /* a model of keepalived on one member */
+    bool master;
+    uint64_t heard_ns; /* last advert of an equal or better master */
+    int weight;
+};
+
+struct machine {
+    struct world *world;
+    unsigned number;    /* index in world.machine */
+    uint8_t member;     /* id, 0: a client */
+    struct endpoint address;
+    bool alive, frozen, frozen_daemon;
+    uint64_t life;      /* counts starts */
+    uint64_t boot_offset_ns;
+    int64_t clock_ahead_ns;
+    uint64_t seq;       /* durable */
+    struct node *node;
+    struct gate gate;
+    struct store *store;
+    struct aead *aead;
+    struct rng rng;
+    /* What the engine keeps. */
+    struct identity *identity;
+    struct cookie_secret *cookies;
+    struct allowedips allowed;
+    struct entry *by_index;    /* keypairs and initiations */
+    struct remote_entry *remotes;
+    struct held *held;
+    struct staged *staged;
+    unsigned staged_count;
+    bool address_present, fit, wants_addresses;
+    bool suppress_facts;
+    uint64_t tick_at_ns;
+    struct event *queued[SIM_QUEUE_MAX];
+    unsigned queued_count;
+    struct vrrp vrrp;
+    uint64_t froze_ns;
+    bool link_up[SIM_MEMBERS_MAX + 1], link_dialing[SIM_MEMBERS_MAX + 1];
+    uint64_t link_serial[SIM_MEMBERS_MAX + 1], frame_at_ns[SIM_MEMBERS_MAX + 1];
+    /* A client's traffic. */
+    uint64_t up_every_ns, down_every_ns;
+    uint64_t last_up_ns, last_down_ns; /* deliveries, for liveness */
+    struct public_key key;
+};
+
+struct world {
+    uint64_t now_ns;
+    uint64_t rng_state[4];
+    uint64_t order;
+    struct heap events;
+    uint64_t events_run;
+    uint64_t digest;
+    bool trace;
+    unsigned members, clients;
+    struct machine machine[SIM_MACHINES_MAX];
+    struct endpoint vip;
+    unsigned arp;        /* member whose address the switches know for the VIP; 0: none */
+    bool cut_sync[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1]; /* one way each */
+    bool cut_vrrp[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1];
+    bool cut_wan[SIM_MEMBERS_MAX + 1];
+    unsigned loss_percent, duplicate_percent;
+    uint64_t jitter_ns;
+    bool attacker;
+    struct recorded { /* what the attacker has */
+        struct endpoint from, to;
+        size_t len;
+        uint8_t bytes[192];
+    } *recorded;
+    unsigned recorded_count;
+    struct endpoint attacker_address;
+    uint64_t packet_id;
+    uint64_t faults_end_ns;
+    bool partitioned_ever; /* *normal* profile: doubles are possible then (failover.md 4.4) */
+    struct oracle *oracle;
+    uint8_t hub_private[32], cookie_key[32];
+};
+
+/* world.c */
+void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clients);
+void world_done(struct world *w);
+uint64_t world_random(struct world *w, uint64_t below);
+struct event *world_event(struct world *w, uint64_t delay_ns, enum event_kind kind,
+                          struct machine *m);
+/* Bytes on the outer network, with loss, duplication and the attacker's ear. */
+void world_send(struct world *w, struct machine *from, const struct endpoint *source,
+                const struct endpoint *to, const void *bytes, size_t len);
+void world_run(struct world *w, uint64_t until_ns);
+void world_trace(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void world_note(struct world *w, const void *bytes, size_t len); /* into the digest */
+
+/* machine.c */
+struct instant machine_now(const struct machine *m);
+int machine_start(struct machine *m); /* a new life */
+void machine_crash(struct machine *m);
+void machine_freeze(struct machine *m, bool daemon_only);
+void machine_thaw(struct machine *m);
+void machine_event(struct machine *m, struct event *e);
+void machine_settle(struct machine *m); /* what ops left to be done after an event */
+void machine_add_peers(struct machine *m);
+/* An inner packet from behind the machine. */
+void machine_inner(struct machine *m, const uint8_t *packet, size_t len);
+
+/* vrrp.c */
+void vrrp_run(struct machine *m);
+void vrrp_lines(struct machine *m, bool master);
+
+/* faults.c */
+void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);
+void faults_run(struct world *w, struct event *e);
