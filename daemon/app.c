@@ -37,6 +37,13 @@ int app_open(const struct app_options *o, struct app **ret)
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         a->tun_fds[i] = -1;
     a->uapi_fd = -1;
+    if (o->conf_path) {
+        r = app_cluster_open(a, o->conf_path);
+        if (r < 0)
+            goto fail;
+        *ret = a;
+        return 0;
+    }
     a->workers = MIN(o->workers ? o->workers : uv_available_parallelism(), WORKERS_MAX);
     snprintf(a->ifname, sizeof(a->ifname), "%s", o->ifname);
 
@@ -100,10 +107,15 @@ static void on_failed(void *ctx, const char *what, int err)
 
 static void on_signal(uv_signal_t *s, int number)
 {
-    app_stop(s->data, 0, number == SIGTERM ? "SIGTERM" : "SIGINT");
+    struct app *a = s->data;
+
+    if (a->cluster)
+        app_cluster_signal(a);
+    else
+        app_stop(a, 0, number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-static void on_link(void *ctx, const struct netlink_link *l, bool present)
+void app_link_changed(void *ctx, const struct netlink_link *l, bool present)
 {
     struct app *a = ctx;
 
@@ -114,7 +126,7 @@ static void on_link(void *ctx, const struct netlink_link *l, bool present)
     }
 }
 
-static void read_mtu(void *ctx)
+void app_read_mtu(void *ctx)
 {
     struct app *a = ctx;
     unsigned mtu;
@@ -136,6 +148,8 @@ static void on_tick(uv_timer_t *t)
 static void on_turn(uv_prepare_t *p)
 {
     struct app *a = p->data;
+    if (a->cluster)
+        app_cluster_turn(a);
     struct instant now = app_now();
     uint64_t next = node_tick(a->node, now);
     uint64_t wait_ms = next <= now.boot_ns ? 0 : (next - now.boot_ns + NS_PER_MS - 1) / NS_PER_MS;
@@ -148,7 +162,7 @@ static void on_turn(uv_prepare_t *p)
 
 /* ---- life ---- */
 
-static int start_loop(struct app *a)
+int app_start_loop(struct app *a)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     int r = uv_loop_init(&a->loop);
@@ -186,7 +200,15 @@ static int start_node(struct app *a)
     return r;
 }
 
-int app_start(struct app *a)
+int app_start_engine(struct app *a, const struct engine_config *c)
+{
+    struct engine_ops ops = {
+        .ctx = a, .fact = on_fact, .handshake = on_handshake, .failed = on_failed};
+
+    return engine_new(&a->loop, c, &ops, &a->engine);
+}
+
+static int start_plain(struct app *a)
 {
     struct engine_config e = {.hub = PLAIN_HUB,
                               .workers = a->workers,
@@ -194,17 +216,15 @@ int app_start(struct app *a)
                               .tun_fds = a->tun_fds,
                               .mtu = TUN_MTU_DEFAULT,
                               .gate = &a->gate};
-    struct engine_ops eops = {
-        .ctx = a, .fact = on_fact, .handshake = on_handshake, .failed = on_failed};
-    struct netlink_ops nops = {
-        .ctx = a, .address = on_address, .link = on_link, .overflow = read_mtu};
-    int r = start_loop(a);
+    struct netlink_ops nops = {.ctx = a,
+                               .address = on_address,
+                               .link = app_link_changed,
+                               .overflow = app_read_mtu};
+    int r;
 
-    if (r < 0)
-        goto fail;
     tun_mtu(a->tun_fds[0], &e.mtu);
     a->gate.plain = true;
-    r = engine_new(&a->loop, &e, &eops, &a->engine);
+    r = app_start_engine(a, &e);
     if (r >= 0)
         r = start_node(a);
     if (r >= 0)
@@ -212,12 +232,20 @@ int app_start(struct app *a)
     if (r >= 0)
         r = netlink_monitor_open(&a->loop, &nops, &a->monitor);
     if (r >= 0) {
-        read_mtu(a); /* it may have changed before the monitor looked */
+        app_read_mtu(a); /* it may have changed before the monitor looked */
         r = app_uapi_start(a);
     }
+    return r;
+}
+
+int app_start(struct app *a)
+{
+    int r = app_start_loop(a);
+
+    if (r >= 0)
+        r = a->cluster ? app_cluster_start(a) : start_plain(a);
     if (r >= 0)
         return 0;
-fail:
     log_error("the data plane cannot be started", "error=%s", strerror(-r));
     return r;
 }
@@ -229,10 +257,15 @@ int app_run(struct app *a)
     return a->exit_status;
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
+void app_close_handle(uv_handle_t *h)
 {
-    if (!uv_is_closing(h))
+    if (h->type != UV_UNKNOWN_HANDLE && !uv_is_closing(h))
         uv_close(h, NULL);
+}
+
+static void close_walked(uv_handle_t *h, void *arg)
+{
+    app_close_handle(h);
 }
 
 void app_free(struct app *a)
@@ -249,10 +282,14 @@ void app_free(struct app *a)
     }
     if (a->engine)
         engine_stop(a->engine);
+    if (a->node && a->cluster && node_save(a->node) < 0)
+        log_warn("handshake stamps could not be saved", "effect=%s",
+                 "harmless: a replayed initiation changes nothing");
     node_free(a->node);
     if (a->engine)
         engine_free(a->engine);
     store_close(a->store);
+    app_cluster_free(a);
     if (a->loop_open) {
         uv_close((uv_handle_t *)&a->tick, NULL);
         uv_close((uv_handle_t *)&a->turn, NULL);
@@ -260,7 +297,7 @@ void app_free(struct app *a)
             uv_close((uv_handle_t *)&a->signals[i], NULL);
         for (unsigned i = 0; i < 100 && uv_loop_close(&a->loop) == UV_EBUSY; i++) {
             if (i == 50)
-                uv_walk(&a->loop, close_handle, NULL);
+                uv_walk(&a->loop, close_walked, NULL);
             uv_run(&a->loop, UV_RUN_NOWAIT);
         }
     }
@@ -269,5 +306,8 @@ void app_free(struct app *a)
             close(a->tun_fds[i]);
     if (a->uapi_fd >= 0)
         close(a->uapi_fd);
+    if (a->cluster)
+        conf_free(a->cluster->conf);
+    free(a->cluster);
     free(a);
 }

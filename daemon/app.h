@@ -8,7 +8,8 @@
 struct app;
 
 struct app_options {
-    const char *ifname;
+    const char *conf_path; /* cluster mode; NULL: plain */
+    const char *ifname;    /* plain mode */
     int tun_fd, uapi_fd; /* inherited (WG_TUN_FD, WG_UAPI_FD), or -1 */
     unsigned workers;    /* 0: one per core */
 };

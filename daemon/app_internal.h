@@ -1,4 +1,5 @@
-/* app_internal.h - shared by app.c (life), app_node.c (the node's ops) and app_uapi.c.
+/* app_internal.h - shared by app.c (life), app_node.c (the node's ops), app_uapi.c, and app_cluster.c
+ * (what only a member of a cluster has).
  *
  * Owner: struct app. Threads: main. */
 #pragma once
@@ -6,11 +7,18 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "conf/conf.h"
+#include "control/server.h"
 #include "control/uapi.h"
 #include "engine/engine.h"
+#include "ha/fifo.h"
+#include "ha/sentinel.h"
 #include "node/node.h"
+#include "os/announce.h"
 #include "os/netlink.h"
+#include "store/life.h"
 #include "store/store.h"
+#include "sync/link.h"
 #include <uv.h>
 
 #define WORKERS_MAX 64
@@ -37,11 +45,49 @@ struct app {
     struct netlink_monitor *monitor;
     struct uapi *uapi;
     unsigned commits; /* under way */
+    struct cluster *cluster; /* NULL: plain mode */
+};
+
+/* What only a member has. */
+struct cluster {
+    struct conf *conf;
+    const struct conf_hub *hub;
+    struct life life;
+    struct sentinel *sentinel;
+    struct links *links;
+    struct fifo *fifo;
+    struct netlink *netlink;
+    struct announce *announce;
+    struct server *server;
+    uint64_t started_ns;
+    uv_timer_t beat, announcing, ending;
+    uint64_t beat_ns;      /* of main's last beat */
+    uint64_t reads;        /* VIP slots whose addresses are to be read, one bit each */
+    bool reading_at_start;
+    unsigned announce_left[VIPS_MAX];
+    uint64_t drain_until_ns; /* 0: not ending */
 };
 
 struct instant app_now(void);
 void app_stop(struct app *a, int status, const char *why);
 extern const struct node_ops app_node_ops;
+
+/* app.c */
+int app_start_loop(struct app *a);
+void app_close_handle(uv_handle_t *h);
+void app_link_changed(void *ctx, const struct netlink_link *l, bool present);
+void app_read_mtu(void *ctx);
+int app_start_engine(struct app *a, const struct engine_config *c);
+
+/* app_cluster.c */
+int app_cluster_open(struct app *a, const char *conf_path);
+int app_cluster_start(struct app *a);
+void app_cluster_turn(struct app *a); /* before node_tick(): addresses that are to be read */
+void app_cluster_signal(struct app *a); /* SIGTERM: drain first */
+void app_cluster_free(struct app *a);
+
+/* app_status.c */
+int app_status_start(struct app *a);
 
 /* app_uapi.c */
 int app_uapi_start(struct app *a);

@@ -15,11 +15,14 @@
 static void usage(FILE *out)
 {
     fputs("Usage: guardmountd [-f|--foreground] INTERFACE-NAME\n"
+          "       guardmountd [-f|--foreground] -c FILE\n"
           "       guardmountd --version\n"
           "\n"
-          "A userspace WireGuard: makes the TUN interface and serves wg's socket for it.\n"
+          "With a name: a userspace WireGuard; makes the TUN interface and serves wg's socket for it.\n"
+          "With -c: a member of a Guardmount cluster, as guardmount.conf(5) says.\n"
           "\n"
           "Example: guardmountd wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
+          "Example: guardmountd -f -c /etc/guardmount/guardmount.conf\n"
           "\n"
           "Environment: WG_PROCESS_FOREGROUND=1, WG_TUN_FD, WG_UAPI_FD,\n"
           "             LOG_LEVEL=silent|error|warn|info|verbose|debug (default: error)\n",
@@ -92,7 +95,9 @@ int main(int argc, char **argv)
             usage(stdout);
             return 0;
         }
-        if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "--foreground") == 0) {
+        if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
+            o.conf_path = argv[++i];
+        } else if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "--foreground") == 0) {
             foreground = true;
         } else if (argv[i][0] == '-' || o.ifname) {
             fprintf(stderr, "guardmountd: unexpected argument '%s'\n", argv[i]);
@@ -102,11 +107,11 @@ int main(int argc, char **argv)
             o.ifname = argv[i];
         }
     }
-    if (!o.ifname) {
+    if (!o.ifname == !o.conf_path) { /* one of them */
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (!name_ok(o.ifname)) {
+    if (o.ifname && !name_ok(o.ifname)) {
         fprintf(stderr, "guardmountd: '%s' cannot be an interface name: 1 to 15 characters, no "
                         "blank, no '/'\n", o.ifname);
         return EXIT_USAGE;
@@ -117,7 +122,7 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     log_set_level(level);
-    log_set_tag(o.ifname);
+    log_set_tag(o.ifname ? o.ifname : "guardmountd");
     if (!inherited("WG_TUN_FD", &o.tun_fd) || !inherited("WG_UAPI_FD", &o.uapi_fd))
         return EXIT_USAGE;
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* K3 */

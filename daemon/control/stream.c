@@ -22,10 +22,10 @@ struct stream_client {
     uv_pipe_t pipe;
     struct stream *stream;
     void *state;
-    bool owes;       /* an answer is owed or under way */
-    bool in_data;    /* ops.data is running: it must not be entered again */
+    bool owes;    /* an answer is owed or under way */
+    bool in_data; /* ops.data is running: it must not be entered again */
     bool then_close, closing;
-    bool hung_up;    /* to be closed when ops.data has returned */
+    bool hung_up; /* to be closed when ops.data has returned */
     uv_write_t write;
     void *text;
     size_t text_len;
@@ -170,7 +170,7 @@ void stream_hang_up(struct stream_client *c)
 /* Someone must go: the longest idle of those that are not waiting for us. */
 static void make_room(struct stream *s)
 {
-    list_for_each(it, &s->clients) {
+    list_for_each (it, &s->clients) {
         struct stream_client *c = list_entry(it, struct stream_client, all);
 
         if (!c->owes || c->text) { /* the answer is written and not read: its own fault */
@@ -254,7 +254,7 @@ void stream_free(struct stream *s)
     if (!s)
         return;
     s->closing = true;
-    list_for_each(it, &s->clients)
+    list_for_each (it, &s->clients)
         client_close(list_entry(it, struct stream_client, all));
     uv_close((uv_handle_t *)&s->listener, on_listener_closed);
 }

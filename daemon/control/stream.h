@@ -32,6 +32,6 @@ int stream_new(uv_loop_t *loop, int fd, const struct stream_ops *ops, struct str
 void stream_free(struct stream *s);
 
 void stream_hang_up(struct stream_client *c); /* ops.closed comes, perhaps only after ops.data */
-void stream_owe(struct stream_client *c); /* an answer will come later */
+void stream_owe(struct stream_client *c);     /* an answer will come later */
 /* Takes @text (malloc), wipes it when it is sent: in one write if the client's socket takes it. */
 void stream_answer(struct stream_client *c, void *text, size_t len, bool then_close);

@@ -36,7 +36,8 @@ struct uapi_call {
 
 static bool good_ifname(const char *name)
 {
-    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-";
+    static const char good[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-";
     size_t len = strlen(name);
 
     return len >= 1 && len <= IFNAME_MAX && strspn(name, good) == len && strcmp(name, ".") != 0 &&
@@ -75,7 +76,8 @@ static void check_file(struct uapi *u)
     u->ops.deleted(u->ops.ctx);
 }
 
-/* A bound socket's inode lives on: its link count changes, no more. So every event is a question. */
+/* A bound socket's inode lives on: its link count changes, no more. So every event is a question.
+ */
 static void on_watch(uv_fs_event_t *w, const char *name, int events, int status)
 {
     check_file(w->data);

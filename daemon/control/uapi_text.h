@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UAPI_LINE_MAX 255             /* bytes; the longest good line has 100 */
-#define UAPI_SET_LEN_MAX (64u << 20)  /* bytes */
-#define UAPI_PEERS_MAX 131072u        /* peer sections of one set */
-#define UAPI_PREFIXES_MAX 1048576u    /* allowed_ip lines of one set */
+#define UAPI_LINE_MAX 255            /* bytes; the longest good line has 100 */
+#define UAPI_SET_LEN_MAX (64u << 20) /* bytes */
+#define UAPI_PEERS_MAX 131072u       /* peer sections of one set */
+#define UAPI_PREFIXES_MAX 1048576u   /* allowed_ip lines of one set */
 
 enum uapi_op {
     UAPI_NONE, /* wants more bytes */

@@ -3,6 +3,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
@@ -218,7 +219,7 @@ bool object_link(struct nl_object *o, struct netlink_link *ret)
     strcpy(link.name, rtnl_link_get_name(l));
     link.mtu = rtnl_link_get_mtu(l);
     link.up = rtnl_link_get_flags(l) & IFF_UP;
-    link.carrier = rtnl_link_get_flags(l) & IFF_LOWER_UP;
+    link.carrier = rtnl_link_get_carrier(l);
     *ret = link;
     return true;
 }

@@ -1,5 +1,6 @@
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
+#include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <uv.h>
 

@@ -19,7 +19,7 @@ static void library_init(void)
     if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
         return;
     if (!gcry_check_version(GCRYPT_VERSION))
-        abort(); /* older than what we were built with */
+        abort();                             /* older than what we were built with */
     gcry_control(GCRYCTL_DISABLE_SECMEM, 0); /* ours is the arena (K1) */
     gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
 }
@@ -33,7 +33,8 @@ struct aead *aead_new(void)
     if (!a)
         return NULL;
     a->key = secret_alloc();
-    if (!a->key || gcry_cipher_open(&a->cipher, GCRY_CIPHER_CHACHA20, GCRY_CIPHER_MODE_POLY1305, 0)) {
+    if (!a->key ||
+        gcry_cipher_open(&a->cipher, GCRY_CIPHER_CHACHA20, GCRY_CIPHER_MODE_POLY1305, 0)) {
         secret_free(a->key);
         free(a);
         return NULL;

@@ -1,9 +1,9 @@
 /* A path-compressed bit trie for each family.
  *
- * A node stands for a prefix; its children are longer prefixes below it, one for each next bit. Nodes
- * that no peer owns exist only where two branches part. What identifies a node never changes after
- * publication; `peer` and the two child pointers do, each by one release store, and every change of
- * shape is one store into one pointer:
+ * A node stands for a prefix; its children are longer prefixes below it, one for each next bit.
+ * Nodes that no peer owns exist only where two branches part. What identifies a node never changes
+ * after publication; `peer` and the two child pointers do, each by one release store, and every
+ * change of shape is one store into one pointer:
  *
  *   insert   a new leaf, or a new branch above an old node, complete before it is linked;
  *   remove   the peer is cleared, then a node with less than two children is bypassed.
@@ -145,8 +145,7 @@ static int locate(struct allowedips *t, const struct ip_prefix *prefix, link_t *
     if (prefix->len > (prefix->v6 ? BITS6 : BITS4))
         return -EINVAL;
     *ret_root = prefix->v6 ? &t->root6 : &t->root4;
-    *ret_bits =
-        cut(prefix->v6 ? bits6(prefix->addr.b) : bits4(prefix->addr.b + 12), prefix->len);
+    *ret_bits = cut(prefix->v6 ? bits6(prefix->addr.b) : bits4(prefix->addr.b + 12), prefix->len);
     return 0;
 }
 
@@ -278,7 +277,8 @@ struct wg_peer *allowedips_find_dst(const struct allowedips *t, const uint8_t *p
 {
     if (!packet_len(packet, len))
         return NULL;
-    return packet[0] >> 4 == 4 ? allowedips_find4(t, packet + 16) : allowedips_find6(t, packet + 24);
+    return packet[0] >> 4 == 4 ? allowedips_find4(t, packet + 16)
+                               : allowedips_find6(t, packet + 24);
 }
 
 struct wg_peer *allowedips_find_src(const struct allowedips *t, const uint8_t *packet, size_t len,

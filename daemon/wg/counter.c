@@ -12,8 +12,8 @@
  *
  * Why no counter comes twice (N1): a run is the value that fetch-add returned, and was in bounds
  * there. Between two changes of the term, runs of one term follow each other in the modification
- * order of `next`. A change replaces the value by one of a higher term in one compare-and-swap, so a
- * fetch-add falls either before it, in the old term, or after it, in the new one. */
+ * order of `next`. A change replaces the value by one of a higher term in one compare-and-swap, so
+ * a fetch-add falls either before it, in the old term, or after it, in the new one. */
 #include "wg/counter.h"
 #include "wg/spin.h"
 #include <assert.h>
@@ -23,10 +23,10 @@
 #define PLAIN_BITS 48
 #define PLAIN_END (1ull << PLAIN_BITS)
 #define PLAIN_MASK ((1ull << 52) - 1)
-#define TERM_SHIFT 52  /* in the allocator's form */
+#define TERM_SHIFT 52 /* in the allocator's form */
 #define TAG_SHIFT 32
 #define REPLICA (1ull << 51) /* beyond PLAIN_END, out of reach of overruns */
-#define STAY_STEP 8192       /* keeps a member's own stays apart in receivers that cut differences */
+#define STAY_STEP 8192 /* keeps a member's own stays apart in receivers that cut differences */
 #define PLAIN_SCARCE (1ull << 47)
 
 static_assert(LOW_END + (1ull << 20) * COUNTER_RUN_MAX < 1ull << TAG_SHIFT, "room to overrun");
@@ -161,8 +161,7 @@ static bool renew(struct counter *c, const struct counter_tag *tag, unsigned n)
     return ok;
 }
 
-bool counter_take(struct counter *c, const struct counter_tag *tag, unsigned n,
-                  uint64_t *ret_first)
+bool counter_take(struct counter *c, const struct counter_tag *tag, unsigned n, uint64_t *ret_first)
 {
     if (n < 1 || n > COUNTER_RUN_MAX) /* a run of none would be spent by the next taker too */
         return false;

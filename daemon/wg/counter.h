@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define COUNTER_TERM_MAX 4095
-#define COUNTER_RUN_MAX 256  /* packets of one take */
+#define COUNTER_RUN_MAX 256      /* packets of one take */
 #define AGE_TERM_NS 250000000ull /* T_AGE */
 
 /* This process's own part of the layout (N2, N5). */
@@ -38,7 +38,8 @@ void counter_start_replica(struct counter *c);
  * False: terms are used up (the key cannot send any more), or plain mode. */
 bool counter_adopt(struct counter *c, const struct counter_tag *tag, uint16_t term_known,
                    uint64_t age_hi_ns);
-/* N9: a new term with a redrawn tag, for whichever process owns the key now. False: not sendable. */
+/* N9: a new term with a redrawn tag, for whichever process owns the key now. False: not sendable.
+ */
 bool counter_bump(struct counter *c, const struct counter_tag *tag);
 /* A run of @n (1..COUNTER_RUN_MAX) counters. A run that would cross bit 27 (bit 47 in creator
  * space) is discarded and a new term begins (N8). False: not sendable. */
@@ -51,8 +52,8 @@ uint64_t counter_sent(const struct counter *c);
 /* Counters are running out: the last term, or half of creator space. Time for a new key. */
 bool counter_scarce(const struct counter *c);
 
-/* N1: what this process has used of a key outlives the key's record. A replica that is made again of
- * a key that this process had within 180 s resumes with what was saved; it is not sendable until
+/* N1: what this process has used of a key outlives the key's record. A replica that is made again
+ * of a key that this process had within 180 s resumes with what was saved; it is not sendable until
  * counter_adopt(). */
 uint64_t counter_save(const struct counter *c);
 void counter_resume(struct counter *c, uint64_t saved);

@@ -4,9 +4,8 @@ struct counter_tag gate_tag(const struct gate *g)
 {
     uint32_t word = atomic_load_explicit(&g->tag, memory_order_acquire);
 
-    return (struct counter_tag){.member = word & 0xff,
-                                .seq = (uint8_t)(word >> 8),
-                                .rnd = (uint8_t)(word >> 16)};
+    return (struct counter_tag){
+        .member = word & 0xff, .seq = (uint8_t)(word >> 8), .rnd = (uint8_t)(word >> 16)};
 }
 
 void gate_set_tag(struct gate *g, struct counter_tag tag)

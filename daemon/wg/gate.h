@@ -15,19 +15,19 @@
 #define VIP_SLOT_PLAIN 0
 
 struct gate {
-    bool plain;                      /* fixed at start */
-    _Atomic uint32_t tag;            /* member | seq << 8 | rnd << 16 */
-    _Atomic uint32_t suspicion;      /* N9 generation: a keypair behind it bumps before it sends */
-    _Atomic uint64_t resume_ns;      /* R12: nothing is sent or delivered before this */
+    bool plain;                 /* fixed at start */
+    _Atomic uint32_t tag;       /* member | seq << 8 | rnd << 16 */
+    _Atomic uint32_t suspicion; /* N9 generation: a keypair behind it bumps before it sends */
+    _Atomic uint64_t resume_ns; /* R12: nothing is sent or delivered before this */
     struct {
-        _Atomic bool owned;          /* O1 */
-        _Atomic bool others;         /* another live holder exists: an adopter starts capped (R16) */
-        _Atomic uint64_t since_ns;   /* when it arrived; read only while owned */
-    } vip[VIPS_MAX];                 /* by slot */
+        _Atomic bool owned;        /* O1 */
+        _Atomic bool others;       /* another live holder exists: an adopter starts capped (R16) */
+        _Atomic uint64_t since_ns; /* when it arrived; read only while owned */
+    } vip[VIPS_MAX];               /* by slot */
     struct {
         _Atomic uint64_t heartbeat_ns; /* last heartbeat of that sibling, BOOTTIME */
     } member[MEMBERS_MAX];
-    uint64_t fresh_ns;               /* T_FRESH; fixed at start */
+    uint64_t fresh_ns; /* T_FRESH; fixed at start */
 };
 
 struct counter_tag gate_tag(const struct gate *g);

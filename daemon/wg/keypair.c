@@ -16,17 +16,17 @@
  * that store (or taken rx_lock).
  *
  * Sending reads `state` without the lock. A sender that read OWNED just before keypair_yield() may
- * still take counters and send: they carry this process's own tag, or lie in creator space that only
- * this process uses, so no nonce can be used twice (N1-N3); the packet is at worst dropped by the
- * client's window. It is over within the batch in hand, far inside O1's 50 ms. */
+ * still take counters and send: they carry this process's own tag, or lie in creator space that
+ * only this process uses, so no nonce can be used twice (N1-N3); the packet is at worst dropped by
+ * the client's window. It is over within the batch in hand, far inside O1's 50 ms. */
 #include "wg/keypair.h"
 #include "base/secret.h"
 #include "wg/peer.h"
 #include "wg/spin.h"
 #include <stdlib.h>
 
-/* A counter at or above it is refused (paper, section 6.1). In cluster mode well below that, since L
- * shares its word with LIMIT_ADOPTED; above R14's 2^60 and out of reach in the life of a key. */
+/* A counter at or above it is refused (paper, section 6.1). In cluster mode well below that, since
+ * L shares its word with LIMIT_ADOPTED; above R14's 2^60 and out of reach in the life of a key. */
 #define RX_COUNTER_END_PLAIN (UINT64_MAX - (1ull << 13))
 #define RX_COUNTER_END (1ull << 62)
 
@@ -175,11 +175,10 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
     raise_top(k, start);
     /* R16: towards the holders that remain we are an owner, and none of them has acked more than L;
      * main sets a ceiling of theirs when it has heard. */
-    atomic_store_explicit(&k->ceiling,
-                          atomic_load_explicit(&g->vip[slot].others, memory_order_relaxed)
-                              ? limit
-                              : LIMIT_NONE,
-                          memory_order_relaxed);
+    atomic_store_explicit(
+        &k->ceiling,
+        atomic_load_explicit(&g->vip[slot].others, memory_order_relaxed) ? limit : LIMIT_NONE,
+        memory_order_relaxed);
 
     /* The generation first: if main redraws the tag in between, the next send bumps once more. */
     uint32_t suspicion = atomic_load_explicit(&g->suspicion, memory_order_acquire);
@@ -241,7 +240,7 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
 
     uint64_t ceiling =
         g->plain ? LIMIT_NONE : atomic_load_explicit(&k->ceiling, memory_order_acquire);
-    if (counter >= ceiling) { /* R2 */
+    if (counter >= ceiling) {      /* R2 */
         raise_top(k, counter + 1); /* R3: held ones included */
         if (turn == TURN_HELD)
             return RX_HOLD;
@@ -308,7 +307,8 @@ static bool catch_up(struct keypair *k, const struct gate *g, uint64_t now_ns)
     if (atomic_load_explicit(&k->tx_suspicion, memory_order_acquire) == suspicion)
         return true;
     spin_lock(&k->rx_lock);
-    suspicion = atomic_load_explicit(&g->suspicion, memory_order_acquire); /* never back to an older */
+    suspicion =
+        atomic_load_explicit(&g->suspicion, memory_order_acquire); /* never back to an older */
     if (atomic_load_explicit(&k->tx_suspicion, memory_order_relaxed) != suspicion) {
         struct counter_tag tag = gate_tag(g);
         ok = counter_adopt(&k->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed),
@@ -379,8 +379,9 @@ bool keypair_replica_raise(struct keypair *k, uint8_t from, uint64_t limit, bool
     uint64_t now = atomic_load_explicit(&k->limit, memory_order_relaxed), want;
 
     limit = limit_of_wire(limit);
-    /* Only the owner that our acks bind to may undo them. A lower L of an earlier one comes late, and
-     * the present one may already accept up to what we acked to it. A raise is good from anybody. */
+    /* Only the owner that our acks bind to may undo them. A lower L of an earlier one comes late,
+     * and the present one may already accept up to what we acked to it. A raise is good from
+     * anybody. */
     if (from != atomic_load_explicit(&k->owner, memory_order_relaxed))
         lower = false;
     do {
@@ -455,8 +456,7 @@ void keypair_describe(const struct keypair *k, uint64_t now_ns, struct session *
     ret->confirmed = atomic_load(&k->confirmed);
     ret->age_lo_ns = ret->age_hi_ns = age;
     ret->generation = k->generation;
-    ret->limit =
-        owned ? atomic_load(&k->ceiling) : atomic_load(&k->limit) & ~LIMIT_ADOPTED;
+    ret->limit = owned ? atomic_load(&k->ceiling) : atomic_load(&k->limit) & ~LIMIT_ADOPTED;
     ret->top = atomic_load(&k->top);
     ret->term = term > known ? term : known;
 }

@@ -17,12 +17,12 @@
 
 enum keypair_state { KEYPAIR_REPLICA, KEYPAIR_OWNED, KEYPAIR_CLOSED };
 
-#define LIMIT_NONE UINT64_MAX         /* no holder: nothing to wait for */
-#define LIMIT_ADOPTED (1ull << 63)    /* shares the word with L (R8) */
-#define LIMIT_FIRST 64                /* L of a new key (R13) */
-#define HELD_PER_KEY_MAX 64           /* R6 */
+#define LIMIT_NONE UINT64_MAX      /* no holder: nothing to wait for */
+#define LIMIT_ADOPTED (1ull << 63) /* shares the word with L (R8) */
+#define LIMIT_FIRST 64             /* L of a new key (R13) */
+#define HELD_PER_KEY_MAX 64        /* R6 */
 #define HELD_MAX 8192
-#define HOLD_NS (10 * NS_PER_MS)      /* T_HOLD */
+#define HOLD_NS (10 * NS_PER_MS)         /* T_HOLD */
 #define SEND_AGE_MAX_NS (179 * NS_PER_S) /* N10, for adopted keys; own ones stop at 180 s */
 #define SESSION_ACTIVE_NS (30 * NS_PER_S)
 
@@ -36,15 +36,15 @@ struct keypair {
     struct session_keys *keys;
     uint32_t local_index, remote_index;
     bool hub_initiated;
-    bool created_here;          /* this process made the ephemeral (N3) */
-    uint64_t generation;        /* E1 */
+    bool created_here;   /* this process made the ephemeral (N3) */
+    uint64_t generation; /* E1 */
 
     _Atomic uint8_t state;
-    _Atomic bool adoptable;     /* replica: main says it may be adopted (N6, I2, M4, R7) */
-    _Atomic bool confirmed;     /* `next` that has carried data */
-    _Atomic uint8_t owner;      /* replica: member that owns it now (R9's heartbeat) */
-    _Atomic uint16_t vip;       /* slot (E3) */
-    _Atomic uint64_t born_ns;   /* BOOTTIME of the earliest possible birth: age_hi = now - born */
+    _Atomic bool adoptable;   /* replica: main says it may be adopted (N6, I2, M4, R7) */
+    _Atomic bool confirmed;   /* `next` that has carried data */
+    _Atomic uint8_t owner;    /* replica: member that owns it now (R9's heartbeat) */
+    _Atomic uint16_t vip;     /* slot (E3) */
+    _Atomic uint64_t born_ns; /* BOOTTIME of the earliest possible birth: age_hi = now - born */
     _Atomic uint16_t term_known;
 
     struct counter tx;
@@ -54,16 +54,16 @@ struct keypair {
 
     /* Receiving. */
     _Atomic uint32_t rx_lock;
-    struct replay *window;      /* made at first data; under rx_lock */
-    _Atomic uint64_t top;       /* highest authenticated + 1, held ones included; 0: none */
-    _Atomic uint64_t limit;     /* replica: L it would start at, | LIMIT_ADOPTED once adopted here */
-    _Atomic uint64_t ceiling;   /* owned: counters below it may be accepted; LIMIT_NONE */
-    _Atomic uint64_t floor;     /* owned by adoption: first counter that it may accept (its L) */
-    _Atomic uint32_t headroom;  /* H, by main; a raise is asked for within H/2 of the ceiling */
-    _Atomic bool raise_asked;   /* set by a worker, cleared by main */
-    _Atomic uint16_t held;      /* packets that wait for an ack */
-    _Atomic bool rescue_asked;  /* R9a: a handshake was asked for because of a packet below floor */
-    _Atomic bool rekey_asked;   /* rekey on send or receive was asked for; main may clear it */
+    struct replay *window;     /* made at first data; under rx_lock */
+    _Atomic uint64_t top;      /* highest authenticated + 1, held ones included; 0: none */
+    _Atomic uint64_t limit;    /* replica: L it would start at, | LIMIT_ADOPTED once adopted here */
+    _Atomic uint64_t ceiling;  /* owned: counters below it may be accepted; LIMIT_NONE */
+    _Atomic uint64_t floor;    /* owned by adoption: first counter that it may accept (its L) */
+    _Atomic uint32_t headroom; /* H, by main; a raise is asked for within H/2 of the ceiling */
+    _Atomic bool raise_asked;  /* set by a worker, cleared by main */
+    _Atomic uint16_t held;     /* packets that wait for an ack */
+    _Atomic bool rescue_asked; /* R9a: a handshake was asked for because of a packet below floor */
+    _Atomic bool rekey_asked;  /* rekey on send or receive was asked for; main may clear it */
     _Atomic bool unfit_told;
 
     _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */
@@ -73,38 +73,38 @@ struct keypair {
 
 /* What a packet caused; the engine turns bits into facts for main, the simulator does the same. */
 enum keypair_effect {
-    EFFECT_ADOPTED = 1 << 0,    /* replica became ours: tell siblings (R10) */
-    EFFECT_RAISE = 1 << 1,      /* near the ceiling: propose a higher one (R3) */
-    EFFECT_FLUSH = 1 << 2,      /* a packet waits: propose now, without batching (R6) */
-    EFFECT_CONFIRMED = 1 << 3,  /* first data on an unconfirmed `next` */
-    EFFECT_REKEY = 1 << 4,      /* we are the initiator and the key is old, or counters run out */
-    EFFECT_RESCUE = 1 << 5,     /* R9a: initiate at once */
-    EFFECT_DIRTY = 1 << 6,      /* accepted beyond the ceiling (R7) */
-    EFFECT_UNFIT = 1 << 7,      /* touched while owning the VIP, but not fit for adoption (H8) */
+    EFFECT_ADOPTED = 1 << 0,   /* replica became ours: tell siblings (R10) */
+    EFFECT_RAISE = 1 << 1,     /* near the ceiling: propose a higher one (R3) */
+    EFFECT_FLUSH = 1 << 2,     /* a packet waits: propose now, without batching (R6) */
+    EFFECT_CONFIRMED = 1 << 3, /* first data on an unconfirmed `next` */
+    EFFECT_REKEY = 1 << 4,     /* we are the initiator and the key is old, or counters run out */
+    EFFECT_RESCUE = 1 << 5,    /* R9a: initiate at once */
+    EFFECT_DIRTY = 1 << 6,     /* accepted beyond the ceiling (R7) */
+    EFFECT_UNFIT = 1 << 7,     /* touched while owning the VIP, but not fit for adoption (H8) */
 };
 
 enum rx_verdict {
     RX_ACCEPT,
-    RX_HOLD,            /* authentic, beyond the ceiling: hold it, then keypair_receive_held() */
+    RX_HOLD, /* authentic, beyond the ceiling: hold it, then keypair_receive_held() */
     RX_DROP_AUTH,
-    RX_DROP_EXPIRED,    /* key age >= REJECT_AFTER_TIME, counter too high, or CLOSED */
+    RX_DROP_EXPIRED, /* key age >= REJECT_AFTER_TIME, counter too high, or CLOSED */
     RX_DROP_REPLAY,
     RX_DROP_BELOW_FLOOR, /* R9a */
-    RX_DROP_NOT_OWNER,  /* authentic or not, the VIP is not ours (O1, O10) */
-    RX_DROP_UNFIT,      /* replica not fit for adoption (R9) */
-    RX_DROP_STALE,      /* R12: arrived while we may have slept */
-    RX_DROP_SOURCE,     /* inner source not allowed for this peer */
+    RX_DROP_NOT_OWNER,   /* authentic or not, the VIP is not ours (O1, O10) */
+    RX_DROP_UNFIT,       /* replica not fit for adoption (R9) */
+    RX_DROP_STALE,       /* R12: arrived while we may have slept */
+    RX_DROP_SOURCE,      /* inner source not allowed for this peer */
     RX_DROP_MALFORMED,
-    RX_DROP_UNKNOWN,    /* no such receiver index */
+    RX_DROP_UNKNOWN, /* no such receiver index */
     RX_VERDICTS,
 };
 
 enum tx_verdict {
     TX_OK,
-    TX_NO_KEY,          /* none, expired, or used up: stage and handshake */
-    TX_NOT_OWNER,       /* a sibling owns it: never staged, never a handshake */
-    TX_UNFIT,           /* replica not fit: drop it and initiate (H8) */
-    TX_STALE,           /* R12 */
+    TX_NO_KEY,    /* none, expired, or used up: stage and handshake */
+    TX_NOT_OWNER, /* a sibling owns it: never staged, never a handshake */
+    TX_UNFIT,     /* replica not fit: drop it and initiate (H8) */
+    TX_STALE,     /* R12 */
     TX_VERDICTS,
 };
 
@@ -135,7 +135,8 @@ enum tx_verdict keypair_send(struct keypair *k, const struct gate *g, uint64_t n
 
 /* (main) A holder's side: record a raise before it is acked. False: already adopted (R8, R10).
  * @lower: the owner came down (R5), also below the present value; counts only when @from, who said
- * it, is the owner that we know: a late word of an earlier one must not undo what was acked since. */
+ * it, is the owner that we know: a late word of an earlier one must not undo what was acked since.
+ */
 bool keypair_replica_raise(struct keypair *k, uint8_t from, uint64_t limit, bool lower);
 /* (main) A sibling adopted it: we stop at once and hold it as its replica from @limit on, or from
  * what we had recorded, if that is higher. Also a new record of a replica. */
@@ -146,8 +147,9 @@ void keypair_outbid(struct keypair *k, uint16_t term, const struct gate *g);
 /* (main) After the gate was closed: nothing at or above this was accepted, nor will be while the
  * gate stays closed (a receive that began before is over). */
 uint64_t keypair_final_top(struct keypair *k);
-/* (main) As it would be sent to a sibling now: id, indices, role, confirmed, ages, generation, limit
- * (may be LIMIT_NONE), top, term. The other fields of @ret are the caller's and stay untouched. */
+/* (main) As it would be sent to a sibling now: id, indices, role, confirmed, ages, generation,
+ * limit (may be LIMIT_NONE), top, term. The other fields of @ret are the caller's and stay
+ * untouched. */
 void keypair_describe(const struct keypair *k, uint64_t now_ns, struct session *ret);
 
 /* What this process has sent and accepted under a key outlives the key's record, until the key is

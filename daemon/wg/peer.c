@@ -204,8 +204,9 @@ unsigned peer_confirm(struct wg_peer *p, struct keypair *k, struct keypair **ret
     struct keypair *current = current_of(p);
     if (!current || current->generation < k->generation)
         return advance(p, k, ret_out, count);
-    /* Crossing initiations: this data left before the peer heard of our newer key. If both ends went
-     * back to the older one, each would take the other for the initiator, and nobody would rekey. */
+    /* Crossing initiations: this data left before the peer heard of our newer key. If both ends
+     * went back to the older one, each would take the other for the initiator, and nobody would
+     * rekey. */
     count = fall_out(p->previous, ret_out, count);
     p->previous = k;
     return count;

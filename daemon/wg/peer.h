@@ -21,10 +21,10 @@ struct wg_peer {
 
     _Atomic uint32_t endpoint_lock;
     struct endpoint endpoint;
-    struct endpoint local;        /* plain mode: address that the peer talks to, 0: any */
+    struct endpoint local; /* plain mode: address that the peer talks to, 0: any */
     uint32_t local_ifindex;
     struct endpoint_version endpoint_version;
-    _Atomic uint16_t vip;         /* slot that it talks to */
+    _Atomic uint16_t vip; /* slot that it talks to */
 
     /* Timer facts: written by whoever handles the packet, 0 = nothing outstanding. */
     _Atomic uint64_t data_sent_ns;     /* first data sent since the last authentic receive */
@@ -65,7 +65,8 @@ unsigned peer_install_next(struct wg_peer *p, struct keypair *k, struct keypair 
 unsigned peer_confirm(struct wg_peer *p, struct keypair *k, struct keypair **ret_out);
 bool peer_forget(struct wg_peer *p, struct keypair *k); /* take @k out of its slot */
 /* Place a replica as its record says; what was in the slot falls out, @k never. As current it moves
- * the one that is there to previous, as at its owner, unless that one is newer (by generation): then
+ * the one that is there to previous, as at its owner, unless that one is newer (by generation):
+ * then
  * @k becomes previous. */
 unsigned peer_install_replica(struct wg_peer *p, struct keypair *k, enum session_slot slot,
                               struct keypair **ret_out);

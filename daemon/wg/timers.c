@@ -75,8 +75,7 @@ static uint64_t unanswered_step(struct timers *t, struct wg_peer *p, const struc
     }
     if (!t->unanswered_jitter_ns)
         t->unanswered_jitter_ns = 1 + jitter(rng);
-    uint64_t due =
-        sent + KEEPALIVE_TIMEOUT_NS + REKEY_TIMEOUT_NS + t->unanswered_jitter_ns - 1;
+    uint64_t due = sent + KEEPALIVE_TIMEOUT_NS + REKEY_TIMEOUT_NS + t->unanswered_jitter_ns - 1;
     if (now_ns < due)
         return due;
     /* Once; data sent from now on counts anew. If it was answered this moment, nothing is due. */
@@ -102,9 +101,8 @@ static uint64_t passive_step(struct wg_peer *p, uint64_t now_ns, struct timers_t
     /* With more data since, another is due, unless something (most often this keepalive) leaves
      * before. */
     bool more = atomic_exchange_explicit(&p->more_received, false, memory_order_relaxed);
-    if (atomic_compare_exchange_strong_explicit(&p->data_received_ns, &received,
-                                                more ? now_ns : 0, memory_order_relaxed,
-                                                memory_order_relaxed))
+    if (atomic_compare_exchange_strong_explicit(&p->data_received_ns, &received, more ? now_ns : 0,
+                                                memory_order_relaxed, memory_order_relaxed))
         todo->actions |= TIMERS_KEEPALIVE;
     return more ? now_ns + KEEPALIVE_TIMEOUT_NS : 0;
 }

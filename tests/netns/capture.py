@@ -10,7 +10,6 @@ standard input is closed. The times are the kernel's. A frame that leaves throug
 that enters by it are both recorded; who sent it is told by its source MAC address.
 """
 
-import ctypes
 import os
 import select
 import signal

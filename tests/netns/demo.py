@@ -138,7 +138,7 @@ class Demo:
         """A line for each stream when its first packet after the cut arrives."""
         def follow(name, probe):
             end = time.time() + AFTER_S - 0.5
-            while time.time() < end:
+            while time.time() < end and os.path.exists(probe.path):    # else: interrupted
                 last = probe.last_arrival()
                 # What was on its way at the cut still arrives; the stream is back after a pause.
                 if last and last > fault + 0.03:

@@ -31,9 +31,9 @@ from pathlib import Path
 import plan
 from capture import Capture
 from netns import (LabError, Process, ROUTER_SYSCTLS, add_netns, addresses, delete_netns,
-                   end_process, in_netns, ip_batch, list_netns, mac_of, processes_with_env,
+                   ip_batch, link_exists, list_netns, mac_of, processes_with_env,
                    require_programs, require_root, run, run_in, set_link, socket_answers, spawn,
-                   start_time, stop_on_signals, wait_until, wg_keypair, wireguard_socket)
+                   stop_on_signals, wait_until, wg_keypair, wireguard_socket)
 from plan import Client, Member, SERVER_NS, SWITCH_NS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,6 +256,8 @@ class Lab:
     def _start_daemon(self, m):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(m.control)
+        # The kernel takes a killed process's interface away a moment after the process.
+        wait_until(lambda: not link_exists(m.netns, m.hub_if), 3, f"{m.hub_if} is still there")
         m.daemon = spawn([BIN_DIR / "guardmountd", "-c", m.conf, "-f"], m.netns, m.log,
                          self._environment())
         self._save()

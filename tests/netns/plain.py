@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 
 from lab import BIN_DIR
-from netns import (LabError, add_netns, delete_netns, end_process, in_netns, ip_batch, link_exists,
-                   run, run_in, socket_answers, spawn, wait_until, wg_keypair, wireguard_socket)
+from netns import (LabError, add_netns, delete_netns, end_process, ip_batch, link_exists, run,
+                   run_in, socket_answers, spawn, wait_until, wg_keypair, wireguard_socket)
 
 PREFIX = "gmp-"
 GUARDMOUNTD = str(BIN_DIR / "guardmountd")
@@ -176,5 +176,3 @@ def exit_status_in(ns, argv, env=None, timeout=15):
         out.seek(0)
         return done.returncode, out.read().decode(errors="replace")
 
-
-__all__ = ["GUARDMOUNTD", "PlainNet", "Side", "WIREGUARD_GO", "exit_status_in", "in_netns", "uapi"]

@@ -8,6 +8,7 @@
 #include "lib/test.h"
 
 #define MTU 1420
+#define RETRY_NS (300 * NS_PER_MS)
 
 static struct hub_peer *peer_of_id(struct hub *h, uint64_t id)
 {
@@ -65,15 +66,17 @@ static struct keypair *install(struct hub_peer *p, struct session_keys *keys, ui
 }
 
 struct keypair *hub_install(struct hub_peer *p, const struct session_keys *keys,
-                            uint32_t local_index, uint32_t remote_index)
+                            uint32_t local_index, uint32_t remote_index, bool initiator)
 {
     struct session_keys *slot = secret_alloc();
     struct keypair *out[NEXT_SLOTS + 2];
 
     *slot = *keys;
-    struct keypair *k = install(p, slot, local_index, remote_index, true);
-    atomic_store(&k->confirmed, true);
-    remove_keys(p->hub, out, peer_install_initiated(p->wg, k, out));
+    struct keypair *k = install(p, slot, local_index, remote_index, initiator);
+    atomic_store(&k->confirmed, initiator);
+    remove_keys(p->hub, out,
+                initiator ? peer_install_initiated(p->wg, k, out)
+                          : peer_install_next(p->wg, k, out));
     return k;
 }
 
@@ -106,6 +109,16 @@ void hub_initiate(struct hub_peer *p)
     stamp_from_real(clock_real_ns(), job.stamp);
     assert_int_equal(engine_handshake(p->hub->engine, &job), 0);
     p->initiating = true;
+    p->retry_at_ns = clock_boot_ns() + RETRY_NS;
+}
+
+static void on_retry(uv_timer_t *t)
+{
+    struct hub *h = t->data;
+
+    for (unsigned i = 0; i < h->peer_count; i++)
+        if (h->peers[i].retry_at_ns && clock_boot_ns() >= h->peers[i].retry_at_ns)
+            hub_initiate(&h->peers[i]);
 }
 
 static void send_message(struct hub_peer *p, const struct endpoint *to,
@@ -154,6 +167,7 @@ static void response_valid(struct hub_peer *p, struct handshake_result *r)
         return;
     forget_initiation(p);
     p->initiating = false;
+    p->retry_at_ns = 0;
     struct keypair *k = install(p, TAKE_PTR(r->keys), r->local_index, r->remote_index, true);
     atomic_store(&k->confirmed, true);
     remove_keys(p->hub, out, peer_install_initiated(p->wg, k, out));
@@ -182,7 +196,8 @@ static void on_handshake(void *ctx, struct handshake_result *r)
     case HANDSHAKE_COOKIE_VALID:
         memcpy(p->cookie, r->cookie, sizeof(p->cookie));
         p->has_cookie = true;
-        hub_initiate(p);
+        if (p->initiation && p->initiation->local_index == r->initiation_index)
+            hub_initiate(p);
         break;
     default:
         break;
@@ -286,6 +301,10 @@ struct hub *hub_new(uv_loop_t *loop, const char *ns, const char *ifname, unsigne
                                    .gap_check = options->gap_check};
     assert_int_equal(engine_new(loop, &config, &ops, &h->engine), 0);
     set_identity(h);
+    h->retry = calloc(1, sizeof(*h->retry));
+    h->retry->data = h;
+    uv_timer_init(loop, h->retry);
+    uv_timer_start(h->retry, on_retry, 50, 50);
     return h;
 }
 
@@ -303,6 +322,7 @@ void hub_open(struct hub *h, uint16_t port)
 void hub_free(struct hub *h)
 {
     engine_stop(h->engine);
+    uv_close((uv_handle_t *)h->retry, (uv_close_cb)free);
     while (h->key_count)
         hub_remove_key(h, h->keys[0]);
     for (unsigned i = 0; i < h->peer_count; i++) {

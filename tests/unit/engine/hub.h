@@ -1,5 +1,6 @@
 /* The least that an engine needs to be a WireGuard peer: what the node does in the product, without
- * timers, replication or a store.
+ * timers (but a retry of handshakes, which a busy machine may answer with cookies), replication or a
+ * store.
  *
  * Threads: the test's main thread. */
 #pragma once
@@ -17,6 +18,7 @@ struct hub_peer {
     struct hub *hub;
     struct initiation *initiation;
     bool initiating, has_cookie;
+    uint64_t retry_at_ns; /* 0: no initiation is out */
     uint64_t generation;
     uint8_t cookie[16];
     unsigned sessions; /* made, either role */
@@ -24,6 +26,7 @@ struct hub_peer {
 
 struct hub {
     uv_loop_t *loop;
+    uv_timer_t *retry;
     struct engine *engine;
     struct gate gate;
     struct beat beats[HUB_WORKERS_MAX];
@@ -69,8 +72,9 @@ void hub_join(struct hub *a, unsigned a_n, struct hub *b, unsigned b_n, const ch
               const struct secret32 *psk);
 void hub_set_endpoint(struct hub_peer *p, const char *address, uint16_t port);
 void hub_initiate(struct hub_peer *p);
-/* A session without a handshake: known keys, for packets made by the test itself. */
+/* A session without a handshake: known keys, for packets made by the test itself. As initiator its
+ * key is current at once, else it waits for the first data. */
 struct keypair *hub_install(struct hub_peer *p, const struct session_keys *keys,
-                            uint32_t local_index, uint32_t remote_index);
+                            uint32_t local_index, uint32_t remote_index, bool initiator);
 void hub_remove_key(struct hub *h, struct keypair *k);
 struct engine_counters hub_counters(const struct hub *h);

@@ -347,7 +347,7 @@ static struct crafted crafted_new(const struct hub_options *options)
 
     hub_open(c.hub, 0);
     c.peer = hub_add_peer(c.hub, &someone, NULL, 2);
-    c.key = hub_install(c.peer, &c.keys, INDEX, 77);
+    c.key = hub_install(c.peer, &c.keys, INDEX, 77, true);
     c.outside = lab_socket(NULL, SOCK_DGRAM, "127.0.0.1", 0);
     c.inside = lab_socket(LAB_A, SOCK_DGRAM, A4, PORT);
     return c;
@@ -796,15 +796,22 @@ TEST(no_effect_is_lost_when_the_ring_overflows)
         lane_tell_effects(l, 1 + i, EFFECT_ADOPTED);
         lane_tell_effects(l, 1 + i, EFFECT_DIRTY);
     }
-    lane_tell_peer_id(l, peer->wg->id, PEER_FACT_ARM);
     rcu_leave();
     assert_true(hub_counters(p.a).facts_dropped > 0);
     lane_wake_main(l);
-    UNTIL(p.a->effects[0] == KEYS && p.a->facts[FACT_ARM] == 1);
+    UNTIL(p.a->effects[0] == KEYS);
     assert_int_equal(p.a->effects[6], KEYS); /* the two of a key came together */
     assert_int_equal(p.a->facts[FACT_EFFECTS], KEYS);
     turn_for(20);
     assert_int_equal(p.a->facts[FACT_EFFECTS], KEYS);
+    /* The same for a peer's facts. */
+    for (uint32_t i = 0; i < FACT_RING_RECORDS; i++)
+        lane_tell(l, &(struct fact){.kind = FACT_UNKNOWN_INDEX});
+    rcu_enter();
+    lane_tell_peer_id(l, peer->wg->id, PEER_FACT_ARM | PEER_FACT_ENDPOINT);
+    rcu_leave();
+    lane_wake_main(l);
+    UNTIL(p.a->facts[FACT_ARM] == 1 && p.a->facts[FACT_ENDPOINT] == 1);
     for (uint32_t i = 0; i < KEYS; i++)
         engine_remove_keypair(p.a->engine, &keys[i]);
     pair_free(&p);
@@ -854,13 +861,22 @@ TEST(packets_beyond_the_ceiling_wait_for_the_ack)
     atomic_store(&c.key->ceiling, 1);
     send_crafted(&c, 0, 2, "below");
     UNTIL(got(c.inside, "below"));
-    send_crafted(&c, 1, 2, "above");
-    UNTIL(hub_counters(c.hub).rx[RX_HOLD] == 1);
-    UNTIL(c.hub->effects[2] == 1);     /* EFFECT_FLUSH */
-    atomic_store(&c.key->ceiling, 10); /* the ack */
-    engine_wake_held(c.hub->engine);
-    UNTIL(got(c.inside, "above"));
-    assert_int_equal(c.hub->effects[6], 0); /* EFFECT_DIRTY */
+    /* Where the machine is busy, the hold time may be over before the ack comes: several times. */
+    uint64_t least_ns = UINT64_MAX;
+    unsigned times = 0;
+    for (; least_ns > HOLD_NS / 2 && times < 50; times++) {
+        uint64_t began_ns = clock_boot_ns();
+
+        send_crafted(&c, 1 + times, 2, "above");
+        UNTIL(c.hub->effects[2] == 1 + times);    /* EFFECT_FLUSH */
+        atomic_store(&c.key->ceiling, 2 + times); /* the ack */
+        engine_wake_held(c.hub->engine);
+        UNTIL(got(c.inside, "above"));
+        least_ns = MIN(least_ns, clock_boot_ns() - began_ns);
+    }
+    assert_true(least_ns < HOLD_NS / 2);    /* it was the ack that let it in */
+    assert_true(c.hub->effects[6] < times); /* EFFECT_DIRTY */
+    assert_int_equal(hub_counters(c.hub).rx[RX_HOLD], times);
     assert_int_equal(atomic_load(&c.key->held), 0);
     assert_int_equal(atomic_load(&c.hub->engine->held_count), 0);
     crafted_free(&c);
@@ -927,8 +943,13 @@ TEST(data_on_another_vip_under_a_siblings_key_is_told)
     assert_int_equal(hub_counters(c.hub).rx[RX_DROP_NOT_OWNER], 1);
     turn_for(20);
     assert_false(got(c.inside, "stray"));
-    /* E3: when both are ours, the key follows its peer. */
+    /* Nor does it help that the key's VIP is ours, when the one that it came to is not. */
     atomic_store(&c.hub->gate.vip[2].owned, true);
+    own(c.hub, false);
+    send_crafted(&c, 0, 2, "stray");
+    UNTIL(hub_counters(c.hub).rx[RX_DROP_NOT_OWNER] == 2);
+    /* E3: when both are ours, the key follows its peer. */
+    own(c.hub, true);
     send_crafted(&c, 1, 2, "moved");
     UNTIL(got(c.inside, "moved"));
     assert_int_equal(atomic_load(&c.key->vip), 1);
@@ -991,6 +1012,35 @@ TEST(what_is_queued_can_be_thrown_away)
     struct engine_counters n = hub_counters(c.hub);
     assert_int_equal(n.rx[RX_ACCEPT], 1);
     assert_int_equal(n.tx[TX_OK], 0);
+    crafted_free(&c);
+}
+
+TEST(a_confirmed_key_comes_before_the_wish_for_one)
+{
+    struct crafted c = crafted_new(&(struct hub_options){.workers = 2});
+    struct worker *w = c.hub->engine->workers;
+    struct stall stall[2];
+    uint8_t packet[64];
+
+    hub_set_endpoint(c.peer, "127.0.0.1", 9);
+    hub_remove_key(c.hub, c.key);
+    hub_install(c.peer, &c.keys, INDEX + 1, 78, false);
+    stall_begin(&stall[0], &w[0]); /* so that this thread may speak for them */
+    stall_begin(&stall[1], &w[1]);
+    rcu_enter();
+    struct peer_entry *p = peer_find(c.hub->engine, c.peer->wg->id);
+    size_t len = inner(packet, 2, "an answer");
+    assert_true(staging_add(&w[0].lane, p, packet, len));
+    lane_tell_peer(&w[0].lane, p, PEER_FACT_NEED_SESSION);
+    lane_tell_effects(&w[1].lane, INDEX + 1, EFFECT_CONFIRMED);
+    rcu_leave();
+    engine_wake_main(c.hub->engine);
+    UNTIL(c.hub->effects[3] == 1 && atomic_load(&c.hub->engine->staged_count) == 0);
+    stall_end(&stall[0], &w[0]);
+    stall_end(&stall[1], &w[1]);
+    turn_for(10);
+    assert_int_equal(c.hub->facts[FACT_NEED_SESSION], 0);
+    assert_int_equal(hub_counters(c.hub).tx[TX_OK], 1);
     crafted_free(&c);
 }
 
@@ -1164,6 +1214,7 @@ int main(void)
         E(held_packets_of_a_key_that_goes_are_dropped),
         E(data_on_another_vip_under_a_siblings_key_is_told),
         E(what_is_queued_can_be_thrown_away),
+        E(a_confirmed_key_comes_before_the_wish_for_one),
         E(a_worker_that_stood_still_discards_and_waits_for_main),
         E(wireguard_go_initiates_and_both_ways_ping),
         E(wireguard_go_answers_and_both_ways_ping),

@@ -216,8 +216,8 @@ struct entry {
     struct wg_peer *peer;
 };
 
-static struct wg_peer *model_find(const struct entry *model, unsigned count, const struct ip_addr *a,
-                                  bool v6)
+static struct wg_peer *model_find(const struct entry *model, unsigned count,
+                                  const struct ip_addr *a, bool v6)
 {
     struct wg_peer *best = NULL;
     int len = -1;
@@ -357,9 +357,9 @@ TEST(a_peer_may_have_65280_prefixes_of_each_family)
     for (unsigned v6 = 0; v6 < 2; v6++)
         for (unsigned n = 0; n < MANY; n++) {
             struct ip_prefix p = nth(n, v6);
-            assert_ptr_equal(
-                v6 ? allowedips_find6(&table, p.addr.b) : allowedips_find4(&table, p.addr.b + 12),
-                A);
+            assert_ptr_equal(v6 ? allowedips_find6(&table, p.addr.b)
+                                : allowedips_find4(&table, p.addr.b + 12),
+                             A);
         }
     assert_int_equal(table.count, 2 * MANY);
     for (unsigned v6 = 0; v6 < 2; v6++)

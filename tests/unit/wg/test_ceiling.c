@@ -1,9 +1,9 @@
-/* Section 4 as a property: three members hold one key, VIPs move and are held twice, siblings crash,
- * messages are late, an attacker replays everything everywhere. While no packet is let through beyond
- * the ceiling (R7's bypass), the cluster accepts no counter twice.
+/* Section 4 as a property: three members hold one key, VIPs move and are held twice, siblings
+ * crash, messages are late, an attacker replays everything everywhere. While no packet is let
+ * through beyond the ceiling (R7's bypass), the cluster accepts no counter twice.
  *
- * What stands around the keypair here is the least that R2-R16 ask of the node: ordered links, acks,
- * the minimum of what all holders acked. */
+ * What stands around the keypair here is the least that R2-R16 ask of the node: ordered links,
+ * acks, the minimum of what all holders acked. */
 #include "fixture.h"
 
 #define MEMBERS 3
@@ -293,7 +293,8 @@ static void happen(void)
     } else if (what < 600) { /* replay of anything that was ever sent */
         if (w.client) {
             unsigned back = test_below(w.rng, test_below(w.rng, 2) ? 100 : 8000);
-            arrive(i, back < w.client ? w.client - 1 - back : test_below(w.rng, (uint32_t)w.client));
+            arrive(i,
+                   back < w.client ? w.client - 1 - back : test_below(w.rng, (uint32_t)w.client));
         }
     } else if (what < 790) {
         for (unsigned n = test_below(w.rng, 12); n > 0; n--)

@@ -30,8 +30,8 @@ static void pass_by(struct counter *c, uint64_t packets)
 
 TEST(the_layout_is_as_designed)
 {
-    uint64_t c = counter_compose(0xabc, &(struct counter_tag){.member = 0xd, .seq = 0xef, .rnd = 0x12},
-                                 0x3456789);
+    uint64_t c = counter_compose(
+        0xabc, &(struct counter_tag){.member = 0xd, .seq = 0xef, .rnd = 0x12}, 0x3456789);
 
     assert_int_equal(c, 0x0abc12efd3456789ull);
     assert_int_equal(counter_term(c), 0xabc);

@@ -28,8 +28,8 @@ TEST(a_new_peer_is_empty)
     assert_int_equal(peer.hub, 3);
     assert_int_equal(peer.key.b[0], 9);
     assert_null(atomic_load(&peer.current));
-    assert_false(peer_endpoint_get(&peer, &(struct endpoint){0}, &(struct endpoint){0},
-                                   &(uint32_t){0}));
+    assert_false(
+        peer_endpoint_get(&peer, &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}));
 }
 
 /* ---- slots ---- */

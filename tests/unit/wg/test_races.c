@@ -22,7 +22,7 @@ struct worker {
     struct run {
         uint64_t first;
         unsigned n;
-    } *runs;
+    } * runs;
     unsigned run_count;
 };
 
@@ -147,7 +147,8 @@ TEST(first_touch_raises_yields_and_senders_race_without_harm)
     }
     for (unsigned i = 0; i < SENDERS; i++) {
         senders[i] = (struct worker){.number = i, .runs = calloc(SENT_MAX, sizeof(struct run))};
-        assert_int_equal(pthread_create(&threads[RECEIVERS + i], NULL, sender_main, &senders[i]), 0);
+        assert_int_equal(pthread_create(&threads[RECEIVERS + i], NULL, sender_main, &senders[i]),
+                         0);
     }
     for (unsigned i = 0; i < STAYS; i++)
         stay(i, rng);
@@ -187,22 +188,33 @@ TEST(first_touch_raises_yields_and_senders_race_without_harm)
 
 /* ---- notes of traffic against the timers that disarm ---- */
 
-#define NOTES 20000
+#define NOTES 60000
+#define PATIENCE 50000000u /* turns of waiting for main, some seconds */
 
 static struct wg_peer peer;
 static _Atomic unsigned arms;
-static _Atomic bool noted;
+static _Atomic uint64_t seen;
+static _Atomic bool noted, lost;
 
+/* A worker that notes a fact, waits until main has its timers running for it, and settles it, so
+ * that main disarms just when the next fact comes. */
 static void *note_main(void *arg)
 {
-    for (unsigned i = 0; i < NOTES; i++) {
-        if (peer_note_sent(&peer, NOW + i, true, 1)) /* a fact, if none stands */
+    for (uint64_t i = 1; i <= NOTES && !atomic_load(&lost); i++) {
+        if (peer_note_sent(&peer, NOW + i, true, 1))
             atomic_fetch_add(&arms, 1);
-        sched_yield();
-        peer_note_received(&peer, NOW + i, false, 1); /* and it is settled */
+        for (unsigned turns = 0; atomic_load(&seen) != NOW + i; turns++) {
+            if (turns % 64 == 63)
+                sched_yield();
+            if (turns > PATIENCE) {
+                atomic_store(&lost, true);
+                break;
+            }
+        }
+        peer_note_received(&peer, NOW + i, false, 1);
+        for (volatile unsigned wait = 0; wait < i % 150; wait++)
+            ;
     }
-    if (peer_note_sent(&peer, NOW, true, 1))
-        atomic_fetch_add(&arms, 1);
     atomic_store(&noted, true);
     return NULL;
 }
@@ -211,31 +223,28 @@ TEST(no_fact_is_left_without_main_knowing)
 {
     const struct rng *rng = test_rng(5);
     struct timers t = {0};
+    unsigned last = 0, idle = 0;
+    bool running = false;
     pthread_t thread;
 
-    for (unsigned round = 0; round < 5; round++) {
-        wg_peer_init(&peer, 1, 1, &(struct public_key){{1}});
-        memset(&t, 0, sizeof(t));
-        atomic_store(&arms, 0);
-        atomic_store(&noted, false);
-        assert_int_equal(pthread_create(&thread, NULL, note_main, NULL), 0);
-        unsigned steps = 0, last = 0;
-        bool running = false;
-        while (!atomic_load(&noted)) {
-            unsigned told = atomic_load(&arms);
-            if (told != last || running) { /* main looks only when it was told, or runs timers */
-                last = told;
-                running = timers_step(&t, &peer, rng, NOW).next_ns != 0;
-                steps++;
-            }
+    wg_peer_init(&peer, 1, 1, &(struct public_key){{1}});
+    assert_int_equal(pthread_create(&thread, NULL, note_main, NULL), 0);
+    while (!atomic_load(&noted)) {
+        unsigned told = atomic_load(&arms);
+
+        if (told == last && !running) { /* main looks only when it was told, or runs timers */
+            if (++idle % 64 == 0)
+                sched_yield();
+            continue;
         }
-        pthread_join(thread, NULL);
-        if (atomic_load(&arms) != last || running)
-            running = timers_step(&t, &peer, rng, NOW).next_ns != 0;
-        assert_true(running); /* the last fact stands, and main has it */
-        assert_true(atomic_load(&peer.armed));
-        assert_true(steps > 0);
+        last = told;
+        running = timers_step(&t, &peer, rng, NOW).next_ns != 0;
+        if (running)
+            atomic_store(&seen, atomic_load(&peer.data_sent_ns));
     }
+    pthread_join(thread, NULL);
+    assert_false(atomic_load(&lost));
+    assert_true(last > 100); /* it did disarm between them */
 }
 
 TEST_MAIN(T(first_touch_raises_yields_and_senders_race_without_harm),

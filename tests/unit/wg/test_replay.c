@@ -50,7 +50,7 @@ TEST(the_first_packet_may_be_any)
 
 TEST(an_adopter_counts_everything_below_its_start_as_seen)
 {
-    static const uint64_t start[] = {1,    2,    63,    64,         65,        8128,
+    static const uint64_t start[] = {1,    2,    63,    64,         65,         8128,
                                      8191, 8192, 12345, 1ull << 36, 1ull << 48, (1ull << 60) + 17};
 
     for (unsigned i = 0; i < sizeof(start) / sizeof(start[0]); i++) {
@@ -137,8 +137,7 @@ TEST(random_histories_agree_with_a_plain_set)
             }
             if (c >= SPACE)
                 break;
-            bool want = base + c >= next ||
-                        (next - 1 - (base + c) <= REPLAY_WINDOW && !seen[c]);
+            bool want = base + c >= next || (next - 1 - (base + c) <= REPLAY_WINDOW && !seen[c]);
             assert_int_equal(replay_check(&r, base + c), want);
             assert_int_equal(replay_accept(&r, base + c), want);
             if (want) {
@@ -152,8 +151,7 @@ TEST(random_histories_agree_with_a_plain_set)
 }
 
 TEST_MAIN(T(each_counter_is_accepted_once), T(the_window_is_8128_wide),
-          T(the_first_packet_may_be_any),
-          T(an_adopter_counts_everything_below_its_start_as_seen),
+          T(the_first_packet_may_be_any), T(an_adopter_counts_everything_below_its_start_as_seen),
           T(jumps_up_to_2_to_the_60_are_taken),
           T(the_highest_counter_of_all_cannot_wrap_the_window),
           T(random_histories_agree_with_a_plain_set))

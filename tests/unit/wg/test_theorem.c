@@ -1,6 +1,6 @@
-/* The theorem of failover.md section 3.3 as a property: whatever members, restarts, split brains and
- * stale knowledge do, all counters ever emitted under one key are different. And section 3.1: stock
- * receivers accept a new owner's packets and refuse an old owner's. */
+/* The theorem of failover.md section 3.3 as a property: whatever members, restarts, split brains
+ * and stale knowledge do, all counters ever emitted under one key are different. And section 3.1:
+ * stock receivers accept a new owner's packets and refuse an old owner's. */
 #include "base/clock.h"
 #include "lib/test.h"
 #include "wg/counter.h"
@@ -76,7 +76,8 @@ static void start_process(struct world *w, unsigned m, bool creator)
 
 static void emit(struct world *w, struct process *p)
 {
-    unsigned n = chance(w, 80) ? 1 + test_below(w->rng, 8) : 1 + test_below(w->rng, COUNTER_RUN_MAX);
+    unsigned n =
+        chance(w, 80) ? 1 + test_below(w->rng, 8) : 1 + test_below(w->rng, COUNTER_RUN_MAX);
     struct run *r = &w->run[w->runs];
 
     if (!p->sends || !counter_take(&p->c, &p->tag, n, &r->first))
@@ -110,7 +111,8 @@ static void happen(struct world *w)
     } else if (what < 90) { /* 2^28 packets later */
         uint64_t low = atomic_load(&newest->c.next) & UINT32_MAX;
         if (counter_term_now(&newest->c) && low < LOW_END) {
-            atomic_fetch_add(&newest->c.next, (LOW_END - low) - test_below(w->rng, 300) % (LOW_END - low));
+            atomic_fetch_add(&newest->c.next,
+                             (LOW_END - low) - test_below(w->rng, 300) % (LOW_END - low));
             emit(w, newest);
             emit(w, newest);
         }
@@ -157,8 +159,8 @@ TEST(no_two_processes_ever_emit_the_same_counter_and_none_repeats_one)
 
 /* ---- receivers ---- */
 
-/* Window in a ring of words, as Linux, BSD and Go have it. @index_bits: of the word index, which is an
- * unsigned long in the kernel. */
+/* Window in a ring of words, as Linux, BSD and Go have it. @index_bits: of the word index, which is
+ * an unsigned long in the kernel. */
 struct ring_window {
     unsigned word_bits, words, index_bits;
     uint64_t next; /* highest + 1, as Linux stores it */
@@ -307,7 +309,8 @@ struct cast {
     bool alive;
 };
 
-/* One history of owners that take turns; each packet is lost, delivered, or delivered much later. */
+/* One history of owners that take turns; each packet is lost, delivered, or delivered much later.
+ */
 static void history(uint64_t seed)
 {
     const struct rng *rng = test_rng(seed);

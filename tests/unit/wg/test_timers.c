@@ -144,7 +144,8 @@ TEST(a_handshake_is_retried_every_5_s_and_given_up_after_90_s)
     assert_in_range(now, T0 + 90 * S, T0 + 95 * S + 335 * MS);
     assert_in_range(sent, 17, 19);
     assert_int_equal(when(TIMERS_INITIATE, now + MS, now + 300 * S), 0);
-    assert_true(timers_may_initiate(&timers, now + 300 * S, true)); /* until there is a new reason */
+    assert_true(
+        timers_may_initiate(&timers, now + 300 * S, true)); /* until there is a new reason */
 }
 
 TEST(a_new_reason_lets_the_90_s_start_again)
@@ -176,8 +177,12 @@ TEST(initiations_are_5_s_apart_whatever_asks)
     assert_true(timers_may_initiate(&timers, T0, true));
     timers_initiation_sent(&timers, rng, T0);
     assert_false(timers_may_initiate(&timers, T0 + S, true)); /* one is under way */
+    assert_true(timers.retry_at_ns > T0 + 5 * S);
+    assert_false(timers_may_initiate(&timers, timers.retry_at_ns - 1, true));
+    assert_true(timers_may_initiate(&timers, timers.retry_at_ns, false));
     timers_session_made(&timers, &peer, T0 + S);
-    assert_false(timers_may_initiate(&timers, T0 + 5 * S - 1, true)); /* and the last one was near */
+    assert_false(
+        timers_may_initiate(&timers, T0 + 5 * S - 1, true)); /* and the last one was near */
     assert_true(timers_may_initiate(&timers, T0 + 5 * S, true));
 }
 
@@ -428,8 +433,8 @@ static void arrive(struct packet *p)
         peer_note_received(&e->peer, net.now_ns, false, 148);
         k = session(p->to, ++net.ids, false);
         drop(out, peer_install_next(&e->peer, k, out));
-        emit(p->to, (struct packet){
-                        .kind = RESPONSE, .handshake = p->handshake, .session = k->id.seq});
+        emit(p->to,
+             (struct packet){.kind = RESPONSE, .handshake = p->handshake, .session = k->id.seq});
         peer_note_sent(&e->peer, net.now_ns, false, 92);
         look(p->to);
         break;
@@ -513,7 +518,8 @@ static void tick(void)
     run_timers(1);
 }
 
-/* Both ends for a time; a packet every @up_ms from end 0 and every @down_ms from end 1 (0: none). */
+/* Both ends for a time; a packet every @up_ms from end 0 and every @down_ms from end 1 (0: none).
+ */
 static void run(uint64_t seconds, unsigned up_ms, unsigned down_ms)
 {
     uint64_t begin = net.now_ns, end = begin + seconds * S;

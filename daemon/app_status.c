@@ -1,0 +1,195 @@
+/* What the operator's command is told, from the node and the engine. */
+#include "app_internal.h"
+#include "base/bytes.h"
+#include <string.h>
+
+static void members(struct app *a, struct status *s, struct instant now)
+{
+    static const char *const links[] = {"down", "greeting", "loading", "live"};
+    const struct conf *conf = a->cluster->conf;
+
+    for (unsigned i = 1; i < MEMBERS_MAX; i++) {
+        const struct replica *r = node_replica(a->node, (uint8_t)i);
+        struct status_member *m = &s->member[s->member_count];
+
+        if (!conf->member[i].id)
+            continue;
+        s->member_count++;
+        m->id = (uint8_t)i;
+        m->self = i == conf->self;
+        snprintf(m->name, sizeof(m->name), "%s", conf->member[i].name);
+        snprintf(m->link, sizeof(m->link), "%s", r ? links[replica_state(r)] : "self");
+        if (!r)
+            continue;
+        uint64_t heard = atomic_load(&a->gate.member[i].heartbeat_ns);
+        m->in_sync = replica_in_sync(r, now.boot_ns);
+        m->lag = replica_lag(r);
+        m->rtt_us = replica_rtt_ns(r) / NS_PER_US;
+        m->heartbeat_ms = heard ? (now.boot_ns - heard) / NS_PER_MS : 0;
+    }
+}
+
+static void vips(struct app *a, struct status *s, struct instant now)
+{
+    const struct conf *conf = a->cluster->conf;
+
+    for (uint16_t slot = 1; slot <= conf->vip_count; slot++) {
+        const struct failover *f = node_failover(a->node, slot);
+        struct status_vip *v = &s->vip[s->vip_count++];
+
+        v->hub = conf->vip[slot - 1].hub;
+        v->id = conf->vip[slot - 1].id;
+        snprintf(v->name, sizeof(v->name), "%s", conf->vip[slot - 1].name);
+        snprintf(v->state, sizeof(v->state), "%s", vip_state_name(f->state));
+        v->owned = failover_owned(f);
+        v->owner = node_vip_claimant(a->node, slot);
+        v->epoch = f->epoch;
+        v->since_ms = f->since_ns ? (now.boot_ns - f->since_ns) / NS_PER_MS : 0;
+    }
+}
+
+static void hub(struct app *a, struct status *s)
+{
+    struct status_hub *h = &s->hub[s->hub_count++];
+    char key[KEY_TEXT_LEN + 1] = "";
+    unsigned owned, replicas;
+
+    h->id = a->cluster->hub->id;
+    snprintf(h->ifname, sizeof(h->ifname), "%s", a->ifname);
+    if (node_identity(a->node))
+        key_to_base64(node_identity(a->node)->public_key.b, key);
+    snprintf(h->public_key, sizeof(h->public_key), "%s", key);
+    h->port = a->port;
+    h->peers = store_count(a->store, h->id, PEER_ACTIVE);
+    node_key_counts(a->node, &owned, &replicas);
+    h->sessions_owned = owned;
+    h->sessions_replica = replicas;
+}
+
+static void add(struct app *a, struct status *s, bool counter, const char *name, const char *label,
+                const char *value, const char *help, double number)
+{
+    char labels[CONTROL_TEXT_MAX + 1];
+
+    if (label)
+        snprintf(labels, sizeof(labels), "hub=\"%u\",%s=\"%s\"", a->cluster->hub->id, label, value);
+    else
+        snprintf(labels, sizeof(labels), "hub=\"%u\"", a->cluster->hub->id);
+    status_add_metric(s, counter, name, labels, help, number);
+}
+
+static void node_metrics(struct app *a, struct status *s)
+{
+    const struct node_counters *n = node_counters(a->node);
+    static const char adopted[] = "Sessions taken over, by how";
+
+    add(a, s, true, "guardmount_adopted", "mode", "hot", adopted, (double)n->adopted_hot);
+    add(a, s, true, "guardmount_adopted", "mode", "warm", adopted, (double)n->adopted_warm);
+    add(a, s, true, "guardmount_adopted", "mode", "cold", adopted, (double)n->adopted_cold);
+    add(a, s, true, "guardmount_rescues", NULL, NULL,
+        "Handshakes begun because a packet was below the adopted ceiling", (double)n->rescues);
+    add(a, s, true, "guardmount_handshakes", "result", "responder", "Sessions made",
+        (double)n->handshakes_made[0]);
+    add(a, s, true, "guardmount_handshakes", "result", "initiator", "Sessions made",
+        (double)n->handshakes_made[1]);
+    add(a, s, true, "guardmount_initiations_sent", NULL, NULL, "Handshakes begun by the hub",
+        (double)n->initiations_sent);
+    add(a, s, true, "guardmount_failovers", NULL, NULL, "Times that a VIP became ours",
+        (double)n->failovers);
+    add(a, s, true, "guardmount_sessions_unreplicated", NULL, NULL,
+        "Sessions used before a sibling had acknowledged them", (double)n->unreplicated);
+    add(a, s, true, "guardmount_sessions_yielded", NULL, NULL,
+        "Sessions that a sibling took over from us", (double)n->yielded);
+    add(a, s, true, "guardmount_ceiling_bypasses", NULL, NULL,
+        "Packets accepted beyond the acknowledged ceiling", (double)n->dirty);
+    add(a, s, true, "guardmount_stale_vips", NULL, NULL, "Addresses without keepalived removed",
+        (double)n->stale_vips);
+    add(a, s, true, "guardmount_gaps", NULL, NULL, "Times that the process stood still",
+        (double)n->gaps);
+    add(a, s, true, "guardmount_alarms", NULL, NULL, "Conditions an operator should look at",
+        (double)n->alarms);
+    for (unsigned k = 0; k < SYNC_KINDS; k++)
+        add(a, s, true, "guardmount_sync_messages", "kind", sync_kind_name((enum sync_kind)k),
+            "Messages of siblings", (double)n->sync_messages[k]);
+}
+
+static void engine_metrics(struct app *a, struct status *s)
+{
+    static const struct {
+        enum rx_verdict verdict;
+        const char *reason;
+    } reasons[] = {
+        {RX_DROP_AUTH, "auth"},          {RX_DROP_EXPIRED, "expired"},
+        {RX_DROP_REPLAY, "replay"},      {RX_DROP_BELOW_FLOOR, "below_ceiling"},
+        {RX_DROP_NOT_OWNER, "not_owner"}, {RX_DROP_UNFIT, "unfit"},
+        {RX_DROP_STALE, "stale"},        {RX_DROP_SOURCE, "src_not_allowed"},
+        {RX_DROP_MALFORMED, "malformed"}, {RX_DROP_UNKNOWN, "unknown_index"},
+    };
+    static const char dropped[] = "Packets dropped, by reason";
+    struct engine_counters e;
+
+    engine_counters(a->engine, &e);
+    for (unsigned i = 0; i < ARRAY_LEN(reasons); i++)
+        add(a, s, true, "guardmount_packets_dropped", "reason", reasons[i].reason, dropped,
+            (double)e.rx[reasons[i].verdict]);
+    add(a, s, true, "guardmount_packets_dropped", "reason", "no_peer", dropped,
+        (double)e.tx_no_peer);
+    add(a, s, true, "guardmount_packets_dropped", "reason", "tx_not_owner", dropped,
+        (double)e.tx[TX_NOT_OWNER]);
+    add(a, s, true, "guardmount_packets_dropped", "reason", "mac1", dropped, (double)e.mac1_bad);
+    add(a, s, true, "guardmount_packets_dropped", "reason", "queue_full", dropped,
+        (double)e.handshake_queue_full);
+    add(a, s, true, "guardmount_packets_received", NULL, NULL, "Data packets accepted",
+        (double)e.rx[RX_ACCEPT]);
+    add(a, s, true, "guardmount_packets_sent", NULL, NULL, "Data packets sent",
+        (double)e.tx[TX_OK]);
+    add(a, s, true, "guardmount_packets_held", NULL, NULL,
+        "Packets that waited for a sibling's acknowledgement", (double)e.rx[RX_HOLD]);
+}
+
+static void on_status(void *ctx, const struct control_request *r, struct status *s)
+{
+    struct app *a = ctx;
+    const struct conf *conf = a->cluster->conf;
+    struct instant now = app_now();
+
+    s->id = conf->self;
+    snprintf(s->name, sizeof(s->name), "%s", conf->member[conf->self].name);
+    snprintf(s->version, sizeof(s->version), "%s", GM_VERSION);
+    snprintf(s->cluster, sizeof(s->cluster), "%s", conf->cluster);
+    s->fit = node_fit(a->node);
+    s->in_sync = node_in_sync(a->node, now);
+    s->uptime_ms = (now.boot_ns - a->cluster->started_ns) / NS_PER_MS;
+    members(a, s, now);
+    vips(a, s, now);
+    hub(a, s);
+    if (r->kind != CONTROL_METRICS)
+        return;
+    status_add_metric(s, false, "guardmount_build_info", "version=\"" GM_VERSION "\"", "Build", 1);
+    for (unsigned i = 0; i < s->vip_count; i++)
+        add(a, s, false, "guardmount_vip_owned", "vip", s->vip[i].name, "1: this member owns it",
+            s->vip[i].owned);
+    for (unsigned i = 0; i < s->member_count; i++)
+        if (!s->member[i].self)
+            add(a, s, false, "guardmount_sync_peer_up", "member", s->member[i].name,
+                "1: snapshots both ways have ended", strcmp(s->member[i].link, "live") == 0);
+    add(a, s, false, "guardmount_sync_sessions", "role", "owned", "Session keys in memory",
+        s->hub[0].sessions_owned);
+    add(a, s, false, "guardmount_sync_sessions", "role", "replica", "Session keys in memory",
+        s->hub[0].sessions_replica);
+    node_metrics(a, s);
+    engine_metrics(a, s);
+}
+
+int app_status_start(struct app *a)
+{
+    struct server_ops ops = {.ctx = a, .status = on_status};
+    char path[CONF_PATH_MAX + 16];
+
+    a->cluster->started_ns = clock_boot_ns();
+    snprintf(path, sizeof(path), "%s/control.sock", a->cluster->conf->run_dir);
+    int r = server_new(&a->loop, path, &ops, &a->cluster->server);
+    if (r < 0)
+        log_error("the control socket cannot be made", "path=%s error=%s", path, strerror(-r));
+    return r;
+}

@@ -1,0 +1,18 @@
+/* control/server.h - the socket that the operator's command talks to.
+ *
+ * Owner:   app. Threads: main. Never: holds up the loop: a client that stalls waits alone. */
+#pragma once
+#include "proto/control.h"
+
+typedef struct uv_loop_s uv_loop_t;
+struct server;
+
+struct server_ops {
+    void *ctx;
+    void (*status)(void *ctx, const struct control_request *r, struct status *ret);
+};
+
+/* Mode 0660, group guardmount-admin where there is one. */
+int server_new(uv_loop_t *loop, const char *path, const struct server_ops *ops,
+               struct server **ret);
+void server_free(struct server *s); /* NULL is fine */

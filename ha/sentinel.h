@@ -1,0 +1,40 @@
+/* ha/sentinel.h - a small process of its own that takes the VIPs away from a daemon which is dead,
+ * stopped or frozen (O3).
+ *
+ * Owner:   app starts it before any thread exists; it ends by itself after the daemon.
+ * Threads: main for every function; beats are stored by their threads.
+ * Never:   trusts the daemon to be alive: it owns keepalived's health file, which fails closed. The
+ *          daemon says through shared memory whether it is fit, and beats.
+ *
+ * A beat older than freeze_after, or the pipe from the daemon closed: health is removed at once.
+ * After a freeze it returns when all beats were good for SENTINEL_RISE_NS. When the daemon is gone
+ * and no keepalived has the FIFO open, the VIPs are taken off the interfaces: nobody serves them. */
+#pragma once
+#include "model/vip.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SENTINEL_BEATS_MAX 65 /* main and up to 64 workers */
+#define SENTINEL_LOOK_MS 10
+#define SENTINEL_RISE_NS 1000000000ull
+#define SENTINEL_LINGER_NS 2000000000ull /* after the daemon's end, for a keepalived that ends too */
+
+struct sentinel_beat {
+    _Atomic uint64_t boot_ns; /* 0: that loop has not begun */
+};
+
+struct sentinel_config {
+    const char *run_dir;
+    uint64_t freeze_after_ns;
+    const struct vip *vips; /* by slot, from 1 */
+    unsigned vip_count;
+    /* Take all addresses of a VIP off this machine. */
+    void (*remove_vip)(const struct vip *v);
+};
+
+struct sentinel;
+int sentinel_start(const struct sentinel_config *c, struct sentinel **ret);
+void sentinel_set_fit(struct sentinel *s, bool fit);
+/* [0] is main's, [1..] the workers'. */
+struct sentinel_beat *sentinel_beats(struct sentinel *s);
+void sentinel_end(struct sentinel *s); /* health is removed; does not wait. NULL is fine */
