@@ -34,21 +34,21 @@ void handshake_forget(struct node *n, struct node_peer *p)
     n->ops.retire(n->ops.ctx, TAKE_PTR(p->initiation), initiation_free);
 }
 
-void handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
+bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
                         struct instant now)
 {
     uint16_t vip = atomic_load(&p->wg.vip);
 
     if (!n->identity || p->initiate_queued || n->shutting_down)
-        return;
+        return false;
     if (!gate_owned(n->gate, vip) || now.boot_ns < atomic_load(&n->gate->resume_ns))
-        return;
+        return false;
     if (urgent && p->timers.retry_at_ns == 0)
         p->timers.last_initiation_ns = 0;
     if (!peer_endpoint_get(&p->wg, &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}))
-        return;
+        return false;
     if (!timers_may_initiate(&p->timers, now.boot_ns, fresh))
-        return;
+        return false;
 
     uint64_t stamp = stamp_choose(p->sent_real_ns, n->stamp_floor, now.real_ns, now.boot_ns,
                                   n->anchor_real_ns, n->anchor_boot_ns);
@@ -56,7 +56,7 @@ void handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
         .kind = HANDSHAKE_INITIATE, .queued_ns = now.boot_ns, .peer_id = p->wg.id, .vip = vip};
     stamp_from_real(stamp, job.stamp);
     if (n->ops.handshake(n->ops.ctx, &job) < 0)
-        return; /* the queue is full; the timers ask again */
+        return false; /* the queue is full; the timers ask again */
     p->initiate_queued = true;
     p->sent_real_ns = stamp;
     n->ops.reserve_stamps(n->ops.ctx, stamp);
@@ -71,6 +71,7 @@ void handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
         memcpy(m.stamp.received, p->received, TAI64N_LEN);
         siblings_send_all(n, &m, now);
     }
+    return true;
 }
 
 static void initiation_made(struct node *n, struct node_peer *p, struct handshake_result *r,

@@ -41,7 +41,9 @@ struct node_key {
     enum session_slot slot;
     bool want_flush;        /* a packet waits */
     bool ours;              /* main's view: we own it and siblings were told */
-    bool dirty, collided, quarantined; /* why a replica is not adoptable */
+    /* Why a replica is not adoptable; stale: its owner has connected anew and not sent it yet. */
+    bool dirty, stale, collided, quarantined;
+    bool adopting;          /* records of it say the floor (R16) */
     bool active;            /* as its owner last said */
     uint64_t reported_top;
     uint8_t peer_stamp[TAI64N_LEN];
@@ -180,7 +182,7 @@ void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TA
 /* handshakes.c */
 /* Start a handshake if the protocol allows it now. @fresh: a new reason; @urgent: R9a, H8: do not
  * wait for REKEY_TIMEOUT since an earlier one that was answered. */
-void handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
+bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
                         struct instant now);
 void handshake_forget(struct node *n, struct node_peer *p); /* the initiation under way */
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now);

@@ -42,7 +42,8 @@ bool key_recent(const struct node_key *k, uint64_t now_ns)
 
 void key_set_adoptable(struct node_key *k)
 {
-    atomic_store(&k->kp->adoptable, !k->dirty && !k->collided && !k->quarantined);
+    atomic_store(&k->kp->adoptable,
+                 !k->dirty && !k->stale && !k->collided && !k->quarantined);
 }
 
 /* Only a key that siblings may still hold can come back. */
@@ -132,6 +133,8 @@ struct node_key *key_install(struct node *n, struct node_peer *p, struct session
     else {
         k->ours = true;
         n->owned_count++;
+        /* It was made after the last suspicion: it stays in creator space (N3, N9). */
+        atomic_store(&kp->tx_suspicion, atomic_load(&n->gate->suspicion));
         key_apply_ceiling(n, k);
     }
     return k;
@@ -201,8 +204,11 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     memcpy(m.session.peer_stamp, k->peer->received, TAI64N_LEN);
     if (peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
         m.session.endpoint_version = k->peer->wg.endpoint_version;
-    /* Where it would start: never below what the other holders were told. */
-    m.session.limit = MAX(k->lease.proposed, m.session.top);
+    /* Where it would start. One that holds it already may have acked all that was proposed; after an
+     * adoption that is the floor, for everybody, until they ack more (R16). */
+    m.session.limit = (k->held_by >> s->id & 1) || k->adopting
+                          ? k->lease.proposed
+                          : lease_join_limit(&k->lease, m.session.top);
     *ret = m;
     *ret_token = (struct replica_token){.kind = TOKEN_KEY, .a = k->kp->local_index};
     return true;
@@ -276,6 +282,15 @@ static void want_raise(struct node *n, struct node_key *k, bool flush)
     if (list_empty(&k->raise))
         list_append(&n->raises, &k->raise);
     key_busy(n, k);
+}
+
+/* Anew, but proposals go on counting: an ack of an earlier stay must not pass for one of this. */
+static void lease_restart(struct lease *l, uint64_t limit)
+{
+    uint32_t seq = l->seq;
+
+    lease_init(l, limit);
+    l->seq = seq;
 }
 
 /* One proposal to every holder that has the record. */
@@ -354,12 +369,13 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     n->counters.adopted_hot++;
     n->owned_count++;
     k->held_by = 0;
-    lease_init(&k->lease, floor);
+    lease_restart(&k->lease, floor);
     key_tell_adopted(n, k, now);
+    k->adopting = true;
     key_replicate(n, k, now);
+    k->adopting = false;
     key_apply_ceiling(n, k);
     want_raise(n, k, true);
-    timers_session_made(&p->timers, &p->wg, now.boot_ns);
     /* T3: a session key that travelled is replaced soon, spread so that not all come at once. */
     if (key_recent(k, now.boot_ns) || k->active)
         p->rekey_at_ns = now.boot_ns + REKEY_SOON_MIN_NS +
@@ -380,8 +396,8 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
     list_remove(&k->busy);
     list_remove(&k->raise);
     k->held_by = 0;
-    k->dirty = false; /* its new owner tells if it is */
-    lease_init(&k->lease, limit);
+    k->dirty = k->stale = false; /* its new owner tells if it is */
+    lease_restart(&k->lease, limit);
     key_set_adoptable(k);
     n->ops.wake_held(n->ops.ctx);
 }
@@ -413,7 +429,8 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
 {
     struct wg_peer *p = &k->peer->wg;
 
-    k->slot = SLOT_CURRENT;
+    /* Crossing handshakes: the newer one is current (H4). */
+    k->slot = atomic_load(&p->current) == k->kp ? SLOT_CURRENT : SLOT_PREVIOUS;
     atomic_store(&k->kp->confirmed, true);
     atomic_store(&p->handshake_real_ns, now.real_ns);
     timers_session_made(&k->peer->timers, p, now.boot_ns);
@@ -479,7 +496,10 @@ void key_effects(struct node *n, struct node_key *k, unsigned effects, struct in
     }
     if (effects & EFFECT_REKEY) {
         n->counters.rekeys++;
-        handshake_initiate(n, p, true, false, now);
+        if (!handshake_initiate(n, p, true, false, now)) { /* the worker asks once a key */
+            p->rekey_at_ns = now.boot_ns + NS_PER_S;
+            peer_arm(n, p, p->rekey_at_ns);
+        }
     }
     if (effects & EFFECT_UNFIT)
         unfit(n, k, now);

@@ -154,6 +154,15 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
     s->phase = PHASE_CLAIMS;
     s->phase_cursor = 0;
     s->next_key = n->keys.next;
+    /* R9: what we hold of it may be long out of date; the heartbeat that follows says nothing about
+     * that. Each record of the snapshot makes its key good again. */
+    list_for_each(it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+        if (!k->ours && atomic_load(&k->kp->owner) == member) {
+            k->stale = true;
+            key_set_adoptable(k);
+        }
+    }
     atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
     vips_others(n);
     vips_announce(n); /* O7: it may have answered for our VIPs until now */
@@ -353,6 +362,7 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     atomic_store(&k->kp->vip, slot);
     atomic_store(&k->kp->confirmed, s->confirmed);
     k->dirty = s->dirty;
+    k->stale = false;
     k->active = s->active;
     key_set_adoptable(k);
     place(n, k, s->slot);

@@ -784,13 +784,14 @@ static void link_change(struct machine *m, struct event *e)
             o->a = m->member;
         }
     } else {
-        struct codec_key key = {0};
+        struct codec_key *key = &m->link_key[to]; /* read as long as the link is up */
         if (m->link_up[to])
             node_link_down(m->node, to, machine_now(m));
         m->link_up[to] = true;
         m->link_serial[to] = e->b;
-        memcpy(&key, &e->b, sizeof(e->b));
-        node_link_up(m->node, to, &key, machine_now(m));
+        memcpy(key->send, &e->b, sizeof(e->b));
+        memcpy(key->recv, &e->b, sizeof(e->b));
+        node_link_up(m->node, to, key, machine_now(m));
     }
 }
 

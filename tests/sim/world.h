@@ -104,6 +104,7 @@ struct machine {
     struct vrrp vrrp;
     uint64_t froze_ns;
     bool link_up[SIM_MEMBERS_MAX + 1], link_dialing[SIM_MEMBERS_MAX + 1];
+    struct codec_key link_key[SIM_MEMBERS_MAX + 1];
     uint64_t link_serial[SIM_MEMBERS_MAX + 1], frame_at_ns[SIM_MEMBERS_MAX + 1];
     /* A client's traffic. */
     uint64_t up_every_ns, down_every_ns;

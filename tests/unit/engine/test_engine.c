@@ -25,7 +25,7 @@ static uv_loop_t loop;
 
 #define UNTIL(condition)                                                                           \
     do {                                                                                           \
-        uint64_t _end = clock_boot_ns() + 5 * NS_PER_S;                                            \
+        uint64_t _end = clock_boot_ns() + 10 * NS_PER_S;                                           \
         while (!(condition)) {                                                                     \
             if (clock_boot_ns() > _end)                                                            \
                 fail_msg("did not happen: %s", #condition);                                        \
@@ -122,9 +122,10 @@ static void data_flows(const char *outer, unsigned workers, bool with_psk)
 
     hub_join(p.a, 1, p.b, 2, outer, with_psk ? &psk : NULL);
     pair_talk(&p);
-    assert_int_equal(p.a->results[HANDSHAKE_RESPONSE_VALID], 1);
-    assert_int_equal(p.b->results[HANDSHAKE_INITIATION_VALID], 1);
-    assert_int_equal(p.b->effects[3], 1); /* EFFECT_CONFIRMED */
+    /* One each, unless the machine was so busy that cookies were asked for (H10). */
+    assert_true(p.a->results[HANDSHAKE_RESPONSE_VALID] >= 1);
+    assert_true(p.b->results[HANDSHAKE_INITIATION_VALID] >= 1);
+    assert_true(p.b->effects[3] >= 1); /* EFFECT_CONFIRMED */
     struct engine_counters a = hub_counters(p.a), b = hub_counters(p.b);
     assert_true(a.tx[TX_OK] >= 3 && b.tx[TX_OK] >= 2); /* a: two packets and a keepalive */
     assert_int_equal(a.tx_bytes, b.rx_bytes);
@@ -270,12 +271,13 @@ TEST(a_peer_that_roams_is_followed)
     hub_open(p.a, 0);
     assert_int_not_equal(p.a->port, old);
     unsigned moved = p.b->facts[FACT_ENDPOINT];
+    unsigned sessions = p.b->results[HANDSHAKE_INITIATION_VALID];
     lab_send_to(p.a4, B4, PORT, "here", 4);
     UNTIL(got(p.b4, "here"));
     UNTIL(p.b->facts[FACT_ENDPOINT] == moved + 1);
     lab_send_to(p.b4, A4, PORT, "there", 5);
     UNTIL(got(p.a4, "there"));
-    assert_int_equal(p.b->results[HANDSHAKE_INITIATION_VALID], 1);
+    assert_int_equal(p.b->results[HANDSHAKE_INITIATION_VALID], sessions);
     pair_free(&p);
 }
 
@@ -512,10 +514,17 @@ TEST(under_load_a_cookie_is_asked_for_and_then_served)
     atomic_store(&p.b->engine->pool.load_until_ns, clock_boot_ns() + 5 * NS_PER_S);
     lab_send_to(p.a4, B4, PORT, "up", 2);
     UNTIL(got(p.b4, "up"));
-    assert_int_equal(p.a->results[HANDSHAKE_COOKIE_VALID], 1);
-    assert_int_equal(hub_counters(p.b).handshake[HANDSHAKE_REPLY_COOKIE], 1);
-    assert_int_equal(p.b->results[HANDSHAKE_INITIATION_VALID], 1);
+    assert_true(p.a->results[HANDSHAKE_COOKIE_VALID] >= 1);
+    assert_int_equal(hub_counters(p.b).handshake[HANDSHAKE_REPLY_COOKIE],
+                     p.a->results[HANDSHAKE_COOKIE_VALID]);
+    assert_true(p.b->results[HANDSHAKE_INITIATION_VALID] >= 1);
     pair_free(&p);
+}
+
+static unsigned answered(const struct hub *h)
+{
+    return h->results[HANDSHAKE_INITIATION_VALID] +
+           (unsigned)hub_counters(h).handshake[HANDSHAKE_REPLY_COOKIE];
 }
 
 TEST(a_copy_of_an_initiation_is_dropped_before_it_counts)
@@ -536,12 +545,12 @@ TEST(a_copy_of_an_initiation_is_dropped_before_it_counts)
     for (unsigned i = 0; i < 5; i++)
         lab_send_to(middle, "127.0.0.1", p.b->port, m, (size_t)len);
     UNTIL(hub_counters(p.b).initiation_repeats == 4);
-    UNTIL(p.b->results[HANDSHAKE_INITIATION_VALID] == 1);
+    UNTIL(answered(p.b) == 1);
     m[50] ^= 1; /* and what has no right mac1 goes before that */
     lab_send_to(middle, "127.0.0.1", p.b->port, m, (size_t)len);
     UNTIL(hub_counters(p.b).mac1_bad == 1);
     turn_for(20);
-    assert_int_equal(p.b->results[HANDSHAKE_INITIATION_VALID], 1);
+    assert_int_equal(answered(p.b), 1);
     lab_close(middle);
     pair_free(&p);
 }

@@ -238,6 +238,75 @@ PAIR_TEST(every_bit_of_the_handshake_counts)
     }
 }
 
+/* ---- known answers ---- */
+
+/* Reckoned by a second implementation that shares no code with ours: private keys 0a.. (member 2),
+ * 0b.. (member 1), ephemerals 11.. and 22.., cluster key 42.., "office", epoch 7. */
+static const char hello1[] = "01000060000000007b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13b1d746c4"
+    "8879f5f9b884c8576c7edb137e4f64e76029c2497652e133a14a2ff4b889ec2f183b6804937e8aa0d7e0c100"
+    "141c54d76928c09c5b5c351d0fae3fcf";
+static const char hello2[] = "02000030000000000faa684ed28867b97f4a6a2dee5df8ce974e76b7018e3f22a1c4cf2678570f20411a14bb"
+    "5c104ab802d7fe8deb593c77";
+static const char confirm_a[] = "03000010000000003b175191128428a02ed9748d96b0db91";
+static const char confirm_b[] = "030000100000000084c195d49714236de9cc9e4760d2b549";
+static const char frame_a[] = "0400001700000001af4ffc117d8ca77a3210b8e1d4ae85be5e31eb08c76bbc";
+static const char frame_b[] = "04000017000000014de499b693b6aabfa2b2cea74c9f13fd877e3c24f0b0f2";
+static const char codec_a_to_b[] = "f264d756f84ec0bafd96ceb833f3a6efa1b92010766e4ddc92ff78034c1b14c6";
+static const char codec_b_to_a[] = "f59075d2f0ec11a82b4fa70554592f2be8829586925bc2e85c8e880ff0657f81";
+
+static void fill_with(void *ctx, void *buf, size_t len)
+{
+    memset(buf, *(const int *)ctx, len);
+}
+
+static void wrote(struct side *s, const char *hex)
+{
+    char text[512];
+
+    assert_true(2 * s->out_len < sizeof(text));
+    hex_encode(s->out, s->out_len, text);
+    assert_string_equal(text, hex);
+}
+
+static void is_key(const uint8_t key[32], const char *hex)
+{
+    char text[65];
+
+    hex_encode(key, 32, text);
+    assert_string_equal(text, hex);
+}
+
+PAIR_TEST(every_byte_is_as_a_second_implementation_has_it)
+{
+    int eleven = 0x11, twenty_two = 0x22;
+
+    p->a.rng.rng = (struct rng){.fill = fill_with, .ctx = &eleven};
+    p->b.rng.rng = (struct rng){.fill = fill_with, .ctx = &twenty_two};
+    memset(p->a.private_key->b, 0x0a, 32);
+    memset(p->b.private_key->b, 0x0b, 32);
+    x25519_clamp(p->a.private_key->b);
+    x25519_clamp(p->b.private_key->b);
+    x25519_public(p->b.id.member[2].public_key, p->a.private_key->b);
+    x25519_public(p->a.id.member[1].public_key, p->b.private_key->b);
+    pair_start(p);
+    wrote(&p->a, hello1);
+    carry(p, &p->a, &p->b, 0);
+    wrote(&p->b, hello2);
+    carry(p, &p->b, &p->a, 0);
+    wrote(&p->a, confirm_a);
+    carry(p, &p->a, &p->b, 0);
+    wrote(&p->b, confirm_b);
+    carry(p, &p->b, &p->a, 0);
+    say(&p->a, "hello b");
+    wrote(&p->a, frame_a);
+    say(&p->b, "hello a");
+    wrote(&p->b, frame_b);
+    is_key(p->a.codec_key->send, codec_a_to_b);
+    is_key(p->b.codec_key->recv, codec_a_to_b);
+    is_key(p->a.codec_key->recv, codec_b_to_a);
+    is_key(p->b.codec_key->send, codec_b_to_a);
+}
+
 /* ---- records ---- */
 
 PAIR_TEST(every_bit_of_a_record_counts)
@@ -552,6 +621,7 @@ TEST_MAIN(P(both_come_up_and_talk), P(bytes_may_come_in_any_pieces),
           P(a_stranger_is_refused_by_key), P(a_removed_member_is_refused_by_key),
           P(a_member_under_another_id_is_refused), P(the_lower_id_does_not_dial),
           P(zero_points_make_no_channel), P(every_bit_of_the_handshake_counts),
+          P(every_byte_is_as_a_second_implementation_has_it),
           P(every_bit_of_a_record_counts), P(a_missing_or_repeated_or_swapped_record_closes),
           P(a_record_reflected_to_its_sender_closes), P(records_of_another_connection_close),
           P(lengths_and_types_are_judged_before_the_body), P(an_initiator_takes_no_first_message),
