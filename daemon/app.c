@@ -216,10 +216,8 @@ static int start_plain(struct app *a)
                               .tun_fds = a->tun_fds,
                               .mtu = TUN_MTU_DEFAULT,
                               .gate = &a->gate};
-    struct netlink_ops nops = {.ctx = a,
-                               .address = on_address,
-                               .link = app_link_changed,
-                               .overflow = app_read_mtu};
+    struct netlink_ops nops = {
+        .ctx = a, .address = on_address, .link = app_link_changed, .overflow = app_read_mtu};
     int r;
 
     tun_mtu(a->tun_fds[0], &e.mtu);

@@ -10,8 +10,8 @@ struct app;
 struct app_options {
     const char *conf_path; /* cluster mode; NULL: plain */
     const char *ifname;    /* plain mode */
-    int tun_fd, uapi_fd; /* inherited (WG_TUN_FD, WG_UAPI_FD), or -1 */
-    unsigned workers;    /* 0: one per core */
+    int tun_fd, uapi_fd;   /* inherited (WG_TUN_FD, WG_UAPI_FD), or -1 */
+    unsigned workers;      /* 0: one per core */
 };
 
 /* Interface and socket: they are there when this returns, so a caller may daemonize now (no thread

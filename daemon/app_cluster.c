@@ -12,8 +12,8 @@
 #define SECRETS_MAX (4u << 20)
 #define HANDSHAKE_THREADS_MAX 4
 #define BEAT_MS 50
-#define GAP_NS (200 * NS_PER_MS)            /* G_GAP */
-#define SYNC_FLUSH_MS 30                    /* last frames leave before the end */
+#define GAP_NS (200 * NS_PER_MS) /* G_GAP */
+#define SYNC_FLUSH_MS 30         /* last frames leave before the end */
 #define DRAIN_SLACK_NS (300 * NS_PER_MS)
 
 static const char k_cookie_label[] = "guardmount cookie";
@@ -141,8 +141,8 @@ static int set_up_interface(struct app *a, struct cluster *c)
     if (r >= 0)
         r = netlink_link_set_up(c->netlink, link.index, true);
     for (unsigned i = 0; i < c->hub->pool_count && r >= 0; i++)
-        r = netlink_route_put(c->netlink, &(struct netlink_route){.dst = c->hub->pool[i],
-                                                                  .ifindex = link.index});
+        r = netlink_route_put(
+            c->netlink, &(struct netlink_route){.dst = c->hub->pool[i], .ifindex = link.index});
     if (r < 0)
         log_error("the tunnel interface cannot be set up", "interface=%s error=%s", a->ifname,
                   strerror(-r));
@@ -214,10 +214,10 @@ static void on_fifo_writer(void *ctx, bool present)
     struct app *a = ctx;
 
     for (uint16_t slot = 1; slot <= a->cluster->conf->vip_count; slot++)
-        node_vip(a->node, slot,
-                 &(struct failover_event){.kind = present ? FAILOVER_WRITER_UP
-                                                          : FAILOVER_WRITER_GONE},
-                 app_now());
+        node_vip(
+            a->node, slot,
+            &(struct failover_event){.kind = present ? FAILOVER_WRITER_UP : FAILOVER_WRITER_GONE},
+            app_now());
 }
 
 static void on_fifo_line(void *ctx, const struct fifo_line *line)
@@ -525,8 +525,7 @@ int app_cluster_start(struct app *a)
     if (c->hub->fwmark)
         app_node_ops.set_fwmark(a, c->hub->fwmark);
     uv_timer_start(&c->beat, on_beat, 0, BEAT_MS);
-    if ((r = netlink_monitor_open(&a->loop, &nops, &a->monitor)) < 0 ||
-        (r = start_links(a, c)) < 0)
+    if ((r = netlink_monitor_open(&a->loop, &nops, &a->monitor)) < 0 || (r = start_links(a, c)) < 0)
         return r;
     snprintf(path, sizeof(path), "%s/vrrp.fifo", c->conf->run_dir);
     c->reading_at_start = true;
@@ -561,7 +560,8 @@ static void on_draining(uv_timer_t *t)
     uv_timer_start(t, on_ended, SYNC_FLUSH_MS, 0);
 }
 
-/* Make before break: the VIPs move by weight while we still serve; then the last counters go out. */
+/* Make before break: the VIPs move by weight while we still serve; then the last counters go out.
+ */
 void app_cluster_signal(struct app *a)
 {
     struct cluster *c = a->cluster;
@@ -570,8 +570,7 @@ void app_cluster_signal(struct app *a)
         app_stop(a, 0, "a second signal");
         return;
     }
-    c->drain_until_ns =
-        clock_boot_ns() + 4 * c->conf->advert_ms * NS_PER_MS + DRAIN_SLACK_NS;
+    c->drain_until_ns = clock_boot_ns() + 4 * c->conf->advert_ms * NS_PER_MS + DRAIN_SLACK_NS;
     log_info("draining", "up_to_ms=%llu",
              (unsigned long long)((c->drain_until_ns - clock_boot_ns()) / NS_PER_MS));
     uv_timer_start(&c->ending, on_draining, 0, 5);

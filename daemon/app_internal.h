@@ -1,5 +1,5 @@
-/* app_internal.h - shared by app.c (life), app_node.c (the node's ops), app_uapi.c, and app_cluster.c
- * (what only a member of a cluster has).
+/* app_internal.h - shared by app.c (life), app_node.c (the node's ops), app_uapi.c, and
+ * app_cluster.c (what only a member of a cluster has).
  *
  * Owner: struct app. Threads: main. */
 #pragma once
@@ -44,7 +44,7 @@ struct app {
     struct store *store;
     struct netlink_monitor *monitor;
     struct uapi *uapi;
-    unsigned commits; /* under way */
+    unsigned commits;        /* under way */
     struct cluster *cluster; /* NULL: plain mode */
 };
 
@@ -61,8 +61,8 @@ struct cluster {
     struct server *server;
     uint64_t started_ns;
     uv_timer_t beat, announcing, ending;
-    uint64_t beat_ns;      /* of main's last beat */
-    uint64_t reads;        /* VIP slots whose addresses are to be read, one bit each */
+    uint64_t beat_ns; /* of main's last beat */
+    uint64_t reads;   /* VIP slots whose addresses are to be read, one bit each */
     bool reading_at_start;
     unsigned announce_left[VIPS_MAX];
     uint64_t drain_until_ns; /* 0: not ending */
@@ -82,7 +82,7 @@ int app_start_engine(struct app *a, const struct engine_config *c);
 /* app_cluster.c */
 int app_cluster_open(struct app *a, const char *conf_path);
 int app_cluster_start(struct app *a);
-void app_cluster_turn(struct app *a); /* before node_tick(): addresses that are to be read */
+void app_cluster_turn(struct app *a);   /* before node_tick(): addresses that are to be read */
 void app_cluster_signal(struct app *a); /* SIGTERM: drain first */
 void app_cluster_free(struct app *a);
 

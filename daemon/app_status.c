@@ -119,10 +119,10 @@ static void engine_metrics(struct app *a, struct status *s)
         enum rx_verdict verdict;
         const char *reason;
     } reasons[] = {
-        {RX_DROP_AUTH, "auth"},          {RX_DROP_EXPIRED, "expired"},
-        {RX_DROP_REPLAY, "replay"},      {RX_DROP_BELOW_FLOOR, "below_ceiling"},
+        {RX_DROP_AUTH, "auth"},           {RX_DROP_EXPIRED, "expired"},
+        {RX_DROP_REPLAY, "replay"},       {RX_DROP_BELOW_FLOOR, "below_ceiling"},
         {RX_DROP_NOT_OWNER, "not_owner"}, {RX_DROP_UNFIT, "unfit"},
-        {RX_DROP_STALE, "stale"},        {RX_DROP_SOURCE, "src_not_allowed"},
+        {RX_DROP_STALE, "stale"},         {RX_DROP_SOURCE, "src_not_allowed"},
         {RX_DROP_MALFORMED, "malformed"}, {RX_DROP_UNKNOWN, "unknown_index"},
     };
     static const char dropped[] = "Packets dropped, by reason";

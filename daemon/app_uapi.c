@@ -13,19 +13,18 @@ static void write_peers(struct app *a, struct uapi_writer *w)
 
         if (!record)
             continue;
-        uapi_write_peer(w, &(struct uapi_peer){
-                               .key = &p->key,
-                               .psk = record->psk,
-                               .endpoint = peer_endpoint_get(p, &endpoint, &local, &ifindex)
-                                               ? &endpoint
-                                               : NULL,
-                               .handshake_real_ns = atomic_load(&p->handshake_real_ns),
-                               .tx_bytes = atomic_load(&p->tx_bytes),
-                               .rx_bytes = atomic_load(&p->rx_bytes),
-                               .keepalive_s = record->keepalive_s,
-                               .allowed = record->allowed,
-                               .allowed_count = record->allowed_count,
-                           });
+        uapi_write_peer(
+            w, &(struct uapi_peer){
+                   .key = &p->key,
+                   .psk = record->psk,
+                   .endpoint = peer_endpoint_get(p, &endpoint, &local, &ifindex) ? &endpoint : NULL,
+                   .handshake_real_ns = atomic_load(&p->handshake_real_ns),
+                   .tx_bytes = atomic_load(&p->tx_bytes),
+                   .rx_bytes = atomic_load(&p->rx_bytes),
+                   .keepalive_s = record->keepalive_s,
+                   .allowed = record->allowed,
+                   .allowed_count = record->allowed_count,
+               });
     }
 }
 

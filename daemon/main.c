@@ -18,7 +18,8 @@ static void usage(FILE *out)
           "       guardmountd [-f|--foreground] -c FILE\n"
           "       guardmountd --version\n"
           "\n"
-          "With a name: a userspace WireGuard; makes the TUN interface and serves wg's socket for it.\n"
+          "With a name: a userspace WireGuard; makes the TUN interface and serves wg's socket for "
+          "it.\n"
           "With -c: a member of a Guardmount cluster, as guardmount.conf(5) says.\n"
           "\n"
           "Example: guardmountd wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
@@ -55,7 +56,8 @@ static bool name_ok(const char *name)
            strcmp(name, "..") != 0 && !strpbrk(name, " \t\n");
 }
 
-/* The parent ends when interface and socket are there; with LOG_LEVEL set the child keeps its output. */
+/* The parent ends when interface and socket are there; with LOG_LEVEL set the child keeps its
+ * output. */
 static int daemonize(bool keep_output)
 {
     pid_t pid = fork();
@@ -112,13 +114,17 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (o.ifname && !name_ok(o.ifname)) {
-        fprintf(stderr, "guardmountd: '%s' cannot be an interface name: 1 to 15 characters, no "
-                        "blank, no '/'\n", o.ifname);
+        fprintf(stderr,
+                "guardmountd: '%s' cannot be an interface name: 1 to 15 characters, no "
+                "blank, no '/'\n",
+                o.ifname);
         return EXIT_USAGE;
     }
     if (level_text && *level_text && log_level_parse(level_text, &level) < 0) {
-        fprintf(stderr, "guardmountd: LOG_LEVEL=%s is none of silent, error, warn, info, verbose, "
-                        "debug\n", level_text);
+        fprintf(stderr,
+                "guardmountd: LOG_LEVEL=%s is none of silent, error, warn, info, verbose, "
+                "debug\n",
+                level_text);
         return EXIT_USAGE;
     }
     log_set_level(level);

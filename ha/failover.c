@@ -19,12 +19,18 @@ static const struct fsm_state vip_fsm[] = {
 };
 
 static const char *const causes[] = {
-    [FAILOVER_ADDRESS_UP] = "address",       [FAILOVER_ADDRESS_DOWN] = "address-gone",
-    [FAILOVER_WRITER_UP] = "keepalived",     [FAILOVER_WRITER_GONE] = "keepalived-gone",
-    [FAILOVER_LINE_MASTER] = "fifo-master",  [FAILOVER_LINE_BACKUP] = "fifo-backup",
-    [FAILOVER_LINE_FAULT] = "fifo-fault",    [FAILOVER_LINE_STOP] = "fifo-stop",
-    [FAILOVER_LINE_RX_LOWER] = "fifo-split", [FAILOVER_RELEASED] = "released",
-    [FAILOVER_ENGINE] = "engine",            [FAILOVER_TICK] = "tick",
+    [FAILOVER_ADDRESS_UP] = "address",
+    [FAILOVER_ADDRESS_DOWN] = "address-gone",
+    [FAILOVER_WRITER_UP] = "keepalived",
+    [FAILOVER_WRITER_GONE] = "keepalived-gone",
+    [FAILOVER_LINE_MASTER] = "fifo-master",
+    [FAILOVER_LINE_BACKUP] = "fifo-backup",
+    [FAILOVER_LINE_FAULT] = "fifo-fault",
+    [FAILOVER_LINE_STOP] = "fifo-stop",
+    [FAILOVER_LINE_RX_LOWER] = "fifo-split",
+    [FAILOVER_RELEASED] = "released",
+    [FAILOVER_ENGINE] = "engine",
+    [FAILOVER_TICK] = "tick",
 };
 
 void failover_init(struct failover *f)

@@ -18,22 +18,24 @@
 #include <stdint.h>
 
 #define WRITER_GRACE_NS (1000 * 1000000ull)
-#define RECHECK_NS (1000 * 1000000ull) /* addresses are read again this often, whatever was told */
+#define RECHECK_NS                                                                                 \
+    (1000 * 1000000ull) /* addresses are read again this often, whatever was told                  \
+                         */
 
 enum vip_state { VIP_STANDBY, VIP_ADOPTING, VIP_ACTIVE, VIP_RELEASING, VIP_FAULT };
 
 enum failover_kind {
-    FAILOVER_ADDRESS_UP,     /* all outer addresses of the VIP are on the interface */
+    FAILOVER_ADDRESS_UP, /* all outer addresses of the VIP are on the interface */
     FAILOVER_ADDRESS_DOWN,
-    FAILOVER_WRITER_UP,      /* keepalived has the FIFO open: any line or no EOF */
-    FAILOVER_WRITER_GONE,    /* read() gave 0 */
+    FAILOVER_WRITER_UP,   /* keepalived has the FIFO open: any line or no EOF */
+    FAILOVER_WRITER_GONE, /* read() gave 0 */
     FAILOVER_LINE_MASTER,
     FAILOVER_LINE_BACKUP,
     FAILOVER_LINE_FAULT,
     FAILOVER_LINE_STOP,
-    FAILOVER_LINE_RX_LOWER,  /* MASTER_RX_LOWER_PRI: there was a split */
-    FAILOVER_RELEASED,       /* the node has told its last counters */
-    FAILOVER_ENGINE,         /* @fit: whether engine, TUN and loops work */
+    FAILOVER_LINE_RX_LOWER, /* MASTER_RX_LOWER_PRI: there was a split */
+    FAILOVER_RELEASED,      /* the node has told its last counters */
+    FAILOVER_ENGINE,        /* @fit: whether engine, TUN and loops work */
     FAILOVER_TICK,
 };
 
@@ -44,10 +46,10 @@ struct failover_event {
 };
 
 enum failover_action {
-    FAILOVER_OPEN = 1 << 0,        /* open the gate: we own it from now on; claim epoch + 1 */
-    FAILOVER_CLOSE = 1 << 1,       /* close the gate at once; release sessions; claim not held */
-    FAILOVER_REMOVE_STALE = 1 << 2, /* address without keepalived: take it off the interface */
-    FAILOVER_ANNOUNCE = 1 << 3,    /* repeat gratuitous ARP/NA (O7), tell terms (O5) */
+    FAILOVER_OPEN = 1 << 0,           /* open the gate: we own it from now on; claim epoch + 1 */
+    FAILOVER_CLOSE = 1 << 1,          /* close the gate at once; release sessions; claim not held */
+    FAILOVER_REMOVE_STALE = 1 << 2,   /* address without keepalived: take it off the interface */
+    FAILOVER_ANNOUNCE = 1 << 3,       /* repeat gratuitous ARP/NA (O7), tell terms (O5) */
     FAILOVER_READ_ADDRESSES = 1 << 4, /* re-read, and report what differs as an event */
 };
 
@@ -62,7 +64,7 @@ struct failover {
 
 struct failover_todo {
     unsigned actions;
-    uint64_t next_ns; /* wants a TICK then; 0: none */
+    uint64_t next_ns;  /* wants a TICK then; 0: none */
     const char *cause; /* for logs and metrics: "address", "fifo-backup", ... */
 };
 

@@ -15,7 +15,7 @@
 #define FIFO_LINE_MAX 256 /* bytes, without the newline; longer ones are skipped and counted */
 #define FIFO_NAME_MAX 63
 #define FIFO_PRIORITY_MAX 255
-#define FIFO_RETRY_MS 10 /* how often a FIFO without a writer is looked at */
+#define FIFO_RETRY_MS 10  /* how often a FIFO without a writer is looked at */
 #define FIFO_READS_MAX 32 /* of 4 KiB in one turn of the loop: two pipes full */
 
 typedef struct uv_loop_s uv_loop_t;

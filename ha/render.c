@@ -12,8 +12,9 @@
 
 /* Base priorities by place in the VIP's order (ADR 0010). All are near 254: a graceful hand-over
  * costs (256 - priority) / 256 of an advert. Weights of health.h keep three bands apart:
- *   fit 250..157 | the two preferred ones behind (-50) below a fit third | drained (-100) below all.
- * Backups have different priorities, so that their timers do not run out at the same moment. */
+ *   fit 250..157 | the two preferred ones behind (-50) below a fit third | drained (-100) below
+ * all. Backups have different priorities, so that their timers do not run out at the same moment.
+ */
 enum {
     PRIORITY_TOP = 250,
     PRIORITY_SECOND_SPREAD = 240, /* several VIPs: their preferred owners take them back */
@@ -110,8 +111,10 @@ static int check_words(struct writer *w)
     const struct conf *c = w->c;
 
     if (c->run_dir[0] != '/' || !all_of(c->run_dir, "/._-+:@"))
-        return refuse(w, "RunDirectory %s: keepalived's configuration takes absolute paths of "
-                         "letters, digits and /._-+:@ only", c->run_dir);
+        return refuse(w,
+                      "RunDirectory %s: keepalived's configuration takes absolute paths of "
+                      "letters, digits and /._-+:@ only",
+                      c->run_dir);
     if (!all_of(c->member[c->self].name, "._-"))
         return refuse(w, "member name %s: only letters, digits and ._- can be rendered",
                       c->member[c->self].name);
@@ -308,9 +311,11 @@ static int put_instance(struct writer *w, const struct vip *v, const struct side
     int r;
 
     if (!first)
-        return refuse(w, "Mode = unicast: VIP %s has no %s address of the family of member %s's "
-                         "%sAddress", v->name, s->outer ? "Outer" : "Inner",
-                      w->c->member[w->c->self].name, s->outer ? "Outer" : "Inner");
+        return refuse(w,
+                      "Mode = unicast: VIP %s has no %s address of the family of member %s's "
+                      "%sAddress",
+                      v->name, s->outer ? "Outer" : "Inner", w->c->member[w->c->self].name,
+                      s->outer ? "Outer" : "Inner");
     v4 = addr_is_v4(&first->addr);
     r = claim_vrid(w, v, first->ifname, s->vrid, v4);
     if (r < 0)
@@ -375,11 +380,11 @@ static int put_vip(struct writer *w, const struct vip *v)
     if (!tun || !all_of(tun, "._-@+="))
         return refuse(w, "VIP %s: its hub has no interface that can be rendered", v->name);
     if (v->outer_count)
-        sides[count++] = (struct side){v->outer, v->outer_count, v->vrid_outer, FIFO_OUTER_SUFFIX,
-                                       true};
+        sides[count++] =
+            (struct side){v->outer, v->outer_count, v->vrid_outer, FIFO_OUTER_SUFFIX, true};
     if (v->inner_count)
-        sides[count++] = (struct side){v->inner, v->inner_count, v->vrid_inner, FIFO_INNER_SUFFIX,
-                                       false};
+        sides[count++] =
+            (struct side){v->inner, v->inner_count, v->vrid_inner, FIFO_INNER_SUFFIX, false};
     if (count == 0)
         return refuse(w, "VIP %s has no address", v->name);
     for (unsigned s = 0; s < count; s++) {

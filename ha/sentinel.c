@@ -129,8 +129,8 @@ int sentinel_start(const struct sentinel_config *c, struct sentinel **ret)
 
     if (!s)
         return -ENOMEM;
-    s->shared = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                     -1, 0);
+    s->shared =
+        mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (s->shared == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0) {
         free(s);
         return -errno;

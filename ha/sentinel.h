@@ -8,7 +8,8 @@
  *
  * A beat older than freeze_after, or the pipe from the daemon closed: health is removed at once.
  * After a freeze it returns when all beats were good for SENTINEL_RISE_NS. When the daemon is gone
- * and no keepalived has the FIFO open, the VIPs are taken off the interfaces: nobody serves them. */
+ * and no keepalived has the FIFO open, the VIPs are taken off the interfaces: nobody serves them.
+ */
 #pragma once
 #include "model/vip.h"
 #include <stdbool.h>
@@ -17,7 +18,8 @@
 #define SENTINEL_BEATS_MAX 65 /* main and up to 64 workers */
 #define SENTINEL_LOOK_MS 10
 #define SENTINEL_RISE_NS 1000000000ull
-#define SENTINEL_LINGER_NS 2000000000ull /* after the daemon's end, for a keepalived that ends too */
+#define SENTINEL_LINGER_NS                                                                         \
+    2000000000ull /* after the daemon's end, for a keepalived that ends too */
 
 struct sentinel_beat {
     _Atomic uint64_t boot_ns; /* 0: that loop has not begun */

@@ -22,5 +22,4 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
                  uint8_t *buf, size_t room);
 /* -EBADMSG: malformed; -EPROTO: unknown kind; -EKEYREJECTED: sealed keys do not open; -ENOMEM.
  * SYNC_PEER: *ret->peer has the prefixes of this part only; ret->part tells which. */
-int codec_decode(const uint8_t *buf, size_t len, const struct codec_key *key,
-                 struct sync_msg *ret);
+int codec_decode(const uint8_t *buf, size_t len, const struct codec_key *key, struct sync_msg *ret);

@@ -84,8 +84,7 @@ Guardmount__Endpoint *wire_put_endpoint(Guardmount__Endpoint *w, const struct en
     if (!endpoint_is_set(e))
         return NULL;
     guardmount__endpoint__init(w);
-    w->address =
-        addr_is_v4(&e->addr) ? wire_bytes(e->addr.b + 12, 4) : wire_bytes(e->addr.b, 16);
+    w->address = addr_is_v4(&e->addr) ? wire_bytes(e->addr.b + 12, 4) : wire_bytes(e->addr.b, 16);
     w->port = e->port;
     w->scope = e->addr.scope;
     return w;
@@ -232,9 +231,8 @@ static bool get_prefix(struct cursor *c, struct ip_prefix *ret)
     addr = cursor_take(c, addr_len);
     if (!addr || len > 8 * addr_len || !host_bits_zero(addr, addr_len, len))
         return false;
-    *ret = (struct ip_prefix){.addr = v6 ? addr_from_v6(addr, 0) : addr_from_v4(addr),
-                              .len = (uint8_t)len,
-                              .v6 = v6};
+    *ret = (struct ip_prefix){
+        .addr = v6 ? addr_from_v6(addr, 0) : addr_from_v4(addr), .len = (uint8_t)len, .v6 = v6};
     return true;
 }
 

@@ -41,7 +41,8 @@ int control_decode_request(const uint8_t *buf, size_t len, struct control_reques
 
     if (!w)
         return -EBADMSG;
-    int r = w->hub > HUB_ID_MAX || (int)w->kind < 0 || (int)w->kind > CONTROL_METRICS ? -EBADMSG : 0;
+    int r =
+        w->hub > HUB_ID_MAX || (int)w->kind < 0 || (int)w->kind > CONTROL_METRICS ? -EBADMSG : 0;
     if (r == 0)
         *ret = (struct control_request){w->version, (uint8_t)w->hub, (enum control_kind)w->kind};
     guardmount__control_request__free_unpacked(w, NULL);

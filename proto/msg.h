@@ -38,16 +38,16 @@ enum sync_kind {
 
 struct sync_hello {
     uint32_t version_min, version_max;
-    uint64_t features;             /* bit set; none defined yet */
+    uint64_t features; /* bit set; none defined yet */
     uint8_t member;
-    uint64_t seq;                  /* durable start counter (N5), 64 bits */
+    uint64_t seq; /* durable start counter (N5), 64 bits */
     uint8_t rnd;
-    uint8_t instance[16];          /* 128 random bits of this process (N14) */
-    uint64_t membership_epoch;     /* M1 */
-    uint64_t highest_seq_of_you;   /* highest start counter that we have seen of the receiver (N5) */
-    uint8_t seen_instance[16];     /* whose life that was */
-    uint64_t session_seq;          /* our session sequence now (N6: what is newer was made after) */
-    uint64_t stamp_floor;          /* F of H5, UTC ns */
+    uint8_t instance[16];        /* 128 random bits of this process (N14) */
+    uint64_t membership_epoch;   /* M1 */
+    uint64_t highest_seq_of_you; /* highest start counter that we have seen of the receiver (N5) */
+    uint8_t seen_instance[16];   /* whose life that was */
+    uint64_t session_seq;        /* our session sequence now (N6: what is newer was made after) */
+    uint64_t stamp_floor;        /* F of H5, UTC ns */
     uint16_t term_on_vip[VIPS_MAX]; /* highest term emitted per VIP slot's id, see vip_id (O5) */
     uint16_t vip_id[VIPS_MAX];
     unsigned vip_count;
@@ -55,14 +55,14 @@ struct sync_hello {
 
 struct sync_heartbeat {
     uint64_t seq;
-    uint64_t sent_boot_ns;     /* sender's clock, echoed back */
-    uint64_t echo_boot_ns;     /* last sent_boot_ns of the receiver, 0: none */
-    uint64_t echo_held_ns;     /* how long ago that arrived */
-    uint64_t real_ns;          /* H6 */
-    uint64_t stamp_floor;      /* F */
+    uint64_t sent_boot_ns;           /* sender's clock, echoed back */
+    uint64_t echo_boot_ns;           /* last sent_boot_ns of the receiver, 0: none */
+    uint64_t echo_held_ns;           /* how long ago that arrived */
+    uint64_t real_ns;                /* H6 */
+    uint64_t stamp_floor;            /* F */
     uint32_t lans_known, lans_alive; /* bit n: LAN n of the configuration (O3) */
-    bool in_sync;              /* sender has everything of the receiver */
-    bool ready;                /* engine fit: could serve */
+    bool in_sync;                    /* sender has everything of the receiver */
+    bool ready;                      /* engine fit: could serve */
 };
 
 struct sync_ack {
@@ -71,11 +71,11 @@ struct sync_ack {
 
 struct sync_limit {
     struct key_id id;
-    uint64_t limit;  /* L */
+    uint64_t limit; /* L */
     uint64_t top;
-    uint32_t seq;    /* of raises of this key; an older one is void (R5) */
+    uint32_t seq; /* of raises of this key; an older one is void (R5) */
     bool lower;
-    bool active;     /* carried data within the last 30 s (T6) */
+    bool active; /* carried data within the last 30 s (T6) */
 };
 
 struct sync_adopted {
@@ -86,7 +86,7 @@ struct sync_adopted {
 
 struct sync_released {
     struct key_id id;
-    uint64_t top;   /* nothing at or above it was accepted by the sender */
+    uint64_t top; /* nothing at or above it was accepted by the sender */
     uint16_t term;
     bool active;
 };
@@ -110,9 +110,9 @@ struct sync_claim {
     uint16_t vip; /* id */
     uint64_t epoch;
     uint8_t member;
-    bool held;         /* false: released */
-    uint16_t term;     /* highest emitted on it (O5) */
-    uint8_t hub;       /* 0: the one that the VIP belongs to */
+    bool held;     /* false: released */
+    uint16_t term; /* highest emitted on it (O5) */
+    uint8_t hub;   /* 0: the one that the VIP belongs to */
 };
 
 struct sync_dirty {
@@ -130,7 +130,7 @@ struct sync_part {
 
 struct sync_msg {
     enum sync_kind kind;
-    uint64_t position; /* of log entries; 0 for HELLO, HEARTBEAT, ACK */
+    uint64_t position;     /* of log entries; 0 for HELLO, HEARTBEAT, ACK */
     struct sync_part part; /* SYNC_PEER only */
     union {
         struct sync_hello hello;

@@ -63,12 +63,12 @@ struct channel {
     bool initiator;
     uint8_t member;
     unsigned handshakes;
-    uint64_t started_ns, keyed_ns; /* keyed: when the last handshake was complete */
+    uint64_t started_ns, keyed_ns;   /* keyed: when the last handshake was complete */
     uint64_t send_count, recv_count; /* records under the present keys: the nonces (S6) */
-    struct key_pair *keys;       /* arena: records */
-    struct codec_key *codec_key; /* arena: S5 */
-    struct half_secret *half;    /* arena: while a handshake is open */
-    struct key_pair *next_keys;  /* arena: responder of a rekey, until SWITCH; recv only */
+    struct key_pair *keys;           /* arena: records */
+    struct codec_key *codec_key;     /* arena: S5 */
+    struct half_secret *half;        /* arena: while a handshake is open */
+    struct key_pair *next_keys;      /* arena: responder of a rekey, until SWITCH; recv only */
     struct codec_key *next_codec_key;
     uint8_t half_hash[32];
     uint8_t *in; /* a record that did not come whole */
@@ -577,7 +577,7 @@ static void on_record(struct channel *c, const uint8_t *p, size_t len, uint64_t 
     uint8_t small[MESSAGE1_LEN], *plain = c->plain ? c->plain : small;
     const uint8_t *body = p + HEADER_LEN;
     size_t body_len = len - HEADER_LEN;
-    enum record type = (enum record)*p;
+    enum record type = (enum record) * p;
 
     if (type != RECORD_HELLO1 && type != RECORD_HELLO2) {
         if (c->recv_count >= CHANNEL_KEY_RECORDS) {

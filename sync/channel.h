@@ -1,7 +1,7 @@
 /* sync/channel.h - the encrypted channel between two members (S1-S6). Pure.
  *
- * Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s over a byte stream. Of a pair, the member with the higher id
- * dials the one with the lower id, so there is one connection a pair and one initiator (it also
+ * Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s over a byte stream. Of a pair, the member with the higher
+ * id dials the one with the lower id, so there is one connection a pair and one initiator (it also
  * starts the new handshake every CHANNEL_REKEY_NS).
  *
  *   prologue  "hub-sync 1" | length of the cluster's name (1) | name | membership epoch (be64)
@@ -28,11 +28,11 @@
 #include "model/ids.h"
 #include "proto/codec.h"
 
-#define CHANNEL_NAME_MAX 63                          /* of the cluster */
-#define CHANNEL_HANDSHAKE_NS (3000 * 1000000ull)     /* from the start to up */
-#define CHANNEL_REKEY_NS (110 * 1000000000ull)       /* S3: begun so early that 120 s ... */
-#define CHANNEL_REKEY_RECORDS (1u << 19)             /* ... and 2^20 records are not reached, */
-#define CHANNEL_KEY_NS (120 * 1000000000ull)         /* where the channel is given up */
+#define CHANNEL_NAME_MAX 63                      /* of the cluster */
+#define CHANNEL_HANDSHAKE_NS (3000 * 1000000ull) /* from the start to up */
+#define CHANNEL_REKEY_NS (110 * 1000000000ull)   /* S3: begun so early that 120 s ... */
+#define CHANNEL_REKEY_RECORDS (1u << 19)         /* ... and 2^20 records are not reached, */
+#define CHANNEL_KEY_NS (120 * 1000000000ull)     /* where the channel is given up */
 #define CHANNEL_KEY_RECORDS (1u << 20)
 
 /* What this member knows; shared by its channels. */

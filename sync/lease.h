@@ -12,10 +12,10 @@
 
 #define LEASE_HEADROOM_MIN 2
 #define LEASE_HEADROOM_MAX (1u << 20)
-#define LEASE_HORIZON_MIN_NS (20 * 1000000ull)   /* T_h */
+#define LEASE_HORIZON_MIN_NS (20 * 1000000ull) /* T_h */
 #define LEASE_HORIZON_MAX_NS (250 * 1000000ull)
-#define LEASE_RAISES_PER_S_MAX 100000u           /* of all sessions together (R4) */
-#define LEASE_QUIET_NS (200 * 1000000ull)        /* QUIET */
+#define LEASE_RAISES_PER_S_MAX 100000u    /* of all sessions together (R4) */
+#define LEASE_QUIET_NS (200 * 1000000ull) /* QUIET */
 
 struct lease_holder {
     uint8_t member;     /* 0: free */
@@ -30,12 +30,12 @@ struct lease_holder {
 
 struct lease {
     struct lease_holder holder[HOLDERS_MAX];
-    uint64_t proposed;      /* L last proposed to all */
-    uint32_t seq;           /* of proposals (R5) */
-    uint32_t headroom;      /* H now */
-    double rate_pps;        /* EWMA over 1 s (R4) */
+    uint64_t proposed;              /* L last proposed to all */
+    uint32_t seq;                   /* of proposals (R5) */
+    uint32_t headroom;              /* H now */
+    double rate_pps;                /* EWMA over 1 s (R4) */
     uint64_t rate_packets, rate_ns; /* sample that it came from */
-    uint64_t wide_since_ns; /* since when L - top > 2H; 0: not */
+    uint64_t wide_since_ns;         /* since when L - top > 2H; 0: not */
 };
 
 void lease_init(struct lease *l, uint64_t first_limit);

@@ -91,8 +91,7 @@ static int bind_own(struct links *l, uv_tcp_t *tcp, uint16_t port)
         r = setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof(one));
     if (r < 0)
         return -errno;
-    return uv_tcp_bind(tcp, (struct sockaddr *)&sa,
-                       sa.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+    return uv_tcp_bind(tcp, (struct sockaddr *)&sa, sa.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
 }
 
 static unsigned family(const struct links *l)
@@ -241,7 +240,7 @@ static void write_more(struct conn *c)
 
 void links_flush(struct links *l)
 {
-    list_for_each(it, &l->conns)
+    list_for_each (it, &l->conns)
         write_more(list_entry(it, struct conn, all));
 }
 
@@ -292,7 +291,7 @@ static void op_up(void *ctx, uint8_t member, const struct codec_key *key)
     struct links *l = c->links;
 
     /* The older connection of the same member is dead, or its process is. */
-    list_for_each(it, &l->conns) {
+    list_for_each (it, &l->conns) {
         struct conn *old = list_entry(it, struct conn, all);
 
         if (old == c || !old->up || old->member != member)
@@ -487,7 +486,7 @@ static uint8_t admit(struct links *l, struct conn *c)
         l->counters.refused_rate++;
         return 0;
     }
-    list_for_each(it, &l->conns) {
+    list_for_each (it, &l->conns) {
         struct conn *other = list_entry(it, struct conn, all);
 
         if (other == c || other->dialled || other->up || other->closing)
@@ -583,7 +582,7 @@ static uint64_t tick(struct links *l, uint64_t now_ns)
         if (we_dial(l, m) && !link->dialing && now_ns >= link->dial_at_ns)
             dial(l, m);
     }
-    list_for_each(it, &l->conns) {
+    list_for_each (it, &l->conns) {
         struct conn *c = list_entry(it, struct conn, all);
         uint64_t at;
 
@@ -672,7 +671,7 @@ void links_free(struct links *l)
         return;
     links_flush(l);
     l->freeing = true;
-    list_for_each(it, &l->conns)
+    list_for_each (it, &l->conns)
         conn_close(list_entry(it, struct conn, all), "this member stops");
     stop_listening(l);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);

@@ -13,15 +13,15 @@
 
 typedef struct uv_loop_s uv_loop_t;
 
-#define LINK_HANDSHAKES_PER_S 5        /* of one address; also the burst */
-#define LINK_UNPROVEN_MAX 8            /* incoming connections that are not up yet */
+#define LINK_HANDSHAKES_PER_S 5 /* of one address; also the burst */
+#define LINK_UNPROVEN_MAX 8     /* incoming connections that are not up yet */
 #define LINK_UNPROVEN_PER_ADDRESS 2
-#define LINK_QUEUE_MAX (16u << 20)     /* bytes; above it the connection is given up */
+#define LINK_QUEUE_MAX (16u << 20) /* bytes; above it the connection is given up */
 #define LINK_DIAL_TIMEOUT_NS (1000 * 1000000ull)
 #define LINK_DIAL_FIRST_NS (100 * 1000000ull) /* back-off, doubling, with jitter of a quarter */
 #define LINK_DIAL_MAX_NS (2000 * 1000000ull)
 #define LINK_LISTEN_RETRY_NS (1000 * 1000000ull)
-#define LINK_USER_TIMEOUT_MS 1000      /* TCP_USER_TIMEOUT */
+#define LINK_USER_TIMEOUT_MS 1000 /* TCP_USER_TIMEOUT */
 
 struct links;
 

@@ -6,14 +6,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SNAPSHOT_QUEUE_LOW (128u << 10)       /* S7: bulk only while less than this is queued */
+#define SNAPSHOT_QUEUE_LOW (128u << 10) /* S7: bulk only while less than this is queued */
 #define SNAPSHOT_RECORDS_PER_TURN 256
-#define SNAPSHOT_TURN_NS (1 * 1000000ull)     /* between turns while the channel is busy */
+#define SNAPSHOT_TURN_NS (1 * 1000000ull)              /* between turns while the channel is busy */
 #define SNAPSHOT_PENDING_MAX (REPLICA_PENDING_MAX / 2) /* the other half is for live entries */
-#define ACK_EVERY 512                         /* entries; the usual ack is one a loop turn */
-#define ROUND_TRIP_GOOD_NS (10 * 1000000ull)  /* T_HOLD (O3) */
+#define ACK_EVERY 512                        /* entries; the usual ack is one a loop turn */
+#define ROUND_TRIP_GOOD_NS (10 * 1000000ull) /* T_HOLD (O3) */
 #define ROUND_TRIP_LASTS_NS (1000 * 1000000ull)
-#define OWN_GAP_NS (200 * 1000000ull)         /* G_GAP: we slept, so their silence proves nothing */
+#define OWN_GAP_NS (200 * 1000000ull) /* G_GAP: we slept, so their silence proves nothing */
 #define TOKENS_FIRST 256
 #define REASON_LEN 160
 
@@ -42,8 +42,8 @@ struct replica {
     uint64_t sent, acked;
     struct pending *tokens; /* a ring, oldest at @first; only entries that have one */
     unsigned token_room, token_first, token_count;
-    uint64_t cursor;          /* of the snapshot; the node's */
-    uint64_t end_position;    /* of our SNAPSHOT_END; 0: not sent yet */
+    uint64_t cursor;       /* of the snapshot; the node's */
+    uint64_t end_position; /* of our SNAPSHOT_END; 0: not sent yet */
     uint64_t snapshot_at_ns;
 
     /* Theirs. */
@@ -57,8 +57,8 @@ struct replica {
     uint64_t silent_since_ns; /* last_frame_ns, but for what we slept through */
     uint64_t heartbeat_at_ns, heartbeat_seq, first_sent_ns, last_sent_ns;
     uint64_t their_boot_ns, their_boot_at_ns; /* what to echo */
-    uint64_t probe_position, probe_ns; /* an entry whose ack is timed */
-    uint64_t rtt_ns, good_ns;          /* good: when a round trip was last short enough (O3) */
+    uint64_t probe_position, probe_ns;        /* an entry whose ack is timed */
+    uint64_t rtt_ns, good_ns; /* good: when a round trip was last short enough (O3) */
 
     char reason[REASON_LEN];
     uint8_t buf[SYNC_FRAME_MAX];
@@ -306,8 +306,7 @@ static void on_heartbeat(struct replica *r, const struct sync_heartbeat *hb, uin
     r->their_boot_at_ns = now_ns;
     if (hb->echo_boot_ns) {
         if (!r->first_sent_ns || hb->echo_boot_ns < r->first_sent_ns ||
-            hb->echo_boot_ns > r->last_sent_ns ||
-            hb->echo_held_ns > now_ns - hb->echo_boot_ns) {
+            hb->echo_boot_ns > r->last_sent_ns || hb->echo_held_ns > now_ns - hb->echo_boot_ns) {
             give_up(r, "an echo of a heartbeat that was never sent");
             return;
         }

@@ -11,16 +11,16 @@
 #include "proto/codec.h"
 #include "proto/msg.h"
 
-#define HEARTBEAT_NS (100 * 1000000ull)        /* T_HB */
-#define REPLICA_DEAD_NS (1000 * 1000000ull)    /* no frame for so long: the link is given up */
-#define REPLICA_QUEUE_MAX (8u << 20)           /* bytes handed to the transport and not yet sent */
-#define REPLICA_PENDING_MAX 262144u            /* log entries not yet acked */
+#define HEARTBEAT_NS (100 * 1000000ull)     /* T_HB */
+#define REPLICA_DEAD_NS (1000 * 1000000ull) /* no frame for so long: the link is given up */
+#define REPLICA_QUEUE_MAX (8u << 20)        /* bytes handed to the transport and not yet sent */
+#define REPLICA_PENDING_MAX 262144u         /* log entries not yet acked */
 
 enum replica_state { REPLICA_DOWN, REPLICA_GREETING, REPLICA_LOADING, REPLICA_LIVE };
 
 /* What an entry was, told back when it is acked. */
 struct replica_token {
-    unsigned kind;      /* the node's */
+    unsigned kind; /* the node's */
     uint64_t a, b;
 };
 
@@ -41,8 +41,7 @@ struct replica_ops {
      * node sends inside is on the wire before the ack (R8). The message is cleared afterwards;
      * take what is kept. Ages of sessions have the way here added (T1), peers are whole. */
     void (*message)(void *ctx, uint8_t member, struct sync_msg *m);
-    void (*heartbeat)(void *ctx, uint8_t member, const struct sync_heartbeat *hb,
-                      uint64_t rtt_ns);
+    void (*heartbeat)(void *ctx, uint8_t member, const struct sync_heartbeat *hb, uint64_t rtt_ns);
     void (*acked)(void *ctx, uint8_t member, const struct replica_token *t);
     void (*fill_hello)(void *ctx, uint8_t member, struct sync_hello *ret);
     void (*fill_heartbeat)(void *ctx, uint8_t member, struct sync_heartbeat *ret);
@@ -76,7 +75,7 @@ void replica_flush(struct replica *r, uint64_t now_ns);
 enum replica_state replica_state(const struct replica *r);
 bool replica_in_sync(const struct replica *r, uint64_t now_ns); /* O3: both snapshots ended, an ack
                                                         round trip < T_HOLD in the last second */
-bool replica_has_all_of_us(const struct replica *r);   /* our snapshot was acked to its end */
-uint64_t replica_rtt_ns(const struct replica *r); /* rises at once, falls slowly; 0: not known */
-uint64_t replica_lag(const struct replica *r); /* log entries sent and not acked */
+bool replica_has_all_of_us(const struct replica *r); /* our snapshot was acked to its end */
+uint64_t replica_rtt_ns(const struct replica *r);    /* rises at once, falls slowly; 0: not known */
+uint64_t replica_lag(const struct replica *r);       /* log entries sent and not acked */
 uint64_t replica_last_frame_ns(const struct replica *r);

@@ -1,6 +1,7 @@
 /* base/err.h - errors are negative errno values; these helpers clean up.
  *
- * Functions either return an error or log it, never both. ret_ parameters stay untouched on failure. */
+ * Functions either return an error or log it, never both. ret_ parameters stay untouched on
+ * failure. */
 #pragma once
 #include <errno.h>
 #include <stdlib.h>

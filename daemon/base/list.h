@@ -7,7 +7,10 @@ struct list {
     struct list *next, *prev;
 };
 
-#define LIST_INIT(name) {&(name), &(name)}
+#define LIST_INIT(name)                                                                            \
+    {                                                                                              \
+        &(name), &(name)                                                                           \
+    }
 #define list_entry(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 /* Safe against removal of @it's entry. */
 #define list_for_each(it, head)                                                                    \

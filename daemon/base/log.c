@@ -105,7 +105,8 @@ void log_write(struct log_place *place, enum log_level level, const char *senten
     if (n > (int)sizeof(line) - 2)
         n = (int)sizeof(line) - 2;
     line[n++] = '\n';
-    /* One write, so that lines of several threads do not mix; a log that cannot be written is lost. */
+    /* One write, so that lines of several threads do not mix; a log that cannot be written is lost.
+     */
     if (write(STDERR_FILENO, line, (size_t)n) < 0)
         return;
 }

@@ -1,4 +1,5 @@
-/* base/log.h - logs are sentences with fields: log_info("session adopted", "peer=%s lag_ms=%u", ...).
+/* base/log.h - logs are sentences with fields: log_info("session adopted", "peer=%s lag_ms=%u",
+ * ...).
  *
  * Threads: any but the packet workers' hot paths, which never log.
  * Never:   prints key material (K5).
@@ -7,7 +8,13 @@
 #pragma once
 #include <stdint.h>
 
-enum log_level { LOG_LEVEL_SILENT, LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+    LOG_LEVEL_SILENT,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG
+};
 
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);

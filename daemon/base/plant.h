@@ -1,7 +1,7 @@
 /* base/plant.h - bugs planted on purpose, to prove that the simulator's oracles are alive.
  *
- * Only gm-sim-planted is compiled with GM_PLANT; everywhere else PLANTED() is the constant false and
- * nothing of this is in the binary. */
+ * Only gm-sim-planted is compiled with GM_PLANT; everywhere else PLANTED() is the constant false
+ * and nothing of this is in the binary. */
 #pragma once
 #include <stdbool.h>
 #include <string.h>

@@ -8,7 +8,8 @@
 
 #define ARENA_SLOTS_DEFAULT 65536u /* 4 MiB: half of what RLIMIT_MEMLOCK usually allows */
 #define ARENA_SLOTS_MAX (1u << 24)
-#define ARENA_CHUNK_LEN (64u << 10) /* committed and locked at a time; a multiple of any page size */
+#define ARENA_CHUNK_LEN                                                                            \
+    (64u << 10) /* committed and locked at a time; a multiple of any page size */
 
 /* The free list and the marks live outside the mapping, which a fork wipes. */
 static struct {

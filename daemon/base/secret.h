@@ -28,7 +28,7 @@ size_t secret_slots_used(void);
 /* Is there an arena, and is all of it locked so far? */
 bool secret_arena_locked(void);
 
-void secret_wipe(void *p, size_t len); /* not optimised away */
+void secret_wipe(void *p, size_t len);                       /* not optimised away */
 bool secret_equal(const void *a, const void *b, size_t len); /* constant time (K8) */
 bool secret_is_zero(const void *p, size_t len);
 

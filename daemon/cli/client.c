@@ -58,8 +58,10 @@ int client_ask(const struct cli *c, enum control_kind kind, struct status *ret)
     strcpy(a.sun_path, path);
     _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-        fprintf(stderr, "guardmount: no daemon answers at %s (%s); is guardmountd running? -s names "
-                        "another socket\n", path, strerror(errno));
+        fprintf(stderr,
+                "guardmount: no daemon answers at %s (%s); is guardmountd running? -s names "
+                "another socket\n",
+                path, strerror(errno));
         return EXIT_UNREACHABLE;
     }
     int len = control_encode_request(&r, request + 4, sizeof(request) - 4);

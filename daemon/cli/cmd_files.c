@@ -59,7 +59,8 @@ int cmd_ha(const struct cli *c, int argc, char **argv)
         } else if (strcmp(argv[i], "-o") == 0 && i + 1 < argc) {
             output = argv[++i];
         } else {
-            fprintf(stderr, "guardmount: ha render: unexpected '%s'; it takes -c CONF and -o FILE\n",
+            fprintf(stderr,
+                    "guardmount: ha render: unexpected '%s'; it takes -c CONF and -o FILE\n",
                     argv[i]);
             return EXIT_USAGE;
         }

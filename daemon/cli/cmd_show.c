@@ -28,11 +28,11 @@ static json_t *status_json(const struct status *s)
 
     for (unsigned i = 0; i < s->vip_count; i++) {
         const struct status_vip *v = &s->vip[i];
-        json_array_append_new(vips, json_pack("{s:i,s:i,s:s,s:s,s:b,s:I,s:i,s:I}", "hub", v->hub,
-                                              "id", v->id, "name", v->name, "state", v->state,
-                                              "owned", v->owned, "epoch", (json_int_t)v->epoch,
-                                              "owner", v->owner, "since_ms",
-                                              (json_int_t)v->since_ms));
+        json_array_append_new(vips,
+                              json_pack("{s:i,s:i,s:s,s:s,s:b,s:I,s:i,s:I}", "hub", v->hub, "id",
+                                        v->id, "name", v->name, "state", v->state, "owned",
+                                        v->owned, "epoch", (json_int_t)v->epoch, "owner", v->owner,
+                                        "since_ms", (json_int_t)v->since_ms));
     }
     for (unsigned i = 0; i < s->hub_count; i++) {
         const struct status_hub *h = &s->hub[i];

@@ -18,9 +18,9 @@ struct parse {
     const char *name;
     char *error;
     struct ini ini;
-    int section;        /* -1: none yet */
+    int section; /* -1: none yet */
     unsigned section_line;
-    uint64_t seen;      /* keys of this section, by place in the table */
+    uint64_t seen; /* keys of this section, by place in the table */
     unsigned counts[SECTIONS];
     unsigned lines[SECTIONS]; /* of the last of each */
     /* Names that can be resolved only at the end. */
@@ -72,8 +72,8 @@ static int bad_value(struct parse *p, const struct conf_key *k)
         return fail(p, p->ini.line, "%s wants %s from %llu to %llu", k->name, forms[k->type],
                     (unsigned long long)k->min, (unsigned long long)k->max);
     if (k->type == TYPE_DURATION)
-        return fail(p, p->ini.line, "%s wants %s, from %llu ms to %llu ms", k->name,
-                    forms[k->type], (unsigned long long)k->min, (unsigned long long)k->max);
+        return fail(p, p->ini.line, "%s wants %s, from %llu ms to %llu ms", k->name, forms[k->type],
+                    (unsigned long long)k->min, (unsigned long long)k->max);
     return fail(p, p->ini.line, "%s wants %s", k->name, forms[k->type]);
 }
 
@@ -337,8 +337,7 @@ static int section_end(struct parse *p)
     if (p->section < 0)
         return 0;
     for (unsigned i = 0; i < conf_key_count; i++)
-        if ((int)conf_keys[i].section == p->section && conf_keys[i].required &&
-            !(p->seen >> i & 1))
+        if ((int)conf_keys[i].section == p->section && conf_keys[i].required && !(p->seen >> i & 1))
             return fail(p, p->section_line, "[%s] lacks %s", conf_sections[p->section].name,
                         conf_keys[i].name);
     if (p->section == SECTION_MEMBER) {
@@ -382,14 +381,15 @@ static int section_begin(struct parse *p)
                     near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
     }
     if (conf_sections[s].named != (*p->ini.value != 0))
-        return fail(p, p->ini.line, conf_sections[s].named ? "[%s] wants a name: [%s NAME]"
-                                                           : "[%s] takes no name; write [%s]",
+        return fail(p, p->ini.line,
+                    conf_sections[s].named ? "[%s] wants a name: [%s NAME]"
+                                           : "[%s] takes no name; write [%s]",
                     conf_sections[s].name, conf_sections[s].name);
     if (*p->ini.value && !take_word(p->ini.value, name, sizeof(name)))
         return fail(p, p->ini.line, "a name is one word of at most %d characters", MEMBER_NAME_MAX);
     if (p->counts[s]++ >= conf_sections[s].max)
-        return fail(p, p->ini.line, "too many [%s] sections; %u at the most",
-                    conf_sections[s].name, conf_sections[s].max);
+        return fail(p, p->ini.line, "too many [%s] sections; %u at the most", conf_sections[s].name,
+                    conf_sections[s].max);
     if (same_name(p, s, name))
         return fail(p, p->ini.line, "[%s %s] is there twice", conf_sections[s].name, name);
     p->section = s;
@@ -461,8 +461,8 @@ static int resolve_vip(struct parse *p, unsigned i)
             if (c->member[m].id && strcasecmp(c->member[m].name, name) == 0)
                 id = c->member[m].id;
         if (!id)
-            return fail(p, line, "[Vip %s] names member '%s', and there is no [Member %s]",
-                        v->name, name, name);
+            return fail(p, line, "[Vip %s] names member '%s', and there is no [Member %s]", v->name,
+                        name, name);
         if (memchr(v->order, id, count))
             return fail(p, line, "[Vip %s] names member '%s' twice", v->name, name);
         v->order[count++] = id;
@@ -498,7 +498,8 @@ static int check_whole(struct parse *p)
     if (memcmp(public_key, c->member[c->self].sync_public_key, 32) != 0)
         return fail(p, p->lines[SECTION_CLUSTER],
                     "SyncPrivateKey is not that of SyncPublicKey in [Member %s]; use the pair that "
-                    "'guardmount genkey' prints", c->member[c->self].name);
+                    "'guardmount genkey' prints",
+                    c->member[c->self].name);
     for (unsigned h = 0; h < c->hub_count; h++) {
         if (!*c->hub[h].ifname)
             snprintf(c->hub[h].ifname, sizeof(c->hub[h].ifname), "hub%u", c->hub[h].id);

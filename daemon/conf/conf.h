@@ -5,11 +5,11 @@
  * Errors: "FILE:LINE: what is wrong; what to do", with a near-miss hint for unknown keys.
  * Never: half a configuration: a file is taken as a whole or not at all. Mode 0600 or refused. */
 #pragma once
+#include "base/log.h"
+#include "base/secret.h"
 #include "model/endpoint.h"
 #include "model/ids.h"
 #include "model/vip.h"
-#include "base/log.h"
-#include "base/secret.h"
 
 #define CONF_ERROR_LEN 512
 #define CONF_PATH_MAX 255
@@ -32,7 +32,10 @@ struct conf_hub {
     char name[MEMBER_NAME_MAX + 1];
     char ifname[IFNAME_MAX + 1];
     struct secret32 *private_key; /* arena slot */
-    struct { struct ip_prefix prefix; struct ip_addr host; } address[CONF_ADDRS_MAX];
+    struct {
+        struct ip_prefix prefix;
+        struct ip_addr host;
+    } address[CONF_ADDRS_MAX];
     unsigned address_count;
     struct ip_prefix pool[CONF_ADDRS_MAX]; /* routed to the TUN besides the address prefixes */
     unsigned pool_count;
@@ -52,7 +55,7 @@ struct conf {
     /* [Node] */
     uint8_t self;
     char state_dir[CONF_PATH_MAX + 1], run_dir[CONF_PATH_MAX + 1];
-    unsigned workers;          /* 0: one per core */
+    unsigned workers; /* 0: one per core */
     enum log_level log_level;
     bool memory_lock_required; /* K3; MemoryLock = off is the named override */
     /* [Cluster] */
@@ -60,8 +63,8 @@ struct conf {
     struct secret32 *cluster_key;      /* K_cluster; arena slot */
     struct secret32 *sync_private_key; /* this member's; arena slot */
     uint64_t membership_epoch;
-    unsigned solo_start_after_ms;      /* 5000 */
-    unsigned freeze_after_ms;          /* 300: sentinel */
+    unsigned solo_start_after_ms;           /* 5000 */
+    unsigned freeze_after_ms;               /* 300: sentinel */
     struct conf_member member[MEMBERS_MAX]; /* indexed by id; .id 0: none */
     struct conf_hub hub[CONF_HUBS_MAX];
     unsigned hub_count;
@@ -70,9 +73,9 @@ struct conf {
     struct conf_lan lan[CONF_LANS_MAX];
     unsigned lan_count;
     /* [Keepalived] */
-    unsigned advert_ms;        /* 100; 10..1000 in steps of 10 */
+    unsigned advert_ms; /* 100; 10..1000 in steps of 10 */
     bool unicast;
-    unsigned rt_priority;      /* 0: off; below 100 ms adverts always on, default 50 */
+    unsigned rt_priority; /* 0: off; below 100 ms adverts always on, default 50 */
 };
 
 /* Parse @path. On failure *ret_error is one line that names file and line. */

@@ -19,12 +19,12 @@ enum conf_section {
 };
 
 enum conf_type {
-    TYPE_UINT,      /* @min..@max */
-    TYPE_DURATION,  /* ms, s, m; a bare number is seconds; @min..@max in ms */
-    TYPE_SWITCH,    /* on, off, yes, no, true, false */
-    TYPE_WORD,      /* one of @words, or any word when NULL */
+    TYPE_UINT,     /* @min..@max */
+    TYPE_DURATION, /* ms, s, m; a bare number is seconds; @min..@max in ms */
+    TYPE_SWITCH,   /* on, off, yes, no, true, false */
+    TYPE_WORD,     /* one of @words, or any word when NULL */
     TYPE_PATH,
-    TYPE_KEY,       /* base64 of 32 bytes, kept in the arena */
+    TYPE_KEY, /* base64 of 32 bytes, kept in the arena */
     TYPE_PUBLIC_KEY,
     TYPE_ENDPOINT,
     TYPE_ADDRESS,
@@ -48,8 +48,8 @@ struct conf_key {
 
 struct conf_section_info {
     const char *name;
-    bool named;    /* [Section name] */
-    unsigned max;  /* how many there may be */
+    bool named;   /* [Section name] */
+    unsigned max; /* how many there may be */
     bool required;
     const char *help;
 };

@@ -32,7 +32,8 @@ bool value_duration(const char *text, uint64_t *ret_ms)
 
 bool value_switch(const char *text, bool *ret)
 {
-    static const char *const on[] = {"on", "yes", "true", "1"}, *const off[] = {"off", "no", "false", "0"};
+    static const char *const on[] = {"on", "yes", "true", "1"}, *const off[] = {"off", "no",
+                                                                                "false", "0"};
 
     for (unsigned i = 0; i < ARRAY_LEN(on); i++) {
         if (strcasecmp(text, on[i]) == 0 || strcasecmp(text, off[i]) == 0) {

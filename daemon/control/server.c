@@ -80,8 +80,7 @@ static void closed(void *ctx, void *state)
     free(state);
 }
 
-int server_new(uv_loop_t *loop, const char *path, const struct server_ops *ops,
-               struct server **ret)
+int server_new(uv_loop_t *loop, const char *path, const struct server_ops *ops, struct server **ret)
 {
     struct group *g = getgrnam("guardmount-admin");
     struct server *s = calloc(1, sizeof(*s));

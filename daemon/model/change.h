@@ -18,7 +18,7 @@ struct peer_change {
     struct allowed_edit {
         struct ip_prefix prefix;
         bool remove; /* "-net/cidr" */
-    } *allowed;
+    } * allowed;
     unsigned allowed_count, allowed_room;
 };
 

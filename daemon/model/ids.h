@@ -4,12 +4,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MEMBER_ID_MAX 15  /* members are 1..15; 0: nobody */
-#define MEMBERS_MAX 16    /* size of arrays indexed by member id */
-#define HUB_ID_MAX 255    /* hubs are 1..255 */
-#define VIP_ID_NONE 0     /* plain mode: no floating address */
-#define VIPS_MAX 64       /* of one process; VIP ids are 16 bits on the wire */
-#define HOLDERS_MAX 2     /* designated backups of a VIP (S8) */
+#define MEMBER_ID_MAX 15 /* members are 1..15; 0: nobody */
+#define MEMBERS_MAX 16   /* size of arrays indexed by member id */
+#define HUB_ID_MAX 255   /* hubs are 1..255 */
+#define VIP_ID_NONE 0    /* plain mode: no floating address */
+#define VIPS_MAX 64      /* of one process; VIP ids are 16 bits on the wire */
+#define HOLDERS_MAX 2    /* designated backups of a VIP (S8) */
 
 struct public_key {
     uint8_t b[32];

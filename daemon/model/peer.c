@@ -170,8 +170,8 @@ int peer_merge(struct peer *mine, const struct peer *theirs, bool *ret_changed)
         return 0;
     }
     for (unsigned f = 0; f < PEER_FIELDS; f++) {
-        bool newer = theirs->gen > mine->gen ||
-                     version_compare(&theirs->version[f], &mine->version[f]) > 0;
+        bool newer =
+            theirs->gen > mine->gen || version_compare(&theirs->version[f], &mine->version[f]) > 0;
 
         /* Within a generation nothing undoes a revocation (P2). */
         if (f == PEER_FIELD_STATE && theirs->gen == mine->gen) {

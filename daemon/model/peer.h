@@ -26,7 +26,7 @@ enum peer_field {
     PEER_FIELD_ALLOWED,
     PEER_FIELD_VIP,
     PEER_FIELD_NAME,
-    PEER_FIELD_GROUP,  /* reserved from here on: replicated and kept, not yet used */
+    PEER_FIELD_GROUP, /* reserved from here on: replicated and kept, not yet used */
     PEER_FIELD_POLICY,
     PEER_FIELD_RATE,
     PEER_FIELD_QUOTA,
@@ -60,7 +60,7 @@ static inline void peer_freep(struct peer **p)
 {
     peer_free(*p);
 }
-int peer_set_psk(struct peer *p, const struct secret32 *psk); /* NULL or all zero: none */
+int peer_set_psk(struct peer *p, const struct secret32 *psk);   /* NULL or all zero: none */
 int peer_allow(struct peer *p, const struct ip_prefix *prefix); /* no doubles */
 bool peer_disallow(struct peer *p, const struct ip_prefix *prefix);
 bool peer_allows(const struct peer *p, const struct ip_prefix *prefix);

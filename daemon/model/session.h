@@ -27,16 +27,16 @@ struct session {
     uint32_t local_index, remote_index;
     bool hub_initiated; /* role of the hub in the handshake (T2) */
     enum session_slot slot;
-    bool confirmed;     /* an unconfirmed `next` is adopted as such (T4) */
+    bool confirmed; /* an unconfirmed `next` is adopted as such (T4) */
     uint64_t age_lo_ns, age_hi_ns;
-    uint64_t generation; /* E1 */
+    uint64_t generation;            /* E1 */
     uint8_t peer_stamp[TAI64N_LEN]; /* highest accepted from the peer (H2) */
-    uint64_t limit;      /* L: receive ceiling */
-    uint64_t top;        /* highest authenticated receive counter, +1; 0: none */
-    uint16_t term;       /* highest term known of the send counter */
+    uint64_t limit;                 /* L: receive ceiling */
+    uint64_t top;                   /* highest authenticated receive counter, +1; 0: none */
+    uint16_t term;                  /* highest term known of the send counter */
     uint16_t vip;
     struct endpoint endpoint;
     struct endpoint_version endpoint_version;
-    bool dirty;          /* the receiver of this record may not adopt it (R7) */
-    bool active;         /* carried data within the last 30 s (T6) */
+    bool dirty;  /* the receiver of this record may not adopt it (R7) */
+    bool active; /* carried data within the last 30 s (T6) */
 };

@@ -19,7 +19,7 @@ struct vip {
     char name[VIP_NAME_MAX + 1];
     struct vip_addr outer[VIP_ADDRS_MAX], inner[VIP_ADDRS_MAX];
     unsigned outer_count, inner_count;
-    uint16_t port;                 /* UDP, host order */
-    uint8_t order[MEMBERS_MAX];    /* member ids by preference: owner, backups (S8), others; 0 ends */
+    uint16_t port;              /* UDP, host order */
+    uint8_t order[MEMBERS_MAX]; /* member ids by preference: owner, backups (S8), others; 0 ends */
     uint8_t vrid_outer, vrid_inner; /* VRRP virtual router ids */
 };

@@ -163,7 +163,7 @@ static void pending_add(struct node *n, struct node_key *k, struct handshake_res
 
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now)
 {
-    list_for_each(it, &n->pendings) {
+    list_for_each (it, &n->pendings) {
         struct pending *w = list_entry(it, struct pending, all);
 
         if (w->key_serial == local_index) {
@@ -177,7 +177,7 @@ uint64_t pendings_tick(struct node *n, struct instant now)
 {
     uint64_t next = NEVER;
 
-    list_for_each(it, &n->pendings) {
+    list_for_each (it, &n->pendings) {
         struct pending *w = list_entry(it, struct pending, all);
 
         if (w->deadline_ns <= now.boot_ns)

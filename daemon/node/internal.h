@@ -16,12 +16,12 @@ struct node_peer {
     UT_hash_handle by_key, by_id;
     struct heap_entry timer;
     struct timers timers;
-    uint8_t received[TAI64N_LEN]; /* highest accepted stamp (H2); zero: none */
-    uint64_t sent_real_ns;        /* last stamp any member sent to it (H5) */
-    uint64_t generation;          /* E1: of its newest keypair */
-    uint64_t last_accepted_ns;    /* initiation */
+    uint8_t received[TAI64N_LEN];  /* highest accepted stamp (H2); zero: none */
+    uint64_t sent_real_ns;         /* last stamp any member sent to it (H5) */
+    uint64_t generation;           /* E1: of its newest keypair */
+    uint64_t last_accepted_ns;     /* initiation */
     struct initiation *initiation; /* ours, published */
-    bool initiate_queued;         /* a job is with the pool */
+    bool initiate_queued;          /* a job is with the pool */
     uint8_t cookie[16];
     uint64_t cookie_until_ns;
     uint64_t endpoint_told_ns;
@@ -32,24 +32,25 @@ struct node_peer {
 struct node_key {
     struct keypair *kp;
     struct node_peer *peer;
-    struct list all;        /* node.keys, in order of arrival */
-    struct list busy;       /* node.busy: its ceiling moves or may come down */
-    struct list raise;      /* node.raises: wants a proposal */
+    struct list all;   /* node.keys, in order of arrival */
+    struct list busy;  /* node.busy: its ceiling moves or may come down */
+    struct list raise; /* node.raises: wants a proposal */
     UT_hash_handle by_id, by_index;
-    struct lease lease;     /* while we own it */
-    uint16_t held_by;       /* bit m: sibling m has the record from us on this connection */
+    struct lease lease; /* while we own it */
+    uint16_t held_by;   /* bit m: sibling m has the record from us on this connection */
     enum session_slot slot;
-    bool want_flush;        /* a packet waits */
-    bool ours;              /* main's view: we own it and siblings were told */
+    bool want_flush; /* a packet waits */
+    bool ours;       /* main's view: we own it and siblings were told */
     /* Why a replica is not adoptable; stale: its owner has connected anew and not sent it yet. */
     bool dirty, stale, collided, quarantined;
-    bool adopting;          /* records of it say the floor (R16) */
-    bool active;            /* as its owner last said */
+    bool adopting; /* records of it say the floor (R16) */
+    bool active;   /* as its owner last said */
     uint64_t reported_top;
     uint8_t peer_stamp[TAI64N_LEN];
 };
 
-/* What this process has used of a key outlives the key's record (N1): a sibling may send it again. */
+/* What this process has used of a key outlives the key's record (N1): a sibling may send it again.
+ */
 struct key_past {
     struct key_id id;
     struct keypair_past past;
@@ -75,7 +76,7 @@ struct sibling {
     struct replica *replica;
     bool up; /* hellos agree */
     struct sync_hello hello;
-    uint64_t highest_seq;    /* of it, ever seen by this process (N5) */
+    uint64_t highest_seq; /* of it, ever seen by this process (N5) */
     uint8_t highest_instance[16];
     uint64_t connected_ns;
     uint32_t lans_known, lans_alive;
@@ -129,8 +130,8 @@ struct node {
     struct vip_run vip[VIPS_MAX];
 
     /* Store. */
-    struct list changes;              /* struct queued_change, waiting */
-    struct store_write *merging;      /* open, joins until it is committed */
+    struct list changes;         /* struct queued_change, waiting */
+    struct store_write *merging; /* open, joins until it is committed */
     struct store_write *committing;
     struct queued_change *committing_change; /* NULL: it was a merge */
 
@@ -160,7 +161,7 @@ struct node {
 /* node.c */
 void say(struct node *n, enum node_log level, const char *sentence, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-const char *key_text(const struct public_key *k); /* short form for logs; static buffer */
+const char *key_text(const struct public_key *k);           /* short form for logs; static buffer */
 uint16_t vip_slot_of_id(const struct node *n, uint16_t id); /* 0: none */
 uint16_t vip_id_of_slot(const struct node *n, uint16_t slot);
 bool vip_holder(const struct node *n, uint16_t slot, uint8_t member); /* S8 */
@@ -214,7 +215,7 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
 void key_set_adoptable(struct node_key *k);
 void key_apply_ceiling(struct node *n, struct node_key *k);
 void key_busy(struct node *n, struct node_key *k);
-void keys_raise(struct node *n, struct instant now);          /* proposals of n->raises */
+void keys_raise(struct node *n, struct instant now); /* proposals of n->raises */
 uint64_t keys_tick(struct node *n, struct instant now);
 void keys_drop_holder(struct node *n, uint8_t member);
 bool key_recent(const struct node_key *k, uint64_t now_ns); /* active within SESSION_ACTIVE_NS */

@@ -42,8 +42,7 @@ bool key_recent(const struct node_key *k, uint64_t now_ns)
 
 void key_set_adoptable(struct node_key *k)
 {
-    atomic_store(&k->kp->adoptable,
-                 !k->dirty && !k->stale && !k->collided && !k->quarantined);
+    atomic_store(&k->kp->adoptable, !k->dirty && !k->stale && !k->collided && !k->quarantined);
 }
 
 /* Only a key that siblings may still hold can come back. */
@@ -204,8 +203,8 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     memcpy(m.session.peer_stamp, k->peer->received, TAI64N_LEN);
     if (peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
         m.session.endpoint_version = k->peer->wg.endpoint_version;
-    /* Where it would start. One that holds it already may have acked all that was proposed; after an
-     * adoption that is the floor, for everybody, until they ack more (R16). */
+    /* Where it would start. One that holds it already may have acked all that was proposed; after
+     * an adoption that is the floor, for everybody, until they ack more (R16). */
     m.session.limit = (k->held_by >> s->id & 1) || k->adopting
                           ? k->lease.proposed
                           : lease_join_limit(&k->lease, m.session.top);
@@ -249,7 +248,7 @@ void key_replicate(struct node *n, struct node_key *k, struct instant now)
 
 void keys_drop_holder(struct node *n, uint8_t member)
 {
-    list_for_each(it, &n->keys) {
+    list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
 
         if (!(k->held_by >> member & 1))
@@ -324,7 +323,7 @@ void keys_raise(struct node *n, struct instant now)
 {
     bool due = now.boot_ns >= n->limits_at_ns;
 
-    list_for_each(it, &n->raises) {
+    list_for_each (it, &n->raises) {
         struct node_key *k = list_entry(it, struct node_key, raise);
 
         if (!due && !k->want_flush)
@@ -378,8 +377,8 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     want_raise(n, k, true);
     /* T3: a session key that travelled is replaced soon, spread so that not all come at once. */
     if (key_recent(k, now.boot_ns) || k->active)
-        p->rekey_at_ns = now.boot_ns + REKEY_SOON_MIN_NS +
-                         rng_u64(n->rng) % (REKEY_SOON_NS - REKEY_SOON_MIN_NS);
+        p->rekey_at_ns =
+            now.boot_ns + REKEY_SOON_MIN_NS + rng_u64(n->rng) % (REKEY_SOON_NS - REKEY_SOON_MIN_NS);
     peer_arm(n, p, now.boot_ns + NS_PER_S);
 }
 
@@ -509,7 +508,7 @@ void key_effects(struct node *n, struct node_key *k, unsigned effects, struct in
 
 static void sweep(struct node *n, struct instant now)
 {
-    list_for_each(it, &n->keys) {
+    list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         uint64_t age = keypair_age_hi(k->kp, now.boot_ns);
 
@@ -521,7 +520,7 @@ static void sweep(struct node *n, struct instant now)
     keys_forget_pasts(n, now.boot_ns);
     if (n->quarantine_until_ns && now.boot_ns >= n->quarantine_until_ns) {
         n->quarantine_until_ns = 0;
-        list_for_each(it, &n->keys) {
+        list_for_each (it, &n->keys) {
             struct node_key *k = list_entry(it, struct node_key, all);
             k->quarantined = false;
             key_set_adoptable(k);
@@ -548,7 +547,7 @@ uint64_t keys_tick(struct node *n, struct instant now)
         n->sweep_at_ns = now.boot_ns + SWEEP_NS;
     }
     if (now.boot_ns >= n->busy_at_ns) {
-        list_for_each(it, &n->busy) {
+        list_for_each (it, &n->busy) {
             struct node_key *k = list_entry(it, struct node_key, busy);
             uint32_t cleaned = lease_take_cleaned(&k->lease);
 

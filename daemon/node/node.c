@@ -1,6 +1,6 @@
-#include "node/internal.h"
 #include "base/bytes.h"
 #include "base/secret.h"
+#include "node/internal.h"
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -114,9 +114,9 @@ void node_free(struct node *n)
     if (!n)
         return;
     siblings_free(n);
-    list_for_each(it, &n->pendings)
+    list_for_each (it, &n->pendings)
         free(list_entry(it, struct pending, all));
-    list_for_each(it, &n->changes) {
+    list_for_each (it, &n->changes) {
         struct queued_change *q = list_entry(it, struct queued_change, all);
         change_free(q->change);
         free(q);

@@ -24,10 +24,12 @@ struct instant {
     uint64_t real_ns; /* CLOCK_REALTIME */
 };
 
-#define COMMIT_WAIT_NS (20 * NS_PER_MS)    /* T_COMMIT (H1) */
-#define FRESH_DEFAULT_NS (4 * NS_PER_S)    /* T_FRESH */
-#define REKEY_SOON_NS (30 * NS_PER_S)      /* T3 */
-#define REKEY_SOON_MIN_NS (5 * NS_PER_S)   /* ... and not at once, when every peer is busy with it */
+#define COMMIT_WAIT_NS (20 * NS_PER_MS) /* T_COMMIT (H1) */
+#define FRESH_DEFAULT_NS (4 * NS_PER_S) /* T_FRESH */
+#define REKEY_SOON_NS (30 * NS_PER_S)   /* T3 */
+#define REKEY_SOON_MIN_NS                                                                          \
+    (5 * NS_PER_S)                         /* ... and not at once, when every peer is busy with it \
+                                            */
 #define QUARANTINE_NS (540 * NS_PER_S)     /* N6 */
 #define ENDPOINT_EVERY_NS (1 * NS_PER_S)   /* E2 */
 #define LIMIT_BATCH_NS (5 * NS_PER_MS)     /* R3 */
@@ -41,8 +43,7 @@ struct node_ops {
     void *ctx;
     /* The data plane (engine.h has the contracts). */
     void (*send)(void *ctx, uint16_t vip_slot, const struct endpoint *to,
-                 const struct endpoint *local, uint32_t local_ifindex, const void *buf,
-                 size_t len);
+                 const struct endpoint *local, uint32_t local_ifindex, const void *buf, size_t len);
     int (*handshake)(void *ctx, const struct handshake_job *job);
     void (*set_identity)(void *ctx, struct identity *id, struct cookie_secret *cookies);
     int (*add_peer)(void *ctx, struct wg_peer *p, struct remote *r);
@@ -62,8 +63,8 @@ struct node_ops {
     void (*drop_staged)(void *ctx, struct wg_peer *p);
     void (*wake_held)(void *ctx);
     void (*discard_queued)(void *ctx);
-    void (*resume)(void *ctx); /* packet threads that stood still may go on */
-    int (*set_port)(void *ctx, uint16_t port);     /* plain mode */
+    void (*resume)(void *ctx);                 /* packet threads that stood still may go on */
+    int (*set_port)(void *ctx, uint16_t port); /* plain mode */
     int (*set_fwmark)(void *ctx, uint32_t mark);
     /* The sync channel. */
     void (*transmit)(void *ctx, uint8_t member, const uint8_t *msg, size_t len);
@@ -86,18 +87,18 @@ struct node_ops {
 
 struct node_config {
     uint8_t hub;
-    uint8_t self;                    /* 0: plain mode */
-    uint8_t members[MEMBERS_MAX];    /* ids of the siblings, 0 ends */
+    uint8_t self;                 /* 0: plain mode */
+    uint8_t members[MEMBERS_MAX]; /* ids of the siblings, 0 ends */
     uint64_t membership_epoch;
-    struct vip vip[VIPS_MAX];        /* by slot, from 1 */
-    unsigned vip_count;              /* highest slot */
+    struct vip vip[VIPS_MAX]; /* by slot, from 1 */
+    unsigned vip_count;       /* highest slot */
     uint8_t instance[16];
-    uint64_t seq;                    /* life.seq */
-    bool seq_proved;                 /* false: quarantine (N6) */
+    uint64_t seq;    /* life.seq */
+    bool seq_proved; /* false: quarantine (N6) */
     const char *unproved_reason;
-    uint64_t stamp_floor;            /* life.stamp_floor */
+    uint64_t stamp_floor; /* life.stamp_floor */
     uint64_t solo_start_after_ns, fresh_ns;
-    uint8_t cookie_key[32];          /* K_cookie (C1) */
+    uint8_t cookie_key[32]; /* K_cookie (C1) */
     bool lans_watched;
 };
 

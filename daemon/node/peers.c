@@ -85,7 +85,7 @@ void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
 
 void peer_drop_keys(struct node *n, struct node_peer *p)
 {
-    list_for_each(it, &n->keys) {
+    list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
 
         if (k->peer == p)
@@ -345,9 +345,9 @@ static int change_device(struct node *n, struct change *c, struct instant now,
     int r = 0;
 
     if (clustered(n)) {
-        bool same = !c->has_private_key ||
-                    (n->identity && c->private_key &&
-                     secret_equal(c->private_key, n->identity->private_key, 32));
+        bool same =
+            !c->has_private_key || (n->identity && c->private_key &&
+                                    secret_equal(c->private_key, n->identity->private_key, 32));
         if (!same || (c->has_listen_port && c->listen_port != n->conf.vip[1].port)) {
             *ret_message = "key and port of a cluster's hub are set in its configuration file";
             return -EPERM;
@@ -457,7 +457,8 @@ void node_committed(struct node *n, struct store_write *w, int err, struct insta
             strerror(-err));
     } else {
         store_publish(n->store, w, published, n);
-        /* An endpoint named again is taken even when the record had it: the peer may have roamed. */
+        /* An endpoint named again is taken even when the record had it: the peer may have roamed.
+         */
         for (unsigned i = 0; q && i < q->change->peer_count; i++) {
             const struct peer_change *pc = &q->change->peers[i];
             struct node_peer *p = peer_by_key(n, &pc->key);

@@ -3,7 +3,14 @@
 #include "base/secret.h"
 #include "node/internal.h"
 
-enum snapshot_phase { PHASE_CLAIMS, PHASE_RECORDS, PHASE_STAMPS, PHASE_ENDPOINTS, PHASE_KEYS, PHASE_DONE };
+enum snapshot_phase {
+    PHASE_CLAIMS,
+    PHASE_RECORDS,
+    PHASE_STAMPS,
+    PHASE_ENDPOINTS,
+    PHASE_KEYS,
+    PHASE_DONE
+};
 
 static bool is_up(const struct sibling *s)
 {
@@ -84,7 +91,7 @@ static void op_fill_hello(void *ctx, uint8_t member, struct sync_hello *ret)
     for (uint16_t slot = 1; slot <= n->conf.vip_count && slot < VIPS_MAX; slot++) {
         uint16_t term = 0;
 
-        list_for_each(it, &n->keys) {
+        list_for_each (it, &n->keys) {
             struct node_key *k = list_entry(it, struct node_key, all);
             if (atomic_load(&k->kp->vip) == slot && k->ours)
                 term = MAX(term, counter_term_now(&k->kp->tx));
@@ -156,7 +163,7 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
     s->next_key = n->keys.next;
     /* R9: what we hold of it may be long out of date; the heartbeat that follows says nothing about
      * that. Each record of the snapshot makes its key good again. */
-    list_for_each(it, &n->keys) {
+    list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         if (!k->ours && atomic_load(&k->kp->owner) == member) {
             k->stale = true;
@@ -183,7 +190,7 @@ static void op_down(void *ctx, uint8_t member)
     s->next_key = NULL;
     keys_drop_holder(n, member);
     vips_others(n);
-    list_for_each(it, &n->pendings) { /* nobody is left to ack: H1 waits for no dead holder */
+    list_for_each (it, &n->pendings) { /* nobody is left to ack: H1 waits for no dead holder */
         struct pending *w = list_entry(it, struct pending, all);
         if (!siblings_any_up(n))
             w->deadline_ns = n->now.boot_ns;

@@ -26,7 +26,7 @@ static void claim(struct node *n, uint16_t slot, bool held, struct sibling *only
     struct vip_run *v = &n->vip[slot];
     uint16_t term = 0;
 
-    list_for_each(it, &n->keys) {
+    list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         if (k->ours && atomic_load(&k->kp->vip) == slot)
             term = MAX(term, counter_term_now(&k->kp->tx));
@@ -59,7 +59,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
      * heard of (O5), so keys that are still ours go on under a new one, lazily (N9). */
     atomic_fetch_add(&n->gate->suspicion, 1);
     claim(n, slot, true, NULL, now);
-    list_for_each(it, &n->keys) {
+    list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         if (atomic_load(&k->kp->vip) == slot && k->ours)
             peer_arm(n, k->peer, now.boot_ns + NS_PER_S);
@@ -78,7 +78,7 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
 
     atomic_store(&n->gate->vip[slot].owned, false);
     v->wake_key = NULL;
-    list_for_each(it, &n->keys) {
+    list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
 
         if (k->ours && atomic_load(&k->kp->vip) == slot)

@@ -8,7 +8,7 @@
 #include "model/endpoint.h"
 #include <stdint.h>
 
-#define ANNOUNCE_REPEATS 3 /* how often the caller sends... */
+#define ANNOUNCE_REPEATS 3    /* how often the caller sends... */
 #define ANNOUNCE_EVERY_MS 100 /* ... and how far apart */
 
 struct announce;

@@ -18,9 +18,9 @@
 #ifndef IFF_LOWER_UP
 #define IFF_LOWER_UP 0x10000 /* linux/if.h, which does not go together with net/if.h */
 #endif
-#define DUMP_TRIES 3     /* a dump that a change ran into is taken again */
-#define REMOVALS_MAX 8   /* prefix lengths that one address can stand with */
-#define FLUSH_ROUNDS 64  /* of FLUSH_BATCH routes */
+#define DUMP_TRIES 3    /* a dump that a change ran into is taken again */
+#define REMOVALS_MAX 8  /* prefix lengths that one address can stand with */
+#define FLUSH_ROUNDS 64 /* of FLUSH_BATCH routes */
 #define FLUSH_BATCH 128
 
 struct netlink {

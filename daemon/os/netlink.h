@@ -26,7 +26,7 @@ struct netlink_link {
     uint32_t index;
     char name[IFNAME_MAX + 1];
     unsigned mtu;
-    bool up;      /* as an operator set it */
+    bool up; /* as an operator set it */
     bool carrier;
 };
 
@@ -47,7 +47,8 @@ int netlink_address_remove(struct netlink *nl, uint32_t ifindex, const struct ip
 #define NETLINK_WANT_MAX (2 * VIP_ADDRS_MAX)
 int netlink_read_addresses(struct netlink *nl, const struct vip_addr *want, unsigned count,
                            unsigned *ret_present);
-/* Take all of @unwanted off their interfaces (stale VIPs); tries all, the first error is returned. */
+/* Take all of @unwanted off their interfaces (stale VIPs); tries all, the first error is returned.
+ */
 int netlink_remove_addresses(struct netlink *nl, const struct vip_addr *unwanted, unsigned count);
 
 struct netlink_route {

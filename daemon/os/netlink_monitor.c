@@ -1,6 +1,5 @@
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
-#include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <uv.h>
 
@@ -75,8 +74,8 @@ static int join_groups(struct nl_sock *sock)
     /* Before this, the buffer must be large: events queue up from here on. */
     if (nl_socket_set_buffer_size(sock, NETLINK_EVENT_BUFFER, 0) < 0)
         return -ENOBUFS;
-    if (nl_socket_add_memberships(sock, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-                                  0) < 0)
+    if (nl_socket_add_memberships(sock, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0) <
+        0)
         return -EPERM;
     return nl_socket_set_nonblocking(sock) < 0 ? -EIO : 0;
 }

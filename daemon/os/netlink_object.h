@@ -1,4 +1,5 @@
-/* os/netlink_object.h - what libnl parsed, as our structs; between netlink.c and netlink_monitor.c. */
+/* os/netlink_object.h - what libnl parsed, as our structs; between netlink.c and netlink_monitor.c.
+ */
 #pragma once
 #include "os/netlink.h"
 

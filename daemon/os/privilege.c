@@ -60,8 +60,8 @@ static int keep(const int *wanted, unsigned count)
     sets |= CAPNG_SELECT_AMBIENT;
     capng_clear(CAPNG_SELECT_ALL);
     for (unsigned i = 0; i < count; i++)
-        if (have[i] && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
-                                    (unsigned)wanted[i]) < 0)
+        if (have[i] &&
+            capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)wanted[i]) < 0)
             return -EIO;
     if (capng_apply(sets) < 0)
         return -EPERM;
@@ -146,9 +146,10 @@ struct refused {
 };
 
 static const struct refused refused[] = {
-    {SCMP_SYS(io_uring_setup), ENOSYS},    /* a newer libuv asks for it and does without */
-    {SCMP_SYS(io_uring_enter), ENOSYS},    {SCMP_SYS(io_uring_register), ENOSYS},
-    {SCMP_SYS(clone3), ENOSYS},            /* its flags are out of sight: glibc then takes clone */
+    {SCMP_SYS(io_uring_setup), ENOSYS}, /* a newer libuv asks for it and does without */
+    {SCMP_SYS(io_uring_enter), ENOSYS},
+    {SCMP_SYS(io_uring_register), ENOSYS},
+    {SCMP_SYS(clone3), ENOSYS}, /* its flags are out of sight: glibc then takes clone */
     {SCMP_SYS(bpf), EPERM},
 };
 
@@ -213,8 +214,8 @@ static int add_rules(scmp_filter_ctx f, enum privilege_role role)
         r = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
     for (unsigned i = 0; i < ARRAY_LEN(refused) && r == 0; i++)
-        r = rule_result(seccomp_rule_add(f, SCMP_ACT_ERRNO((unsigned)refused[i].err),
-                                         refused[i].call, 0));
+        r = rule_result(
+            seccomp_rule_add(f, SCMP_ACT_ERRNO((unsigned)refused[i].err), refused[i].call, 0));
     if (r == 0)
         r = kill_writable_code(f);
     if (r == 0 && role == PRIVILEGE_DAEMON)

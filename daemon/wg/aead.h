@@ -13,11 +13,11 @@
 struct aead;
 
 struct aead_op {
-    uint64_t counter;   /* nonce = 4 zero bytes | counter le64 (RFC 8439 with WireGuard's nonce) */
+    uint64_t counter; /* nonce = 4 zero bytes | counter le64 (RFC 8439 with WireGuard's nonce) */
     const uint8_t *src;
-    uint8_t *dst;       /* may be src */
-    size_t len;         /* plaintext bytes, without the tag */
-    bool ok;            /* open: authentic */
+    uint8_t *dst; /* may be src */
+    size_t len;   /* plaintext bytes, without the tag */
+    bool ok;      /* open: authentic */
 };
 
 struct aead *aead_new(void);

@@ -12,8 +12,8 @@ enum fact_kind {
     FACT_GAP,            /* the thread stood still for @value_ns (N9, R12) */
     FACT_UNKNOWN_INDEX,  /* data for an unknown receiver index @index */
     FACT_LOST_SOCKET,    /* sending from a local address failed; peer @peer_id */
-    FACT_WRONG_VIP,      /* authentic data came to VIP slot @value_ns, which we own, under the key with
-                          * local index @index, whose VIP we do not own (O10) */
+    FACT_WRONG_VIP, /* authentic data came to VIP slot @value_ns, which we own, under the key with
+                     * local index @index, whose VIP we do not own (O10) */
 };
 
 struct fact {

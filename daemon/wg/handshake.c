@@ -71,8 +71,7 @@ bool handshake_mac1_ok(const struct identity *self, const uint8_t *message, unsi
 
     if ((type != MESSAGE_INITIATION && type != MESSAGE_RESPONSE) || len != length_of(type))
         return false;
-    const struct message_macs *macs =
-        (const struct message_macs *)(message + len - sizeof(*macs));
+    const struct message_macs *macs = (const struct message_macs *)(message + len - sizeof(*macs));
     blake2s(mac, sizeof(mac), self->mac1_key, 32, message, len - sizeof(*macs));
     return secret_equal(mac, macs->mac1, sizeof(mac));
 }
@@ -151,8 +150,8 @@ static bool respond(const struct handshake_env *env, const struct remote *r, str
     x25519_keygen(env->rng, ephemeral, m->ephemeral);
     noise_mix_key(n, m->ephemeral, 32);
     noise_mix_hash(n, m->ephemeral, 32);
-    bool ok = noise_mix_dh(n, ephemeral, their_ephemeral) &&
-              noise_mix_dh(n, ephemeral, r->public_key.b);
+    bool ok =
+        noise_mix_dh(n, ephemeral, their_ephemeral) && noise_mix_dh(n, ephemeral, r->public_key.b);
     secret_wipe(ephemeral, sizeof(ephemeral));
     if (!ok)
         return false;

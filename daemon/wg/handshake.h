@@ -18,9 +18,9 @@
 struct identity {
     uint8_t hub;
     struct public_key public_key;
-    struct secret32 *private_key;   /* arena slot */
-    uint8_t mac1_key[32];           /* HASH("mac1----" | public key) */
-    uint8_t cookie_key[32];         /* HASH("cookie--" | public key) */
+    struct secret32 *private_key; /* arena slot */
+    uint8_t mac1_key[32];         /* HASH("mac1----" | public key) */
+    uint8_t cookie_key[32];       /* HASH("cookie--" | public key) */
 };
 
 /* What the arithmetic needs of a peer; immutable once published, replaced as a whole. */
@@ -31,7 +31,7 @@ struct remote {
     struct remote_secret {
         uint8_t static_static[32]; /* precomputed DH; all zero: not usable with this peer */
         uint8_t psk[32];
-    } *secret; /* arena slot */
+    } * secret; /* arena slot */
 };
 /* Fills all of @r but peer_id; r->secret must be an arena slot. @psk may be NULL. */
 void remote_init(struct remote *r, const struct identity *self, const struct public_key *key,
@@ -46,15 +46,15 @@ struct initiation {
     struct initiation_secret {
         uint8_t ephemeral_private[32];
         uint8_t psk[32];
-    } *secret; /* arena slot */
+    } * secret; /* arena slot */
     struct initiation_state {
         uint8_t ck[32], h[32];
-    } *state; /* arena slot */
+    } * state; /* arena slot */
 };
 
 enum handshake_kind {
-    HANDSHAKE_INITIATE,  /* make an initiation for @peer_id */
-    HANDSHAKE_DATAGRAM,  /* a received message of type 1, 2 or 3, mac1 already checked for 1, 2 */
+    HANDSHAKE_INITIATE, /* make an initiation for @peer_id */
+    HANDSHAKE_DATAGRAM, /* a received message of type 1, 2 or 3, mac1 already checked for 1, 2 */
 };
 
 struct handshake_job {
@@ -64,9 +64,9 @@ struct handshake_job {
     uint64_t peer_id;
     uint8_t stamp[TAI64N_LEN]; /* H5: decided by main */
     /* HANDSHAKE_DATAGRAM */
-    uint16_t vip;              /* slot of the VIP it arrived on */
+    uint16_t vip; /* slot of the VIP it arrived on */
     struct endpoint source;
-    struct endpoint local;     /* address it was sent to: plain mode answers from it */
+    struct endpoint local; /* address it was sent to: plain mode answers from it */
     uint32_t local_ifindex;
     unsigned len;
     uint8_t message[HANDSHAKE_LEN_MAX];
@@ -91,7 +91,7 @@ struct handshake_result {
     struct endpoint source, local;
     uint32_t local_ifindex;
     uint64_t peer_id;
-    uint8_t stamp[TAI64N_LEN];    /* INITIATION_VALID: the peer's */
+    uint8_t stamp[TAI64N_LEN]; /* INITIATION_VALID: the peer's */
     uint32_t local_index, remote_index;
     struct session_keys *keys;    /* arena slot, TAKE_PTR() it; INITIATION_VALID, RESPONSE_VALID */
     struct initiation initiation; /* INITIATION_MADE; its slots are the taker's */

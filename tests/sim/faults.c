@@ -25,9 +25,9 @@ enum fault {
     FAULT_TRAFFIC_DOWN,
 };
 
-static const char *const names[] = {"crash", "freeze", "freeze-daemon", "cut-sync",
-                                    "cut-sync-one-way", "cut-vrrp", "cut-both", "cut-wan", "loss",
-                                    "duplicate", "reorder", "clock-step", "roam", "edit"};
+static const char *const names[] = {
+    "crash",   "freeze", "freeze-daemon", "cut-sync", "cut-sync-one-way", "cut-vrrp", "cut-both",
+    "cut-wan", "loss",   "duplicate",     "reorder",  "clock-step",       "roam",     "edit"};
 
 static struct event *plan(struct world *w, uint64_t delay_ns, enum fault f, bool begin,
                           struct machine *m)
@@ -64,8 +64,7 @@ static void packet(struct world *w, struct machine *client, bool up)
     e->len = sizeof(p);
 }
 
-static void cut(bool c[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1], unsigned a, bool begin,
-                bool both)
+static void cut(bool c[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1], unsigned a, bool begin, bool both)
 {
     for (unsigned i = 1; i <= SIM_MEMBERS_MAX; i++) {
         c[a][i] = begin;
@@ -147,8 +146,8 @@ void faults_run(struct world *w, struct event *e)
         break;
     case FAULT_CLOCK_STEP:
         if (begin)
-            m->clock_ahead_ns += (int64_t)world_random(w, 7200 * NS_PER_S) -
-                                 3600 * (int64_t)NS_PER_S;
+            m->clock_ahead_ns +=
+                (int64_t)world_random(w, 7200 * NS_PER_S) - 3600 * (int64_t)NS_PER_S;
         break;
     case FAULT_ROAM:
         if (begin) {

@@ -346,8 +346,7 @@ static enum tx_verdict transmit(struct machine *m, struct wg_peer *p, const uint
         store_le64(d->counter, counter);
         if (packet)
             memcpy(plain, packet, len);
-        struct aead_op op = {
-            .counter = counter, .src = plain, .dst = d->encrypted, .len = padded};
+        struct aead_op op = {.counter = counter, .src = plain, .dst = d->encrypted, .len = padded};
         aead_seal(m->aead, k->keys->send, &op, 1);
         world_send(m->world, m, m->member ? &m->world->vip : &m->address, &to, buf,
                    sizeof(*d) + padded + AEAD_TAG_LEN);
@@ -826,12 +825,11 @@ void machine_event(struct machine *m, struct event *e)
         receive(m, e);
         break;
     case EVENT_INNER:
-        if (m->alive && !m->frozen && !m->frozen_daemon)
+        if (m->alive)
             machine_inner(m, e->bytes, e->len);
         break;
     case EVENT_FRAME:
-        if (m->link_up[e->a] && m->link_serial[e->a] == e->b &&
-            !w->cut_sync[e->a][m->member])
+        if (m->link_up[e->a] && m->link_serial[e->a] == e->b && !w->cut_sync[e->a][m->member])
             node_link_frame(m->node, (uint8_t)e->a, e->bytes, e->len, now);
         break;
     case EVENT_LINK:
@@ -966,11 +964,12 @@ void machine_crash(struct machine *m)
         free(m->queued[i]->bytes);
         free(m->queued[i]);
     }
-    m->queued_count = 0;
-    m->life++; /* its events are void from now on */
+    m->queued_count = m->queued_datagrams = 0;
+    m->life++;                                        /* its events are void from now on */
     for (unsigned i = 1; i <= m->world->members; i++) /* TCP resets, or times out */
         if (m->member && i != m->member && m->world->machine[i - 1].alive) {
-            struct event *ev = world_event(m->world, NS_PER_S, EVENT_LINK, &m->world->machine[i - 1]);
+            struct event *ev =
+                world_event(m->world, NS_PER_S, EVENT_LINK, &m->world->machine[i - 1]);
             ev->a = m->member;
         }
 }
@@ -994,7 +993,7 @@ void machine_thaw(struct machine *m)
     node_gap(m->node, m->world->now_ns - m->froze_ns, machine_now(m));
     machine_settle(m);
     unsigned n = m->queued_count;
-    m->queued_count = 0;
+    m->queued_count = m->queued_datagrams = 0;
     for (unsigned i = 0; i < n; i++) {
         struct event *e = m->queued[i];
         bool stale = e->kind == EVENT_DATAGRAM; /* thrown away unread */

@@ -1,6 +1,7 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
- *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--trace] [--plant NAME]
+ *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--trace] [--plant
+ * NAME]
  *
  * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
  * With --plant (only in gm-sim-planted) the run is expected to find a violation: 0 found, 1 not. */
@@ -40,8 +41,8 @@ static void converged(struct world *w)
         while ((p = store_next(first, &cursor))) {
             const struct peer *q = store_find(m->store, p->hub, &p->key);
             if (!q || q->state != p->state || q->gen != p->gen || strcmp(q->name, p->name) != 0)
-                oracle_violation(w->oracle, w->now_ns, "stores differ: member %u has %s for %s", m->member,
-                                 q ? q->name : "nothing", p->name);
+                oracle_violation(w->oracle, w->now_ns, "stores differ: member %u has %s for %s",
+                                 m->member, q ? q->name : "nothing", p->name);
         }
     }
 }
@@ -53,16 +54,17 @@ static void live(struct world *w, uint64_t since_ns)
     for (unsigned i = 0; i < w->members; i++)
         owners += w->machine[i].alive && gate_owned(&w->machine[i].gate, 1);
     if (owners != 1)
-        oracle_violation(w->oracle, w->now_ns, "%u members own the VIP after all faults ended", owners);
+        oracle_violation(w->oracle, w->now_ns, "%u members own the VIP after all faults ended",
+                         owners);
     for (unsigned i = w->members; i < w->members + w->clients; i++) {
         struct machine *c = &w->machine[i];
 
         if (c->up_every_ns < 2 * NS_PER_S && c->last_up_ns < since_ns)
-            oracle_violation(w->oracle, w->now_ns, "client %u: nothing reached the hub since the faults ended",
-                             i + 1);
+            oracle_violation(w->oracle, w->now_ns,
+                             "client %u: nothing reached the hub since the faults ended", i + 1);
         if (c->down_every_ns < 2 * NS_PER_S && c->last_down_ns < since_ns)
-            oracle_violation(w->oracle, w->now_ns, "client %u: nothing from the hub since the faults ended",
-                             i + 1);
+            oracle_violation(w->oracle, w->now_ns,
+                             "client %u: nothing from the hub since the faults ended", i + 1);
     }
 }
 
@@ -100,7 +102,8 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
     violations = oracle_violations(w->oracle);
     *ret_digest = w->digest;
     if (!o->quiet || violations)
-        printf("seed %llu: %u members, %u clients, %llu events, %llu packets, %llu delivered, digest %016llx, "
+        printf("seed %llu: %u members, %u clients, %llu events, %llu packets, %llu delivered, "
+               "digest %016llx, "
                "%u violations\n",
                (unsigned long long)seed, w->members, w->clients, (unsigned long long)w->events_run,
                (unsigned long long)oracle_packets(w->oracle),
@@ -114,10 +117,14 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
-        {"clients", required_argument, NULL, 'c'}, {"trace", no_argument, NULL, 'T'},
-        {"plant", required_argument, NULL, 'p'},   {"quiet", no_argument, NULL, 'q'},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},
+        {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 'T'},
+        {"plant", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},
         {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};

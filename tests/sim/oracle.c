@@ -107,10 +107,9 @@ void oracle_sent(struct oracle *o, uint64_t now_ns, unsigned member, const uint8
     HASH_FIND(hh, o->nonces, &probe.key, sizeof(probe.key), n);
     if (n) {
         if (n->bytes_hash != hash)
-            oracle_violation(o, now_ns,
-                             "nonce reuse: index %08x counter %016llx by members %u and %u",
-                             probe.key.index, (unsigned long long)probe.key.counter, n->member,
-                             member);
+            oracle_violation(
+                o, now_ns, "nonce reuse: index %08x counter %016llx by members %u and %u",
+                probe.key.index, (unsigned long long)probe.key.counter, n->member, member);
         return;
     }
     n = malloc(sizeof(*n));

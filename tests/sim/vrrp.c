@@ -1,6 +1,6 @@
 /* A model of keepalived on one member: equal priorities, weight file, fail-closed health, adverts
- * every SIM_ADVERT_NS, take-over after 3 adverts and a skew (keepalived.md 2.1). It lives on when the
- * daemon is frozen, and dies with the machine. */
+ * every SIM_ADVERT_NS, take-over after 3 adverts and a skew (keepalived.md 2.1). It lives on when
+ * the daemon is frozen, and dies with the machine. */
 #include "sim/world.h"
 
 #define BASE_PRIORITY 250
@@ -23,8 +23,7 @@ void vrrp_lines(struct machine *m, bool master)
     if (m->frozen || m->frozen_daemon || !m->alive)
         return;
     node_vip(m->node, 1,
-             &(struct failover_event){.kind = master ? FAILOVER_LINE_MASTER
-                                                     : FAILOVER_LINE_BACKUP},
+             &(struct failover_event){.kind = master ? FAILOVER_LINE_MASTER : FAILOVER_LINE_BACKUP},
              machine_now(m));
 }
 
@@ -88,7 +87,6 @@ void vrrp_run(struct machine *m)
             m->vrrp.heard_ns = w->now_ns;
         }
     }
-    if (!m->vrrp.master &&
-        w->now_ns - m->vrrp.heard_ns > 3 * SIM_ADVERT_NS + m->member * NS_PER_MS)
+    if (!m->vrrp.master && w->now_ns - m->vrrp.heard_ns > 3 * SIM_ADVERT_NS + m->member * NS_PER_MS)
         become(m, true);
 }

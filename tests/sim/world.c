@@ -223,19 +223,20 @@ static void run_event(struct world *w, struct event *e)
         event_free(e);
         return;
     }
-    if ((m->frozen || m->frozen_daemon) && e->kind != EVENT_INNER) {
-        if (m->queued_count < SIM_QUEUE_MAX) {
-            m->queued[m->queued_count++] = e;
+    if ((m->frozen || m->frozen_daemon) && e->kind == EVENT_INNER) {
+        event_free(e); /* the TUN's queue is thrown away as well (R12) */
+        return;
+    }
+    if (m->frozen || m->frozen_daemon) {
+        /* Of datagrams the kernel keeps so many; the process's own work is not lost. */
+        bool datagram = e->kind == EVENT_DATAGRAM;
+        if (datagram && m->queued_datagrams >= SIM_QUEUE_MAX) {
+            event_free(e);
             return;
         }
-        if (e->kind == EVENT_TICK || e->kind == EVENT_HANDSHAKE || e->kind == EVENT_COMMIT) {
-            /* Own work is not lost by a full queue: the oldest datagram gives way. */
-            event_free(m->queued[0]);
-            memmove(m->queued, m->queued + 1, (SIM_QUEUE_MAX - 1) * sizeof(m->queued[0]));
-            m->queued[SIM_QUEUE_MAX - 1] = e;
-            return;
-        }
-        event_free(e);
+        assert(m->queued_count < SIM_WORK_MAX);
+        m->queued_datagrams += datagram;
+        m->queued[m->queued_count++] = e;
         return;
     }
     machine_event(m, e);

@@ -1,8 +1,8 @@
 /* sim/world.h - one virtual clock, one seed: machines, the networks between them, what goes wrong.
  *
  * Owner:   main.c, one world a run. Threads: one.
- * The members are the shipped objects (daemon/node and all below it); the clients are the same code in
- * plain mode. Exchanged are clocks, sockets, randomness and disks. Everything that happens is an
+ * The members are the shipped objects (daemon/node and all below it); the clients are the same code
+ * in plain mode. Exchanged are clocks, sockets, randomness and disks. Everything that happens is an
  * event in one queue, ordered by (time, order of making), and is hashed into world.digest: two runs
  * of a seed have the same digest. */
 #pragma once
@@ -16,11 +16,12 @@
 #define SIM_MEMBERS_MAX 5
 #define SIM_CLIENTS_MAX 20
 #define SIM_MACHINES_MAX (SIM_MEMBERS_MAX + SIM_CLIENTS_MAX + 1)
-#define SIM_QUEUE_MAX 256       /* datagrams kept for a frozen machine */
+#define SIM_QUEUE_MAX 256  /* datagrams kept for a frozen machine */
+#define SIM_WORK_MAX 65536 /* events in all */
 #define SIM_WAN_DELAY_NS (2 * NS_PER_MS)
 #define SIM_LAN_DELAY_NS (150 * NS_PER_US)
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
-#define SIM_PACKET_LEN 44       /* IPv4 header, UDP-like payload with an id */
+#define SIM_PACKET_LEN 44 /* IPv4 header, UDP-like payload with an id */
 
 struct world;
 struct machine;
@@ -32,10 +33,10 @@ enum event_kind {
     EVENT_LINK,      /* the channel between two members comes up */
     EVENT_HANDSHAKE, /* the pool's turn */
     EVENT_COMMIT,
-    EVENT_TICK,      /* a machine's timer */
-    EVENT_VRRP,      /* a member's keepalived */
+    EVENT_TICK, /* a machine's timer */
+    EVENT_VRRP, /* a member's keepalived */
     EVENT_FAULT,
-    EVENT_CHECK,     /* liveness probes */
+    EVENT_CHECK, /* liveness probes */
 };
 
 struct event {
@@ -74,14 +75,14 @@ struct vrrp { /* a model of keepalived on one member */
 
 struct machine {
     struct world *world;
-    unsigned number;    /* index in world.machine */
-    uint8_t member;     /* id, 0: a client */
+    unsigned number; /* index in world.machine */
+    uint8_t member;  /* id, 0: a client */
     struct endpoint address;
     bool alive, frozen, frozen_daemon;
-    uint64_t life;      /* counts starts */
+    uint64_t life; /* counts starts */
     uint64_t boot_offset_ns;
     int64_t clock_ahead_ns;
-    uint64_t seq;       /* durable */
+    uint64_t seq; /* durable */
     struct node *node;
     struct gate gate;
     struct store *store;
@@ -91,7 +92,7 @@ struct machine {
     struct identity *identity;
     struct cookie_secret *cookies;
     struct allowedips allowed;
-    struct entry *by_index;    /* keypairs and initiations */
+    struct entry *by_index; /* keypairs and initiations */
     struct remote_entry *remotes;
     struct held *held;
     struct staged *staged;
@@ -99,8 +100,8 @@ struct machine {
     bool address_present, fit, wants_addresses;
     bool suppress_facts;
     uint64_t tick_at_ns;
-    struct event *queued[SIM_QUEUE_MAX];
-    unsigned queued_count;
+    struct event *queued[SIM_WORK_MAX];
+    unsigned queued_count, queued_datagrams;
     struct vrrp vrrp;
     uint64_t froze_ns;
     bool link_up[SIM_MEMBERS_MAX + 1], link_dialing[SIM_MEMBERS_MAX + 1];
@@ -123,7 +124,7 @@ struct world {
     unsigned members, clients;
     struct machine machine[SIM_MACHINES_MAX];
     struct endpoint vip;
-    unsigned arp;        /* member whose address the switches know for the VIP; 0: none */
+    unsigned arp; /* member whose address the switches know for the VIP; 0: none */
     bool cut_sync[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1]; /* one way each */
     bool cut_vrrp[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1];
     bool cut_wan[SIM_MEMBERS_MAX + 1];
@@ -134,7 +135,7 @@ struct world {
         struct endpoint from, to;
         size_t len;
         uint8_t bytes[192];
-    } *recorded;
+    } * recorded;
     unsigned recorded_count;
     struct endpoint attacker_address;
     uint64_t packet_id;

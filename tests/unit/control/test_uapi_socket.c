@@ -32,7 +32,7 @@ struct device {
     uint32_t fwmark;
     unsigned gets, sets, deleted;
     int get_error, set_error;
-    bool hold;                 /* sets wait for release() */
+    bool hold; /* sets wait for release() */
     struct uapi_call *held[8];
     unsigned held_count;
 };
@@ -397,7 +397,8 @@ TEST(operations_follow_one_another_on_a_connection)
     struct device *d = *state;
     int fd = client(d);
 
-    say(fd, "set=1\nlisten_port=7\n\nget=1\n\nset=1\nlisten_port=x\n\nset=1\nfwmark=9\n\nget=1\n\n");
+    say(fd,
+        "set=1\nlisten_port=7\n\nget=1\n\nset=1\nlisten_port=x\n\nset=1\nfwmark=9\n\nget=1\n\n");
     expect(d, fd,
            "errno=0\n\nlisten_port=7\nerrno=0\n\nerrno=-22\n\nerrno=0\n\n"
            "listen_port=7\nfwmark=9\nerrno=0\n\n");
@@ -698,16 +699,18 @@ TEST(wg_set_and_show_work)
     expect_wg(d, "wg show interfaces", IFNAME "\n");
     expect_wg(d, "echo " KEY1 " >/run/key; wg set " IFNAME " private-key /run/key", "");
     expect_wg(d, "wg show " IFNAME " private-key", KEY1 "\n");
-    expect_wg(d, "wg set " IFNAME " listen-port 4242 fwmark 0x2a peer " KEY2
-                 " preshared-key /run/key endpoint 192.0.2.9:51820 persistent-keepalive 25"
-                 " allowed-ips 10.0.0.0/24,fd00::/64 peer " KEY3 " endpoint '[2001:db8::1]:7'",
+    expect_wg(d,
+              "wg set " IFNAME " listen-port 4242 fwmark 0x2a peer " KEY2
+              " preshared-key /run/key endpoint 192.0.2.9:51820 persistent-keepalive 25"
+              " allowed-ips 10.0.0.0/24,fd00::/64 peer " KEY3 " endpoint '[2001:db8::1]:7'",
               "");
     expect_wg(d, "wg show " IFNAME " dump | cut -f1,3-",
               KEY1 "\t4242\t0x2a\n" KEY2 "\t192.0.2.9:51820\t10.0.0.0/24,fd00::/64\t1750000000\t92"
                    "\t148\t25\n" KEY3 "\t[2001:db8::1]:7\t(none)\t1750000000\t92\t148\toff\n");
     expect_wg(d, "wg show " IFNAME " preshared-keys", KEY2 "\t" KEY1 "\n" KEY3 "\t(none)\n");
-    expect_wg(d, "wg set " IFNAME " peer " KEY3 " allowed-ips 10.0.0.0/24 && wg show " IFNAME
-                 " allowed-ips",
+    expect_wg(d,
+              "wg set " IFNAME " peer " KEY3 " allowed-ips 10.0.0.0/24 && wg show " IFNAME
+              " allowed-ips",
               KEY2 "\tfd00::/64\n" KEY3 "\t10.0.0.0/24\n");
     expect_wg(d, "wg set " IFNAME " peer " KEY2 " remove && wg show " IFNAME " peers", KEY3 "\n");
     assert_non_null(strstr(shell(d, "wg show " IFNAME)->out, "interface: " IFNAME));
@@ -738,7 +741,8 @@ TEST(wg_setconf_and_syncconf_work)
     expect_wg(d, "wg showconf " IFNAME " >/run/b.conf && wg syncconf " IFNAME " /run/b.conf", "");
     assert_int_equal(d->sets, sets + 1);
     expect_wg(d, "wg showconf " IFNAME " | cmp - /run/b.conf", "");
-    expect_wg(d, "printf '[Peer]\\nPublicKey = " KEY3 "\\n' | wg addconf " IFNAME " /dev/stdin", "");
+    expect_wg(d, "printf '[Peer]\\nPublicKey = " KEY3 "\\n' | wg addconf " IFNAME " /dev/stdin",
+              "");
     expect_wg(d, "wg show " IFNAME " peers", KEY2 "\n" KEY3 "\n");
 }
 
@@ -749,8 +753,8 @@ TEST(wg_shows_errors_by_their_name)
     if (!d)
         skip();
     d->set_error = -EADDRINUSE;
-    assert_non_null(strstr(shell(d, "wg set " IFNAME " listen-port 1")->out,
-                           "Address already in use"));
+    assert_non_null(
+        strstr(shell(d, "wg set " IFNAME " listen-port 1")->out, "Address already in use"));
     d->get_error = -EKEYREVOKED;
     assert_non_null(strstr(shell(d, "wg show " IFNAME " dump")->out, "Key has been revoked"));
 }
@@ -762,10 +766,11 @@ TEST(wg_sets_and_reads_130560_prefixes_of_one_peer)
 
     if (!d)
         skip();
-    expect_wg(d, "awk 'BEGIN { print \"[Peer]\\nPublicKey = " KEY2 "\";"
-                 "for (a = 0; a < 255; a++) for (b = 0; b < 256; b++)"
-                 "printf \"AllowedIPs = 10.%d.%d.1/32, fd00:%x:%x::/64\\n\", a, b, a, b }'"
-                 " >/run/big.conf; wg setconf " IFNAME " /run/big.conf",
+    expect_wg(d,
+              "awk 'BEGIN { print \"[Peer]\\nPublicKey = " KEY2 "\";"
+              "for (a = 0; a < 255; a++) for (b = 0; b < 256; b++)"
+              "printf \"AllowedIPs = 10.%d.%d.1/32, fd00:%x:%x::/64\\n\", a, b, a, b }'"
+              " >/run/big.conf; wg setconf " IFNAME " /run/big.conf",
               "");
     expect_wg(d, "wg show " IFNAME " allowed-ips | tr ' ' '\\n' | grep -c /", "130560\n");
     assert_true(clock_boot_ns() - start < 10 * NS_PER_S);

@@ -261,8 +261,8 @@ TEST(get_with_more_lines_is_refused)
 
 TEST(other_words_are_no_request)
 {
-    for (const char *const *x = (const char *const[]){"get=2", "set=0", "GET / HTTP/1.1", "get=1 ",
-                                                      "errno=0", NULL};
+    for (const char *const *x =
+             (const char *const[]){"get=2", "set=0", "GET / HTTP/1.1", "get=1 ", "errno=0", NULL};
          *x; x++) {
         char text[64];
 

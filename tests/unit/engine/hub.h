@@ -1,6 +1,6 @@
 /* The least that an engine needs to be a WireGuard peer: what the node does in the product, without
- * timers (but a retry of handshakes, which a busy machine may answer with cookies), replication or a
- * store.
+ * timers (but a retry of handshakes, which a busy machine may answer with cookies), replication or
+ * a store.
  *
  * Threads: the test's main thread. */
 #pragma once

@@ -165,8 +165,12 @@ TEST(a_peer_with_65280_prefixes_of_each_family_travels_in_parts)
 
 TEST(parts_end_where_the_prefixes_do)
 {
-    static const unsigned counts[] = {0, 1, SYNC_PART_PREFIXES - 1, SYNC_PART_PREFIXES,
-                                      SYNC_PART_PREFIXES + 1, 2 * SYNC_PART_PREFIXES};
+    static const unsigned counts[] = {0,
+                                      1,
+                                      SYNC_PART_PREFIXES - 1,
+                                      SYNC_PART_PREFIXES,
+                                      SYNC_PART_PREFIXES + 1,
+                                      2 * SYNC_PART_PREFIXES};
 
     for (unsigned i = 0; i < ARRAY_LEN(counts); i++) {
         struct peer *p = sample_peer(test_rng(6 + i), 0, counts[i]);
@@ -611,6 +615,5 @@ TEST_MAIN(T(every_message_survives_the_wire), T(a_decoded_key_id_has_no_stray_by
           T(random_bytes_are_refused_or_valid), T(ids_out_of_range_are_refused),
           T(a_ceiling_can_never_carry_the_mark_of_adoption), T(lengths_are_exact),
           T(claims_are_bounded), T(hello_is_bounded), T(prefixes_are_checked_one_by_one),
-          T(parts_must_fit_their_record), T(peer_fields_are_bounded),
-          T(unknown_fields_are_skipped), T(unknown_kinds_end_the_link), T(unpacking_is_bounded),
-          T(every_kind_has_a_name))
+          T(parts_must_fit_their_record), T(peer_fields_are_bounded), T(unknown_fields_are_skipped),
+          T(unknown_kinds_end_the_link), T(unpacking_is_bounded), T(every_kind_has_a_name))

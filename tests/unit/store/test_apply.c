@@ -8,7 +8,7 @@
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define NET_NODES 65280          /* one peer: as many v4 and as many v6 prefixes */
-#define QUICK_NS (10 * NS_PER_S) /* quadratic work takes minutes */
+#define QUICK_NS (30 * NS_PER_S) /* quadratic work would take hours */
 
 static struct secret32 *secret_of(uint8_t first)
 {

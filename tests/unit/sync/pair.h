@@ -11,7 +11,7 @@ struct side {
     struct secret32 *private_key, *cluster_key;
     struct channel *channel;
     struct test_rng rng;
-    uint8_t *out; /* written, not yet carried */
+    uint8_t *out;             /* written, not yet carried */
     size_t out_len, out_room; /* room: what reserve gives at most */
     unsigned ups, failures;
     uint8_t up_member;

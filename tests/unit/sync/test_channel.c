@@ -242,17 +242,21 @@ PAIR_TEST(every_bit_of_the_handshake_counts)
 
 /* Reckoned by a second implementation that shares no code with ours: private keys 0a.. (member 2),
  * 0b.. (member 1), ephemerals 11.. and 22.., cluster key 42.., "office", epoch 7. */
-static const char hello1[] = "01000060000000007b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13b1d746c4"
+static const char hello1[] =
+    "01000060000000007b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13b1d746c4"
     "8879f5f9b884c8576c7edb137e4f64e76029c2497652e133a14a2ff4b889ec2f183b6804937e8aa0d7e0c100"
     "141c54d76928c09c5b5c351d0fae3fcf";
-static const char hello2[] = "02000030000000000faa684ed28867b97f4a6a2dee5df8ce974e76b7018e3f22a1c4cf2678570f20411a14bb"
+static const char hello2[] =
+    "02000030000000000faa684ed28867b97f4a6a2dee5df8ce974e76b7018e3f22a1c4cf2678570f20411a14bb"
     "5c104ab802d7fe8deb593c77";
 static const char confirm_a[] = "03000010000000003b175191128428a02ed9748d96b0db91";
 static const char confirm_b[] = "030000100000000084c195d49714236de9cc9e4760d2b549";
 static const char frame_a[] = "0400001700000001af4ffc117d8ca77a3210b8e1d4ae85be5e31eb08c76bbc";
 static const char frame_b[] = "04000017000000014de499b693b6aabfa2b2cea74c9f13fd877e3c24f0b0f2";
-static const char codec_a_to_b[] = "f264d756f84ec0bafd96ceb833f3a6efa1b92010766e4ddc92ff78034c1b14c6";
-static const char codec_b_to_a[] = "f59075d2f0ec11a82b4fa70554592f2be8829586925bc2e85c8e880ff0657f81";
+static const char codec_a_to_b[] =
+    "f264d756f84ec0bafd96ceb833f3a6efa1b92010766e4ddc92ff78034c1b14c6";
+static const char codec_b_to_a[] =
+    "f59075d2f0ec11a82b4fa70554592f2be8829586925bc2e85c8e880ff0657f81";
 
 static void fill_with(void *ctx, void *buf, size_t len)
 {
@@ -387,10 +391,14 @@ PAIR_TEST(lengths_and_types_are_judged_before_the_body)
     uint8_t h[8];
     static const struct {
         unsigned type, len;
-    } before[] = {{1, 95},     {1, 97}, {1, 0}, {1, 0xffffff}, {2, 48},  {3, 16}, {4, 17},
-                  {5, 96 + 16}, {0, 96}, {7, 16}, {8, 96},      {255, 96}},
-      after[] = {{4, 16}, {4, SYNC_FRAME_MAX + 17}, {4, 0xffffff}, {1, 96}, {2, 48}, {3, 16},
-                 {6, 64}, {7, 16},                   {0, 20},        {9, 20}, {5, 96}, {5, 111}};
+    } before[] = {{1, 95}, {1, 97},      {1, 0},  {1, 0xffffff}, {2, 48}, {3, 16},
+                  {4, 17}, {5, 96 + 16}, {0, 96}, {7, 16},       {8, 96}, {255, 96}},
+      after[] = {{4, 16},       {4, SYNC_FRAME_MAX + 17},
+                 {4, 0xffffff}, {1, 96},
+                 {2, 48},       {3, 16},
+                 {6, 64},       {7, 16},
+                 {0, 20},       {9, 20},
+                 {5, 96},       {5, 111}};
 
     for (unsigned i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
         side_open(&p->b, p->now);
@@ -615,13 +623,12 @@ PAIR_TEST(no_static_key_is_on_the_wire_in_the_clear)
 
 TEST_MAIN(P(both_come_up_and_talk), P(bytes_may_come_in_any_pieces),
           P(nobody_is_up_before_both_directions_are_confirmed),
-          P(a_replayed_first_message_never_brings_a_channel_up),
-          P(another_cluster_key_is_refused), P(another_cluster_name_is_refused),
-          P(another_membership_epoch_is_refused), P(a_wrong_key_of_the_dialled_is_refused),
-          P(a_stranger_is_refused_by_key), P(a_removed_member_is_refused_by_key),
-          P(a_member_under_another_id_is_refused), P(the_lower_id_does_not_dial),
-          P(zero_points_make_no_channel), P(every_bit_of_the_handshake_counts),
-          P(every_byte_is_as_a_second_implementation_has_it),
+          P(a_replayed_first_message_never_brings_a_channel_up), P(another_cluster_key_is_refused),
+          P(another_cluster_name_is_refused), P(another_membership_epoch_is_refused),
+          P(a_wrong_key_of_the_dialled_is_refused), P(a_stranger_is_refused_by_key),
+          P(a_removed_member_is_refused_by_key), P(a_member_under_another_id_is_refused),
+          P(the_lower_id_does_not_dial), P(zero_points_make_no_channel),
+          P(every_bit_of_the_handshake_counts), P(every_byte_is_as_a_second_implementation_has_it),
           P(every_bit_of_a_record_counts), P(a_missing_or_repeated_or_swapped_record_closes),
           P(a_record_reflected_to_its_sender_closes), P(records_of_another_connection_close),
           P(lengths_and_types_are_judged_before_the_body), P(an_initiator_takes_no_first_message),

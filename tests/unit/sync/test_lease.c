@@ -164,10 +164,10 @@ TEST(headroom_and_raises_are_as_the_table_of_4_3_says)
         uint32_t headroom;
         double raises_max;
     } table[] = {
-        {0.04, 20 * MS, 2, 0.05},      {0.04, 250 * MS, 2, 0.05},
-        {10, 20 * MS, 2, 10},          {10, 250 * MS, 3, 10},
-        {1000, 20 * MS, 20, 105},      {1000, 250 * MS, 250, 8.5},
-        {100000, 20 * MS, 2000, 105},  {100000, 250 * MS, 25000, 8.5},
+        {0.04, 20 * MS, 2, 0.05},       {0.04, 250 * MS, 2, 0.05},
+        {10, 20 * MS, 2, 10},           {10, 250 * MS, 3, 10},
+        {1000, 20 * MS, 20, 105},       {1000, 250 * MS, 250, 8.5},
+        {100000, 20 * MS, 2000, 105},   {100000, 250 * MS, 25000, 8.5},
         {1000000, 20 * MS, 20000, 105}, {1000000, 250 * MS, 250000, 8.5},
     };
 
@@ -705,7 +705,8 @@ TEST_MAIN(T(without_a_holder_there_is_no_ceiling),
           T(a_key_that_never_got_data_comes_down_to_its_headroom), T(quiet_is_top_plus_three),
           T(wide_is_more_than_twice_the_headroom),
           T(it_comes_down_under_traffic_too_but_not_for_a_moment),
-          T(a_lowering_voids_the_raise_before_it), T(a_holder_that_joins_again_starts_from_its_record),
+          T(a_lowering_voids_the_raise_before_it),
+          T(a_holder_that_joins_again_starts_from_its_record),
           T(a_joining_holder_never_hides_what_others_were_not_told),
           T(a_third_holder_is_refused_in_silence), T(a_bypass_makes_only_the_slow_holder_dirty),
           T(an_ack_that_was_overtaken_cleans_nobody),

@@ -324,13 +324,16 @@ static void *taker_main(void *arg)
     return NULL;
 }
 
+#define MOVES_MAX 1500
+
 static void *bumper_main(void *arg)
 {
     struct shared *s = arg;
 
     while (!atomic_load(&s->go))
         ;
-    while (!atomic_load(&s->done)) {
+    /* So few that the terms last however long the takers are kept waiting. */
+    for (unsigned moves = 0; moves < MOVES_MAX && !atomic_load(&s->done); moves++) {
         uint32_t rnd = atomic_load(&s->tag) + 1;
         struct counter_tag tag;
 
