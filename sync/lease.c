@@ -1,6 +1,5 @@
 #include "sync/lease.h"
 #include "base/err.h"
-#include "base/plant.h"
 
 #define RATE_WINDOW_S 1.0 /* of the EWMA (R4); what a burst added to H goes as slowly */
 
@@ -168,8 +167,7 @@ static void bind(struct lease *l, uint64_t limit)
         h->acked = MIN(h->acked, limit);
         h->sent = 0;
         /* R5: a raise under way is void: behind it in the same log comes the lower L. */
-        if (!PLANTED("raise-survives-lowering"))
-            h->void_upto = l->seq;
+        h->void_upto = l->seq;
     }
 }
 
@@ -208,8 +206,6 @@ void lease_sent(struct lease *l, uint8_t member, uint64_t limit)
 
     if (h && limit > h->acked)
         h->sent = limit;
-    if (h && PLANTED("raise-used-before-ack"))
-        h->acked = MAX(h->acked, limit);
 }
 
 void lease_acked(struct lease *l, uint8_t member, uint64_t limit, uint32_t seq, uint64_t top)

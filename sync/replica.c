@@ -1,7 +1,6 @@
 #include "sync/replica.h"
 #include "base/err.h"
 #include "base/fsm.h"
-#include "base/plant.h"
 #include "base/secret.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -389,8 +388,7 @@ static void on_entry(struct replica *r, struct sync_msg *m, uint64_t now_ns)
         /* T1: until a round trip was measured, no record is older than the connection. */
         uint64_t way = r->rtt_ns ? r->rtt_ns : now_ns - r->connected_ns;
 
-        if (!PLANTED("age-without-way"))
-            m->session.age_hi_ns += MIN(way, UINT64_MAX - m->session.age_hi_ns);
+        m->session.age_hi_ns += MIN(way, UINT64_MAX - m->session.age_hi_ns);
     }
     if (m->kind == SYNC_SNAPSHOT_END) {
         if (r->ended) {

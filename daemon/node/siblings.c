@@ -1,5 +1,6 @@
 /* Siblings: what the replicas of the sync channel ask for, and what each of their messages does. */
 #include "base/bytes.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 
@@ -409,6 +410,8 @@ static void heard_peer(struct node *n, const struct peer *theirs)
     bool changed;
 
     if (theirs->hub != n->conf.hub)
+        return;
+    if (PLANTED("edits-not-merged"))
         return;
     if (!n->merging)
         n->merging = store_begin(n->store);

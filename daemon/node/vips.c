@@ -1,5 +1,6 @@
 /* VIPs: what a move of ownership causes (O1), claims (O9), waking sessions (T6), readiness (O3). */
 #include "base/bytes.h"
+#include "base/plant.h"
 #include "node/internal.h"
 
 #define WEIGHT_NOT_IN_SYNC (-20)
@@ -76,7 +77,8 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
 {
     struct vip_run *v = &n->vip[slot];
 
-    atomic_store(&n->gate->vip[slot].owned, false);
+    if (!PLANTED("gate-left-open"))
+        atomic_store(&n->gate->vip[slot].owned, false);
     v->wake_key = NULL;
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
@@ -163,7 +165,7 @@ uint64_t vips_tick(struct node *n, struct instant now)
 void vips_announce(struct node *n)
 {
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
-        if (failover_owned(&n->vip[slot].failover))
+        if (failover_owned(&n->vip[slot].failover) && !PLANTED("no-announcement"))
             n->ops.announce(n->ops.ctx, slot);
 }
 

@@ -20,6 +20,7 @@
  * only this process uses, so no nonce can be used twice (N1-N3); the packet is at worst dropped by
  * the client's window. It is over within the batch in hand, far inside O1's 50 ms. */
 #include "wg/keypair.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "wg/peer.h"
 #include "wg/spin.h"
@@ -165,6 +166,8 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
 
     /* Everything below L counts as seen; and what this process accepted in an earlier stay is not
      * forgotten, whatever L has become since. */
+    if (PLANTED("window-from-zero"))
+        limit = 0;
     uint64_t start = limit, floor = atomic_load_explicit(&k->floor, memory_order_relaxed);
     if (start < floor)
         start = floor;
@@ -235,7 +238,7 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
             *effects |= EFFECT_RESCUE; /* R9a */
         return RX_DROP_BELOW_FLOOR;
     }
-    if (!replay_check(k->window, counter))
+    if (!replay_check(k->window, counter) && !PLANTED("no-replay-window"))
         return RX_DROP_REPLAY;
 
     uint64_t ceiling =

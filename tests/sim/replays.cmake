@@ -1,0 +1,10 @@
+# Two runs of one seed print the same line, digest included.
+foreach(run first second)
+    execute_process(COMMAND ${SIM} --seed 7 OUTPUT_VARIABLE ${run} RESULT_VARIABLE status)
+    if(status)
+        message(FATAL_ERROR "the seed fails: ${${run}}")
+    endif()
+endforeach()
+if(NOT first STREQUAL second OR NOT first MATCHES "digest")
+    message(FATAL_ERROR "a seed did not replay:\n${first}${second}")
+endif()
