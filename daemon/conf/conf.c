@@ -622,7 +622,7 @@ int conf_load(const char *path, struct conf **ret, char ret_error[CONF_ERROR_LEN
     }
     if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || (st.st_uid != 0 && st.st_uid != geteuid())) {
         snprintf(ret_error, CONF_ERROR_LEN,
-                 "%s holds keys and may be read by its owner only; run: chmod 600 %s", path, path);
+                 "%s holds keys and must have mode 0600; run: chmod 600 %s", path, path);
         return -EPERM;
     }
     if (st.st_size > CONF_FILE_MAX) {
