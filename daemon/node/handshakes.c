@@ -59,7 +59,8 @@ bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
         return false; /* the queue is full; the timers ask again */
     p->initiate_queued = true;
     p->sent_real_ns = stamp;
-    n->ops.reserve_stamps(n->ops.ctx, stamp);
+    if (clustered(n))
+        n->ops.reserve_stamps(n->ops.ctx, stamp);
     if (stamp > n->stamp_floor)
         n->stamp_floor = stamp;
     timers_initiation_sent(&p->timers, n->rng, now.boot_ns);
