@@ -366,8 +366,8 @@ static int change_device(struct node *n, struct change *c, struct instant now,
             return r;
         }
     }
-    bool same_key = n->identity && c->private_key &&
-                    secret_equal(c->private_key, n->identity->private_key, 32);
+    bool same_key =
+        n->identity && c->private_key && secret_equal(c->private_key, n->identity->private_key, 32);
     if (c->has_private_key && !clustered(n) && !same_key) /* a new one ends all sessions */
         r = node_set_private_key(n, c->private_key, now);
     return r;
