@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,12 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* K3 */
 
+    /* One that comes before the loop listens waits for it. */
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
     if (app_open(&o, &a) < 0)
         return 1;
     if (!foreground) {
@@ -143,7 +150,10 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    int status = app_start(a) < 0 ? 1 : app_run(a);
+    int status = app_start(a) < 0;
+    sigprocmask(SIG_UNBLOCK, &ends, NULL);
+    if (status == 0)
+        status = app_run(a);
     app_free(a);
     return status;
 }
