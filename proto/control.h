@@ -1,39 +1,47 @@
 /* proto/control.h - what the daemon tells the operator's command, as plain structs, and its codec.
  *
- * Owner:   whoever fills or reads one; it holds no pointers but the metric rows.
- * Threads: any. Bounds: CONTROL_MESSAGE_MAX bytes a message; counts below. */
+ * Owner:   whoever made one. Threads: any.
+ * Bounds:  CONTROL_REPLY_MAX bytes a message; counts below.
+ * Texts:   whatever a row is given, what the other side decodes is sound UTF-8 without control
+ *          characters: it can be shown on a terminal, in JSON and in labels. */
 #pragma once
 #include "model/ids.h"
 #include "model/vip.h"
 #include <stddef.h>
 
 #define CONTROL_VERSION 1
-#define CONTROL_MESSAGE_MAX (1u << 20)
+#define CONTROL_HEAD_LEN 4            /* length of what follows, big endian */
+#define CONTROL_REQUEST_MAX 256       /* bytes */
+#define CONTROL_REPLY_MAX (64u << 20) /* bytes */
 #define CONTROL_HUBS_MAX 8
 #define CONTROL_METRICS_MAX 512
 #define CONTROL_TEXT_MAX 127
+#define CONTROL_ALLOWED_MAX 511 /* a peer's prefixes with commas; what is more is "..." */
+#define CONTROL_PEERS_MAX 20000 /* rows of a reply */
+#define CONTROL_SESSIONS_MAX 8  /* of one peer */
 
 enum control_kind { CONTROL_STATUS, CONTROL_METRICS };
 
 struct control_request {
     uint32_t version;
-    uint8_t hub;
+    uint8_t hub; /* 0: all */
     enum control_kind kind;
+    bool peers; /* rows of single peers as well */
 };
 
 struct status_member {
     uint8_t id;
     bool self, in_sync;
     char name[VIP_NAME_MAX + 1], link[16];
-    uint64_t lag, rtt_us, heartbeat_ms;
+    uint64_t lag, rtt_us, heartbeat_ms; /* heartbeat_ms: age; 0: never */
 };
 
 struct status_vip {
-    uint8_t hub, owner;
+    uint8_t hub, owner; /* owner: member; 0: nobody known */
     uint16_t id;
     bool owned;
     char name[VIP_NAME_MAX + 1], state[16];
-    uint64_t epoch, since_ms;
+    uint64_t epoch, since_ms; /* since_ms: age of the state; 0: not known */
 };
 
 struct status_hub {
@@ -41,6 +49,26 @@ struct status_hub {
     char ifname[IFNAME_MAX + 1], public_key[48];
     uint16_t port;
     uint32_t peers, sessions_owned, sessions_replica;
+    bool has_peers_with_session, has_last_failover;
+    uint32_t peers_with_session;
+    uint64_t last_failover_ms; /* age */
+};
+
+struct status_peer {
+    uint8_t hub, owner; /* owner: member; 0: nobody known */
+    struct public_key public_key;
+    char name[64], endpoint[80]; /* endpoint "": not known */
+    uint16_t vip, keepalive_s;   /* vip: id; 0: any */
+    uint64_t handshake_real_ns;  /* UTC; 0: never */
+    uint64_t rx_bytes, tx_bytes;
+    char allowed[CONTROL_ALLOWED_MAX + 1];
+    struct status_session {
+        char slot[16]; /* "current", "previous", "next" */
+        uint16_t term;
+        bool owned; /* by this member; else it holds a replica */
+        uint64_t age_ms;
+    } session[CONTROL_SESSIONS_MAX];
+    unsigned session_count;
 };
 
 struct status_metric {
@@ -52,24 +80,51 @@ struct status_metric {
 struct status {
     uint8_t id;
     char name[VIP_NAME_MAX + 1], version[32], cluster[VIP_NAME_MAX + 1];
+    char note[CONTROL_TEXT_MAX + 1]; /* for the operator, such as a quarantine; "": nothing */
     bool fit, in_sync;
     uint64_t uptime_ms;
-    unsigned member_count, vip_count, hub_count, metric_count;
+    unsigned member_count, vip_count, hub_count, metric_count, peer_count;
     struct status_member member[MEMBERS_MAX];
     struct status_vip vip[VIPS_MAX];
     struct status_hub hub[CONTROL_HUBS_MAX];
     struct status_metric metric[CONTROL_METRICS_MAX];
+    struct status_peer *peer; /* of status_add_peer() */
+    unsigned peer_room;
+    bool peers_cut; /* some did not fit */
 };
 
 struct status *status_new(void);
+void status_free(struct status *s); /* NULL is fine */
+/* What the member is to the outside: "master" (it owns a VIP), "backup", "fault" (not fit). */
+const char *status_state(const struct status *s);
 /* A row; labels may be "". Rows beyond the bound are left out. */
 void status_add_metric(struct status *s, bool counter, const char *name, const char *labels,
                        const char *help, double value);
+/* A zeroed row, good until the next is added. NULL: enough of them, or no memory; peers_cut says so
+ * to the reader. */
+struct status_peer *status_add_peer(struct status *s);
+void status_add_session(struct status_peer *p, const char *slot, uint16_t term, bool owned,
+                        uint64_t age_ms);
+void status_add_allowed(struct status_peer *p, const char *prefix);
+/* key, value, ..., NULL -> key="value",... with OpenMetrics' escapes. A label that does not fit is
+ * left out as a whole, and what follows it. */
+const char *status_labels(char buf[CONTROL_TEXT_MAX + 1], const char *key, const char *value, ...)
+    __attribute__((sentinel));
 
-/* Length, or -EMSGSIZE. */
-int control_encode_request(const struct control_request *r, uint8_t *buf, size_t room);
+struct control_reply {
+    int error;         /* 0 or negative errno */
+    char message[256]; /* with an error: what to do */
+    struct status *status;
+    char *openmetrics; /* of CONTROL_METRICS: malloc, ends with NUL */
+    size_t openmetrics_len;
+};
+
+void control_reply_done(struct control_reply *r);
+
+/* Frames with their head, malloc. -ENOMEM, -EMSGSIZE. */
+int control_encode_request(const struct control_request *r, uint8_t **ret, size_t *ret_len);
+int control_encode_reply(const struct control_reply *r, uint8_t **ret, size_t *ret_len);
+/* What follows the head. -EBADMSG: malformed; -EPROTONOSUPPORT: a version or a kind that this
+ * program does not know; -ENOMEM. */
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret);
-/* malloc'ed, the 4 bytes of length included. NULL: no memory. @error: then @s may be NULL. */
-uint8_t *control_encode_reply(const struct status *s, int error, size_t *ret_len);
-/* -EBADMSG, or the daemon's error. */
-int control_decode_reply(const uint8_t *buf, size_t len, struct status *ret);
+int control_decode_reply(const uint8_t *buf, size_t len, struct control_reply *ret);

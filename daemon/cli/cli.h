@@ -1,6 +1,7 @@
-/* cli/cli.h - the `guardmount` command: its commands share options, exit codes and the client.
+/* cli/cli.h - the `guardmount` command: what its commands share.
  *
- * Owner: main.c. Threads: one. */
+ * Owner: main.c. Threads: one.
+ * Errors: one line on stderr that says what to do; the exit code says what kind of failure. */
 #pragma once
 #include "proto/control.h"
 #include <stdbool.h>
@@ -10,22 +11,35 @@ enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXI
 #define DEFAULT_CONF "/etc/guardmount/guardmount.conf"
 #define DEFAULT_SOCKET "/run/guardmount/control.sock"
 
+enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
 struct cli {
     const char *socket, *conf; /* NULL: not given */
     bool json;
+    enum color_when color;
 };
 
+/* Options of all commands are taken out before a command runs: @argv holds the rest, without the
+ * command's name, and ends with NULL. */
 struct command {
-    const char *name;
-    const char *arguments, *help, *example;
+    const char *name, *arguments, *summary;
+    const char *help;    /* options and exit codes; several lines */
+    const char *example; /* one line or more */
     int (*run)(const struct cli *c, int argc, char **argv);
 };
 
 int cmd_status(const struct cli *c, int argc, char **argv);
+int cmd_health(const struct cli *c, int argc, char **argv);
 int cmd_metrics(const struct cli *c, int argc, char **argv);
 int cmd_ha(const struct cli *c, int argc, char **argv);
 int cmd_check_config(const struct cli *c, int argc, char **argv);
 int cmd_genkey(const struct cli *c, int argc, char **argv);
 
-/* One question to the daemon. An exit code; on failure one line was printed. */
-int client_ask(const struct cli *c, enum control_kind kind, struct status *ret);
+/* One question to the daemon. An exit code; on failure a line was printed. */
+int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret);
+
+/* "guardmount: " and a line end are added. Returns @status. */
+int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The option's value: "-o X", "--output X", "--output=X" (@shown NULL: no such form). Moves *i on.
+ * NULL: @argv[*i] is not this option. An empty text: its value is missing. */
+const char *cli_value(char **argv, int *i, const char *shown, const char *word);

@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "cli/cli.h"
 #include "conf/conf.h"
@@ -8,79 +9,125 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define ANSWER_MS 5000
+#define ANSWER_MS 5000 /* the whole exchange */
 
 static int socket_path(const struct cli *c, char *ret, size_t room)
 {
     struct conf *conf = NULL;
     char error[CONF_ERROR_LEN];
+    int n;
 
-    snprintf(ret, room, "%s", c->socket ? c->socket : DEFAULT_SOCKET);
-    if (c->socket || !c->conf)
-        return 0;
-    if (conf_load(c->conf, &conf, error) < 0) {
-        fprintf(stderr, "guardmount: %s\n", error);
-        return -EINVAL;
+    if (c->socket || !c->conf) {
+        n = snprintf(ret, room, "%s", c->socket ? c->socket : DEFAULT_SOCKET);
+    } else {
+        if (conf_load(c->conf, &conf, error) < 0)
+            return cli_fail(EXIT_FAILED, "%s", error);
+        n = snprintf(ret, room, "%s/control.sock", conf->run_dir);
+        conf_free(conf);
     }
-    snprintf(ret, room, "%s/control.sock", conf->run_dir);
-    conf_free(conf);
+    if (n >= (int)room)
+        return cli_fail(EXIT_USAGE, "%s...: too long for a socket's path", ret);
+    return EXIT_GOOD;
+}
+
+static int connect_to(const char *path, int *ret_fd)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    memcpy(at.sun_path, path, strlen(path)); /* socket_path() saw to it that it fits */
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0) {
+        *ret_fd = TAKE_FD(fd);
+        return EXIT_GOOD;
+    }
+    if (errno == EACCES || errno == EPERM)
+        return cli_fail(EXIT_UNREACHABLE,
+                        "%s: permission denied; be root, or a member of the group "
+                        "guardmount-admin",
+                        path);
+    if (errno == ENOENT || errno == ECONNREFUSED)
+        return cli_fail(EXIT_UNREACHABLE,
+                        "no daemon answers at %s; start guardmountd (systemctl start guardmount), "
+                        "or name its socket with -s",
+                        path);
+    return cli_fail(EXIT_UNREACHABLE, "%s: %s", path, strerror(errno));
+}
+
+/* All of @buf, out (@events POLLOUT) or in, before @until_ns. -ETIMEDOUT, -EPIPE: it hung up. */
+static int transfer(int fd, short events, uint8_t *buf, size_t len, uint64_t until_ns)
+{
+    while (len) {
+        uint64_t now = clock_boot_ns();
+        struct pollfd p = {.fd = fd, .events = events};
+        int wait_ms = until_ns > now ? (int)((until_ns - now) / NS_PER_MS) + 1 : 0;
+        ssize_t n;
+
+        if (poll(&p, 1, wait_ms) == 0)
+            return -ETIMEDOUT;
+        n = events == POLLOUT ? send(fd, buf, len, MSG_NOSIGNAL) : recv(fd, buf, len, 0);
+        if (n == 0)
+            return -EPIPE;
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            buf += n;
+            len -= (size_t)n;
+        }
+    }
     return 0;
 }
 
-static bool whole(int fd, uint8_t *buf, size_t len)
+static int exchange(int fd, const struct control_request *request, struct control_reply *ret)
 {
-    while (len) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        ssize_t n;
+    uint64_t until = clock_boot_ns() + ANSWER_MS * NS_PER_MS;
+    _cleanup_(freep) uint8_t *question = NULL, *answer = NULL;
+    uint8_t head[CONTROL_HEAD_LEN];
+    size_t len;
+    int r = control_encode_request(request, &question, &len);
 
-        if (poll(&p, 1, ANSWER_MS) <= 0 || (n = read(fd, buf, len)) <= 0)
-            return false;
-        buf += n;
-        len -= (size_t)n;
-    }
-    return true;
+    if (r >= 0)
+        r = transfer(fd, POLLOUT, question, len, until);
+    if (r >= 0)
+        r = transfer(fd, POLLIN, head, sizeof(head), until);
+    if (r < 0)
+        return r;
+    len = load_be32(head);
+    if (len > CONTROL_REPLY_MAX)
+        return -EBADMSG;
+    answer = malloc(len + 1);
+    if (!answer)
+        return -ENOMEM;
+    r = transfer(fd, POLLIN, answer, len, until);
+    return r < 0 ? r : control_decode_reply(answer, len, ret);
 }
 
-int client_ask(const struct cli *c, enum control_kind kind, struct status *ret)
+int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    struct control_request r = {.version = CONTROL_VERSION, .kind = kind};
-    uint8_t request[64], head[4];
-    char path[512];
-    _cleanup_(freep) uint8_t *buf = NULL;
+    struct control_request request = {.version = CONTROL_VERSION, .kind = kind, .peers = peers};
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    _cleanup_(closep) int fd = -1;
+    int r = socket_path(c, path, sizeof(path));
 
-    if (socket_path(c, path, sizeof(path)) < 0)
-        return EXIT_FAILED;
-    if (strlen(path) >= sizeof(a.sun_path)) {
-        fprintf(stderr, "guardmount: %s: too long for a socket's path\n", path);
-        return EXIT_FAILED;
-    }
-    strcpy(a.sun_path, path);
-    _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-        fprintf(stderr,
-                "guardmount: no daemon answers at %s (%s); is guardmountd running? -s names "
-                "another socket\n",
-                path, strerror(errno));
-        return EXIT_UNREACHABLE;
-    }
-    int len = control_encode_request(&r, request + 4, sizeof(request) - 4);
-    store_be32(request, (uint32_t)len);
-    if (len < 0 || send(fd, request, 4 + (size_t)len, MSG_NOSIGNAL) != 4 + len ||
-        !whole(fd, head, 4) || load_be32(head) > CONTROL_MESSAGE_MAX)
-        goto broken;
-    size_t want = load_be32(head);
-    buf = malloc(want + 1);
-    if (!buf || !whole(fd, buf, want))
-        goto broken;
-    int e = control_decode_reply(buf, want, ret);
-    if (e < 0) {
-        fprintf(stderr, "guardmount: the daemon refused: %s\n", strerror(-e));
+    if (r == EXIT_GOOD)
+        r = connect_to(path, &fd);
+    if (r != EXIT_GOOD)
+        return r;
+    *ret = (struct control_reply){0};
+    r = exchange(fd, &request, ret);
+    if (r == -ETIMEDOUT)
+        return cli_fail(EXIT_UNREACHABLE,
+                        "the daemon at %s did not answer within %d s; is it stopped?", path,
+                        ANSWER_MS / 1000);
+    if (r == -EBADMSG || r == -EPROTONOSUPPORT)
+        return cli_fail(EXIT_UNREACHABLE,
+                        "what answers at %s is not a guardmountd of this version (%s)", path,
+                        GM_VERSION);
+    if (r < 0)
+        return cli_fail(EXIT_UNREACHABLE, "%s: %s", path, strerror(-r));
+    if (ret->error) {
+        cli_fail(EXIT_FAILED, "the daemon refused: %s", ret->message);
+        control_reply_done(ret);
         return EXIT_FAILED;
     }
     return EXIT_GOOD;
-broken:
-    fprintf(stderr, "guardmount: the daemon at %s did not answer within %d s\n", path,
-            ANSWER_MS / 1000);
-    return EXIT_UNREACHABLE;
 }

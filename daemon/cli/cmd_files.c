@@ -1,45 +1,66 @@
 /* ha render, check-config, genkey: what needs no daemon. */
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/rng.h"
+#include "base/secret.h"
 #include "cli/cli.h"
 #include "conf/conf.h"
 #include "ha/render.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
-static int write_file(const char *path, const char *text)
+static int write_all(int fd, const char *text, size_t len)
 {
-    char temporary[512];
-    size_t len = strlen(text);
+    while (len) {
+        ssize_t n = write(fd, text, len);
 
-    snprintf(temporary, sizeof(temporary), "%s.new", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 && write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
-    int e = errno;
-    if (fd >= 0)
-        close(fd);
-    if (ok && rename(temporary, path) == 0)
-        return EXIT_GOOD;
-    fprintf(stderr, "guardmount: %s: %s\n", path, strerror(ok ? errno : e));
-    unlink(temporary);
-    return EXIT_FAILED;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        text += n;
+        len -= (size_t)n;
+    }
+    return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int render(const char *path, const char *output)
+/* As a whole or not at all: keepalived may read it at any moment. */
+static int replace_file(const char *path, const char *text)
 {
-    char error[CONF_ERROR_LEN] = "";
+    char temporary[PATH_MAX];
+    int fd, r;
+
+    if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
+        return -ENAMETOOLONG;
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return -errno;
+    r = write_all(fd, text, strlen(text));
+    if (close(fd) < 0 && r >= 0)
+        r = -errno;
+    if (r >= 0 && rename(temporary, path) < 0)
+        r = -errno;
+    if (r < 0)
+        unlink(temporary);
+    return r;
+}
+
+static int render(const char *conf_path, const char *output)
+{
+    char error[MAX(CONF_ERROR_LEN, RENDER_ERROR_LEN)] = "";
     struct conf *conf = NULL;
     char *text = NULL;
-    int status = EXIT_FAILED;
+    int r, status = EXIT_GOOD;
 
-    if (conf_load(path, &conf, error) < 0 || render_keepalived(conf, &text, error) < 0)
-        fprintf(stderr, "guardmount: %s\n", error);
-    else if (output)
-        status = write_file(output, text);
-    else
+    if (conf_load(conf_path, &conf, error) < 0 || render_keepalived(conf, &text, error) < 0)
+        status = cli_fail(EXIT_FAILED, "%s", error);
+    else if (!output)
         status = fputs(text, stdout) < 0 ? EXIT_FAILED : EXIT_GOOD;
+    else if ((r = replace_file(output, text)) < 0)
+        status = cli_fail(EXIT_FAILED, "%s: %s; the file was left as it was", output, strerror(-r));
     free(text);
     conf_free(conf);
     return status;
@@ -47,72 +68,85 @@ static int render(const char *path, const char *output)
 
 int cmd_ha(const struct cli *c, int argc, char **argv)
 {
-    const char *path = c->conf ? c->conf : DEFAULT_CONF, *output = NULL;
+    const char *output = NULL;
 
-    if (argc < 1 || strcmp(argv[0], "render") != 0) {
-        fprintf(stderr, "guardmount: ha what? try: guardmount ha render\n");
-        return EXIT_USAGE;
-    }
+    if (argc < 1 || strcmp(argv[0], "render") != 0)
+        return cli_fail(EXIT_USAGE, "ha: '%s' is not known; try 'guardmount ha render'",
+                        argc ? argv[0] : "");
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
-            path = argv[++i];
-        } else if (strcmp(argv[i], "-o") == 0 && i + 1 < argc) {
-            output = argv[++i];
-        } else {
-            fprintf(stderr,
-                    "guardmount: ha render: unexpected '%s'; it takes -c CONF and -o FILE\n",
-                    argv[i]);
-            return EXIT_USAGE;
-        }
+        const char *v = cli_value(argv, &i, "-o", "--output");
+
+        if (!v)
+            return cli_fail(EXIT_USAGE, "ha render: unexpected '%s'; try 'guardmount ha --help'",
+                            argv[i]);
+        if (!*v)
+            return cli_fail(EXIT_USAGE, "ha render: -o needs a file");
+        output = v;
     }
-    return render(path, output);
+    return render(c->conf ? c->conf : DEFAULT_CONF, output);
 }
 
 int cmd_check_config(const struct cli *c, int argc, char **argv)
 {
-    const char *path = argc > 0 ? argv[0] : c->conf ? c->conf : DEFAULT_CONF;
-    char error[CONF_ERROR_LEN];
+    const char *path = argc ? argv[0] : c->conf ? c->conf : DEFAULT_CONF;
+    char error[CONF_ERROR_LEN] = "";
     struct conf *conf;
 
-    if (argc > 1) {
-        fprintf(stderr, "guardmount: check-config takes one file\n");
-        return EXIT_USAGE;
-    }
+    if (argc > 1 || (argc && argv[0][0] == '-'))
+        return cli_fail(EXIT_USAGE, "check-config takes one file; try 'guardmount check-config "
+                                    "--help'");
     if (conf_load(path, &conf, error) < 0) {
         fprintf(stderr, "%s\n", error);
         return EXIT_FAILED;
     }
-    printf("%s: good: member %s of %s, %u VIP(s)\n", path, conf->member[conf->self].name,
-           conf->cluster, conf->vip_count);
+    printf("%s: good: member %s of %s, %u hub%s, %u VIP%s\n", path, conf->member[conf->self].name,
+           conf->cluster, conf->hub_count, conf->hub_count == 1 ? "" : "s", conf->vip_count,
+           conf->vip_count == 1 ? "" : "s");
     conf_free(conf);
     return EXIT_GOOD;
 }
 
-int cmd_genkey(const struct cli *c, int argc, char **argv)
+static void print_key(const char *name, const uint8_t key[32])
 {
-    uint8_t private_key[32], public_key[32];
     char text[KEY_TEXT_LEN + 1];
 
-    if (sodium_init() < 0)
-        return EXIT_FAILED;
-    randombytes_buf(private_key, sizeof(private_key));
-    if (argc == 1 && strcmp(argv[0], "--cluster") == 0) {
-        key_to_base64(private_key, text);
-        printf("ClusterKey = %s\n", text);
-        return EXIT_GOOD;
-    }
-    if (argc) {
-        fprintf(stderr, "guardmount: genkey takes --cluster or nothing\n");
-        return EXIT_USAGE;
-    }
+    key_to_base64(key, text);
+    printf("%s = %s\n", name, text);
+    secret_wipe(text, sizeof(text));
+}
+
+static int print_pair(void)
+{
+    uint8_t private_key[32], public_key[32];
+    int r;
+
+    rng_fill(&rng_system, private_key, sizeof(private_key));
     private_key[0] &= 248;
     private_key[31] = (uint8_t)((private_key[31] & 127) | 64);
-    crypto_scalarmult_base(public_key, private_key);
-    key_to_base64(private_key, text);
-    printf("SyncPrivateKey = %s\n", text);
-    key_to_base64(public_key, text);
-    printf("SyncPublicKey = %s\n", text);
-    sodium_memzero(private_key, sizeof(private_key));
-    sodium_memzero(text, sizeof(text));
+    r = crypto_scalarmult_base(public_key, private_key);
+    if (r == 0) {
+        puts("# In [Cluster] of this member's file, and nowhere else:");
+        print_key("SyncPrivateKey", private_key);
+        puts("# In this member's [Member] section of every member's file:");
+        print_key("SyncPublicKey", public_key);
+    }
+    secret_wipe(private_key, sizeof(private_key));
+    return r == 0 ? EXIT_GOOD : cli_fail(EXIT_FAILED, "no key pair could be made");
+}
+
+int cmd_genkey(const struct cli *c, int argc, char **argv)
+{
+    uint8_t key[32];
+
+    if (argc > 1 || (argc && strcmp(argv[0], "--cluster") != 0))
+        return cli_fail(EXIT_USAGE, "genkey takes --cluster or nothing");
+    if (sodium_init() < 0)
+        return cli_fail(EXIT_FAILED, "libsodium does not start");
+    if (!argc)
+        return print_pair();
+    rng_fill(&rng_system, key, sizeof(key));
+    puts("# In [Cluster] of every member's file:");
+    print_key("ClusterKey", key);
+    secret_wipe(key, sizeof(key));
     return EXIT_GOOD;
 }

@@ -1,98 +1,251 @@
 #include "base/err.h"
 #include "cli/cli.h"
+#include <locale.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-static int cmd_version(const struct cli *c, int argc, char **argv)
-{
-    printf("guardmount %s\n", GM_VERSION);
-    return EXIT_GOOD;
-}
+#define WORD_MAX 63     /* bytes of a word that a hint is looked for */
+#define HINT_DISTANCE 2 /* edits between a word and the command that was probably meant */
+
+static int cmd_version(const struct cli *c, int argc, char **argv);
+static int cmd_help(const struct cli *c, int argc, char **argv);
 
 static const struct command commands[] = {
-    {"status", "", "members, VIPs and sessions as this member sees them; with -j as JSON",
-     "guardmount status --json", cmd_status},
-    {"metrics", "", "counters and gauges in OpenMetrics text", "guardmount metrics", cmd_metrics},
+    {"status", "[--peers]", "members, VIPs and sessions as this member sees them",
+     "  --peers       one line a peer as well\n"
+     "  -j, --json    JSON with \"schema\": 1; keys are only ever added, times are RFC 3339",
+     "guardmount status --peers\n"
+     "guardmount status --json | jq '.vips[] | select(.owned)'",
+     cmd_status},
+    {"health", "[-q|--quiet]", "whether all is well: exit code 0, or 4 and the reasons",
+     "  -q, --quiet   no text, only the exit code\n"
+     "  -j, --json    {\"schema\": 1, \"healthy\": ..., \"reasons\": [...]}",
+     "guardmount health --quiet || echo look at the cluster", cmd_health},
+    {"metrics", "[--no-peers]", "counters and gauges as OpenMetrics text",
+     "  --no-peers    without the wireguard_peer_* series of single peers",
+     "guardmount metrics > /var/lib/prometheus/node-exporter/guardmount.prom", cmd_metrics},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
+     "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
+     "  -o FILE       replace FILE as a whole (default: standard output)",
      "guardmount ha render -o /etc/keepalived/conf.d/guardmount.conf", cmd_ha},
-    {"check-config", "[FILE]", "read a configuration file; the first error with file and line",
+    {"check-config", "[FILE]", "read a configuration; the first error with file and line",
+     "  FILE          default: -c CONF, else " DEFAULT_CONF,
      "guardmount check-config /etc/guardmount/guardmount.conf", cmd_check_config},
-    {"genkey", "[--cluster]", "a sync key pair, or a cluster key, as lines for the configuration",
-     "guardmount genkey", cmd_genkey},
-    {"version", "", "print the version", "guardmount version", cmd_version},
+    {"genkey", "[--cluster]", "a member's sync key pair, or a cluster key, ready to paste",
+     "  --cluster     the key that all members share, instead of a pair",
+     "guardmount genkey\n"
+     "guardmount genkey --cluster",
+     cmd_genkey},
+    {"version", "", "print the version", "  There are no options.", "guardmount version",
+     cmd_version},
+    {"help", "[COMMAND]", "this text, or a command's", "  There are no options.",
+     "guardmount help ha", cmd_help},
 };
+
+int cli_fail(int status, const char *format, ...)
+{
+    va_list args;
+
+    fputs("guardmount: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return status;
+}
+
+const char *cli_value(char **argv, int *i, const char *shown, const char *word)
+{
+    const char *arg = argv[*i];
+    size_t len = word ? strlen(word) : 0;
+
+    if (word && strncmp(arg, word, len) == 0 && arg[len] == '=')
+        return arg + len + 1;
+    if (strcmp(arg, shown) != 0 && (!word || strcmp(arg, word) != 0))
+        return NULL;
+    return argv[*i + 1] ? argv[++*i] : "";
+}
+
+/* ---- help ---- */
 
 static void usage(FILE *out)
 {
-    fprintf(out, "Usage: guardmount [-s SOCKET | -c CONF] [-j|--json] COMMAND [ARGUMENTS]\n\n");
+    fputs("Usage: guardmount [OPTIONS] COMMAND [ARGUMENTS]\n\n", out);
     for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].help);
-    fprintf(out, "\nguardmount COMMAND --help tells more. Exit status: 0 good, 1 failed, 2 usage, "
-                 "3 daemon unreachable.\nExample: guardmount status\n");
+        fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].summary);
+    fputs("\nOptions of all commands:\n"
+          "  -s, --socket SOCKET   the daemon's control socket (default " DEFAULT_SOCKET ")\n"
+          "  -c, --config CONF     configuration; its RunDirectory tells the socket\n"
+          "  -j, --json            JSON instead of text\n"
+          "      --color WHEN      auto, always or never; NO_COLOR is honoured\n"
+          "  -h, --help            with a command: what it does, with an example\n"
+          "\n"
+          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health).\n"
+          "Example: guardmount status\n",
+          out);
 }
 
 static void help(const struct command *c)
 {
-    printf("Usage: guardmount %s %s\n\n  %s\n\nExample: %s\n", c->name, c->arguments, c->help,
-           c->example);
+    printf("Usage: guardmount %s%s%s\n\n%s\n\n%s\n\nExample:\n", c->name, *c->arguments ? " " : "",
+           c->arguments, c->summary, c->help);
+    for (const char *line = c->example; *line;) {
+        size_t len = strcspn(line, "\n");
+
+        printf("  %.*s\n", (int)len, line);
+        line += len + (line[len] == '\n');
+    }
 }
 
-/* A command that starts alike is probably meant. */
-static void unknown(const char *word)
+/* Levenshtein's distance, a row at a time. */
+static unsigned distance(const char *a, const char *b)
 {
-    fprintf(stderr, "guardmount: unknown command '%s'", word);
-    for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
-        if (strncmp(commands[i].name, word, 2) == 0) {
-            fprintf(stderr, "; did you mean '%s'?", commands[i].name);
-            break;
+    unsigned row[WORD_MAX + 1], b_len = (unsigned)strlen(b);
+
+    for (unsigned j = 0; j <= b_len; j++)
+        row[j] = j;
+    for (unsigned i = 1; *a; a++, i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = i;
+        for (unsigned j = 1; j <= b_len; j++) {
+            unsigned change = diagonal + (*a != b[j - 1]);
+
+            diagonal = row[j];
+            row[j] = MIN(change, MIN(row[j], row[j - 1]) + 1);
         }
-    fprintf(stderr, "\nguardmount --help lists them\n");
+    }
+    return row[b_len];
+}
+
+static const struct command *find(const char *word)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].name, word) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int unknown(const char *word)
+{
+    const char *hint = NULL;
+    unsigned least = HINT_DISTANCE + 1;
+
+    for (unsigned i = 0; i < ARRAY_LEN(commands) && strlen(word) <= WORD_MAX; i++) {
+        const char *name = commands[i].name;
+        /* A word cut short is as good as a slip. */
+        unsigned d =
+            strlen(word) >= 2 && strncmp(name, word, strlen(word)) == 0 ? 1 : distance(word, name);
+        if (d < least && d < strlen(name)) {
+            least = d;
+            hint = name;
+        }
+    }
+    if (hint)
+        return cli_fail(EXIT_USAGE, "unknown command '%s'; did you mean 'guardmount %s'?", word,
+                        hint);
+    return cli_fail(EXIT_USAGE, "unknown command '%s'; 'guardmount help' lists all", word);
+}
+
+static int cmd_help(const struct cli *c, int argc, char **argv)
+{
+    const struct command *about = argc ? find(argv[0]) : NULL;
+
+    if (argc && !about)
+        return unknown(argv[0]);
+    if (about)
+        help(about);
+    else
+        usage(stdout);
+    return EXIT_GOOD;
+}
+
+static int cmd_version(const struct cli *c, int argc, char **argv)
+{
+    if (argc)
+        return cli_fail(EXIT_USAGE, "version takes no arguments");
+    printf("guardmount %s\n", GM_VERSION);
+    return EXIT_GOOD;
+}
+
+/* ---- options of all commands ---- */
+
+/* 1: taken; 0: not an option of all commands; negative: bad, and said so. */
+static int take_option(struct cli *c, char **argv, int *i)
+{
+    const char *name = argv[*i], *v;
+
+    if (strcmp(name, "-j") == 0 || strcmp(name, "--json") == 0) {
+        c->json = true;
+        return 1;
+    }
+    if ((v = cli_value(argv, i, "-s", "--socket"))) {
+        c->socket = v;
+    } else if ((v = cli_value(argv, i, "-c", "--config"))) {
+        c->conf = v;
+    } else if ((v = cli_value(argv, i, "--color", "--color"))) {
+        c->color = strcmp(v, "always") == 0  ? COLOR_ALWAYS
+                   : strcmp(v, "never") == 0 ? COLOR_NEVER
+                                             : COLOR_AUTO;
+        if (*v && c->color == COLOR_AUTO && strcmp(v, "auto") != 0) {
+            cli_fail(EXIT_USAGE, "--color takes auto, always or never, not '%s'", v);
+            return -EINVAL;
+        }
+    } else {
+        return 0;
+    }
+    if (*v)
+        return 1;
+    cli_fail(EXIT_USAGE, "%s needs a value; try 'guardmount --help'", name);
+    return -EINVAL;
 }
 
 int main(int argc, char **argv)
 {
     struct cli c = {0};
-    int i = 1;
+    const struct command *command = NULL;
+    bool want_help = false, want_version = false;
+    int rest = 0;
 
-    for (; i < argc && argv[i][0] == '-'; i++) {
-        if (strcmp(argv[i], "-j") == 0 || strcmp(argv[i], "--json") == 0) {
-            c.json = true;
-        } else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc) {
-            c.socket = argv[++i];
-        } else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
-            c.conf = argv[++i];
-        } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
-            usage(stdout);
-            return EXIT_GOOD;
-        } else if (strcmp(argv[i], "--version") == 0) {
-            return cmd_version(&c, 0, NULL);
-        } else {
-            fprintf(stderr, "guardmount: unknown option '%s'\n", argv[i]);
-            usage(stderr);
+    setlocale(LC_CTYPE, "");
+    for (int i = 1; i < argc; i++) {
+        int r = take_option(&c, argv, &i);
+
+        if (r < 0)
             return EXIT_USAGE;
+        if (r > 0)
+            continue;
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            want_help = true;
+        } else if (!command && strcmp(argv[i], "--version") == 0) {
+            want_version = true;
+        } else if (!command && argv[i][0] == '-') {
+            return cli_fail(EXIT_USAGE, "unknown option '%s'; try 'guardmount --help'", argv[i]);
+        } else if (!command) {
+            command = find(argv[i]);
+            if (!command)
+                return unknown(argv[i]);
+        } else {
+            argv[rest++] = argv[i]; /* never beyond what was read */
         }
     }
-    if (i == argc) {
+    argv[rest] = NULL;
+    if (want_version)
+        return cmd_version(&c, 0, argv);
+    if (want_help) {
+        if (command)
+            help(command);
+        else
+            usage(stdout);
+        return EXIT_GOOD;
+    }
+    if (!command) {
         usage(stderr);
         return EXIT_USAGE;
     }
-    for (unsigned k = 0; k < ARRAY_LEN(commands); k++) {
-        if (strcmp(commands[k].name, argv[i]) != 0)
-            continue;
-        for (int j = i + 1; j < argc; j++) {
-            if (strcmp(argv[j], "--help") == 0 || strcmp(argv[j], "-h") == 0) {
-                help(&commands[k]);
-                return EXIT_GOOD;
-            }
-            if (strcmp(argv[j], "--json") == 0 || strcmp(argv[j], "-j") == 0) {
-                c.json = true;
-                memmove(&argv[j], &argv[j + 1], (size_t)(argc - j) * sizeof(*argv));
-                argc--;
-                j--;
-            }
-        }
-        return commands[k].run(&c, argc - i - 1, argv + i + 1);
-    }
-    unknown(argv[i]);
-    return EXIT_USAGE;
+    int status = command->run(&c, rest, argv);
+    if (fflush(stdout) != 0 && status == EXIT_GOOD)
+        return cli_fail(EXIT_FAILED, "the output cannot be written: %s", strerror(errno));
+    return status;
 }

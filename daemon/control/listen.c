@@ -11,7 +11,7 @@ static int address_of(const char *path, struct sockaddr_un *ret)
     *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(ret->sun_path))
         return -ENAMETOOLONG;
-    strcpy(ret->sun_path, path);
+    memcpy(ret->sun_path, path, strlen(path));
     return 0;
 }
 
@@ -88,7 +88,7 @@ int listen_file_of(const char *path, struct listen_file *ret)
 
 bool listen_file_is(const char *path, const struct listen_file *f)
 {
-    struct listen_file now;
+    struct listen_file now = {0};
 
     return listen_file_of(path, &now) == 0 && now.dev == f->dev && now.ino == f->ino;
 }

@@ -1,113 +1,135 @@
 #include "control/server.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "control/commands.h"
 #include "control/listen.h"
 #include "control/stream.h"
 #include <grp.h>
 
-#define REQUEST_MAX 256
-
 struct server {
-    struct stream *stream;
     struct server_ops ops;
+    struct stream *stream;
     char *path;
+    struct listen_file file;
 };
 
-struct client {
+struct session {
     struct server *server;
-    struct stream_client *c;
-    uint8_t buf[4 + REQUEST_MAX];
+    struct stream_client *client;
     size_t len;
+    uint8_t frame[CONTROL_HEAD_LEN + CONTROL_REQUEST_MAX];
 };
 
-static void *opened(void *ctx, struct stream_client *c)
+static void answer(struct session *s, const struct control_request *r, int error)
 {
-    struct client *k = calloc(1, sizeof(*k));
+    struct control_reply reply;
+    uint8_t *frame = NULL;
+    size_t len = 0;
+    int err;
 
-    if (k) {
-        k->server = ctx;
-        k->c = c;
+    command_run(&s->server->ops, r, error, &reply);
+    err = control_encode_reply(&reply, &frame, &len);
+    control_reply_done(&reply);
+    if (err < 0) {
+        command_run(&s->server->ops, NULL, err, &reply);
+        err = control_encode_reply(&reply, &frame, &len);
     }
-    return k;
-}
-
-static void answer(struct client *k, const uint8_t *buf, size_t len)
-{
-    struct control_request r;
-    struct status *s = NULL;
-    size_t reply_len = 0;
-    int error = control_decode_request(buf, len, &r);
-
-    if (error >= 0 && r.version != CONTROL_VERSION)
-        error = -EPROTONOSUPPORT;
-    if (error >= 0 && !(s = status_new()))
-        error = -ENOMEM;
-    if (error >= 0)
-        k->server->ops.status(k->server->ops.ctx, &r, s);
-    uint8_t *reply = control_encode_reply(s, error, &reply_len);
-    free(s);
-    if (reply)
-        stream_answer(k->c, reply, reply_len, false);
+    if (err < 0)
+        stream_hang_up(s->client);
     else
-        stream_hang_up(k->c);
+        stream_answer(s->client, frame, len, !r); /* who cannot be understood is sent away */
 }
 
-static size_t data(void *ctx, void *state, const uint8_t *buf, size_t len)
+/* Bytes that the frame still wants; 0: it is whole. -EMSGSIZE. */
+static ssize_t wanted(const struct session *s)
 {
-    struct client *k = state;
-    size_t taken = 0;
+    size_t len;
 
-    while (taken < len) {
-        k->buf[k->len++] = buf[taken++];
-        if (k->len < 4)
-            continue;
-        size_t want = load_be32(k->buf);
-        if (want > REQUEST_MAX) {
-            stream_hang_up(k->c);
-            return len;
-        }
-        if (k->len == 4 + want) {
-            k->len = 0;
-            answer(k, k->buf + 4, want);
-            break;
-        }
+    if (s->len < CONTROL_HEAD_LEN)
+        return (ssize_t)(CONTROL_HEAD_LEN - s->len);
+    len = load_be32(s->frame);
+    return len > CONTROL_REQUEST_MAX ? -EMSGSIZE : (ssize_t)(CONTROL_HEAD_LEN + len - s->len);
+}
+
+static size_t on_data(void *ctx, void *state, const uint8_t *buf, size_t len)
+{
+    struct session *s = state;
+    struct control_request r;
+    size_t taken = 0;
+    ssize_t more;
+    int error;
+
+    while ((more = wanted(s)) > 0 && taken < len) {
+        size_t take = MIN((size_t)more, len - taken);
+
+        memcpy(s->frame + s->len, buf + taken, take);
+        s->len += take;
+        taken += take;
     }
+    if (more > 0)
+        return taken;
+    error = more < 0 ? (int)more
+                     : control_decode_request(s->frame + CONTROL_HEAD_LEN,
+                                              s->len - CONTROL_HEAD_LEN, &r);
+    s->len = 0;
+    answer(s, error < 0 ? NULL : &r, error);
     return taken;
 }
 
-static void closed(void *ctx, void *state)
+static void *on_opened(void *ctx, struct stream_client *c)
+{
+    struct session *s = calloc(1, sizeof(*s));
+
+    if (s) {
+        s->server = ctx;
+        s->client = c;
+    }
+    return s;
+}
+
+static void on_closed(void *ctx, void *state)
 {
     free(state);
 }
 
 int server_new(uv_loop_t *loop, const char *path, const struct server_ops *ops, struct server **ret)
 {
-    struct group *g = getgrnam("guardmount-admin");
+    const struct group *admin = getgrnam(CONTROL_GROUP);
     struct server *s = calloc(1, sizeof(*s));
+    struct stream_ops on = {s, on_opened, on_data, on_closed};
     int fd, r = -ENOMEM;
 
-    if (s && (s->path = strdup(path))) {
-        s->ops = *ops;
-        r = listen_unix(path, 0660, g ? g->gr_gid : (gid_t)-1, &fd);
-        struct stream_ops sops = {.ctx = s, .opened = opened, .data = data, .closed = closed};
-        if (r >= 0)
-            r = stream_new(loop, fd, &sops, &s->stream);
-    }
+    if (!s || !(s->path = strdup(path)))
+        goto fail;
+    s->ops = *ops;
+    r = listen_unix(path, 0660, admin ? admin->gr_gid : (gid_t)-1, &fd);
+    if (r < 0)
+        goto fail;
+    r = listen_file_of(path, &s->file);
     if (r < 0) {
-        if (s)
-            free(s->path);
-        free(s);
-        return r;
+        close(fd);
+        goto fail;
+    }
+    r = stream_new(loop, fd, &on, &s->stream);
+    if (r < 0) {
+        unlink(path);
+        goto fail;
     }
     *ret = s;
     return 0;
+fail:
+    if (s)
+        free(s->path);
+    free(s);
+    return r;
 }
 
 void server_free(struct server *s)
 {
     if (!s)
         return;
-    unlink(s->path);
+    if (listen_file_is(s->path, &s->file))
+        unlink(s->path);
     stream_free(s->stream);
     free(s->path);
     free(s);

@@ -117,8 +117,7 @@ static int peer_line(struct uapi_parser *p, const char *key, const char *value)
     }
     if (strcmp(key, "endpoint") == 0) {
         pc->has_endpoint = true;
-        r = endpoint_parse(value, &pc->endpoint);
-        return r < 0 ? r : pc->endpoint.port ? 0 : -EINVAL;
+        return endpoint_parse(value, &pc->endpoint);
     }
     if (strcmp(key, "persistent_keepalive_interval") == 0) {
         r = take_number(value, UINT16_MAX, &n);

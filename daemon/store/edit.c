@@ -257,7 +257,6 @@ static int draft_remove(struct edit *e, struct draft *d)
     p->policy = p->rate_bps = p->quota_bytes = 0;
     memset(p->name, 0, sizeof(p->name));
     memset(p->group, 0, sizeof(p->group));
-    d->fresh = false;
     return 0;
 }
 
@@ -296,7 +295,6 @@ static int edit_peer(struct edit *e, uint8_t hub, const struct peer_change *pc)
         d->peer->allowed_count = 0;
         r = draft_reset(e, d);
         d->peer->state = PEER_ACTIVE;
-        d->fresh = true;
     } else {
         /* With replace_peers the set says all there is to say of a peer. */
         r = e->replace_peers && !d->mentioned ? draft_reset(e, d) : 0;
@@ -382,7 +380,7 @@ static bool draft_stamp(struct edit *e, struct draft *d)
     struct peer *p = d->peer;
     uint64_t differ = 0;
 
-    if (!was || (d->fresh && was->state != PEER_ACTIVE) || p->state != was->state) {
+    if (!was || p->state != was->state) {
         /* A peer that comes or goes does so with all its fields: none of an older life, stamped
          * elsewhere, may come back. */
         differ = (1u << PEER_FIELDS) - 1;

@@ -233,6 +233,7 @@ class Lab:
         for m in self.members:
             os.mkdir(m.run_dir, 0o700)
             os.mkdir(m.state_dir, 0o700)
+            _write_private(os.path.join(m.state_dir, "life"), plan.life_file(m))
             _write_private(m.conf, plan.member_conf(
                 m, self.members, {**keys, "sync": sync_keys[m.name]}, self.advert, self.unicast,
                 log_level))
@@ -540,6 +541,12 @@ class Lab:
         c.roamed = not c.roamed
         self._save()
         return c.wan_address
+
+    def reconnect_client(self, c):
+        """The client begins anew, as if it had just come: a new session at once, without the
+        15 s that its timers would take to give up the old one."""
+        run_in(c.netns, ["wg", "set", c.ifname, "peer", self.hub_public_key, "remove"])
+        run_in(c.netns, ["wg", "addconf", c.ifname, os.path.join(c.dir, "wg.conf.peer")])
 
     def add_attacker(self):
         """One more box on the WAN. Returns its namespace."""

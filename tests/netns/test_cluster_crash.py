@@ -157,4 +157,6 @@ def test_a_cold_start_of_one_member_alone_serves(lab):
     alone = lab.members[-1]
     lab.start_member(alone)
     assert lab.wait_owner(among=[alone]) is alone
-    lab.wait_reachable(timeout=30)
+    for c in lab.clients:                  # nobody has their sessions any more
+        lab.reconnect_client(c)
+    lab.wait_reachable()

@@ -6,7 +6,6 @@
         results = traffic.finish(fault)        # {kind: probes.Result}
 """
 
-import os
 import time
 
 import plan
@@ -128,10 +127,7 @@ def refresh_old_sessions(lab, clients):
     for c in clients:
         age = session_age(c)
         if age is None or age > SESSION_AGE_MAX_S:
-            conf = os.path.join(c.dir, "wg.conf")
-            peer = ["peer", lab.hub_public_key]
-            run_in(c.netns, ["wg", "set", c.ifname, *peer, "remove"])
-            run_in(c.netns, ["wg", "addconf", c.ifname, conf + ".peer"])
+            lab.reconnect_client(c)
             stale.append(c)
     if stale:
         lab.wait_reachable(stale)

@@ -6,9 +6,9 @@
 #include "control/uapi.h"
 #include "lib/test.h"
 #include "store/store.h"
+#include "unit/control/child.h"
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -506,6 +506,28 @@ TEST(sets_are_answered_when_the_node_says_so)
     close(other);
 }
 
+TEST(what_comes_while_an_answer_is_owed_is_not_lost)
+{
+    struct device *d = *state;
+    int fd = client(d);
+
+    d->hold = true;
+    say(fd, "set=1\nlisten_port=5\n\n");
+    turn(d);
+    for (const char *const *x = (const char *const[]){"get", "=1\n", "\nset=1\nfwm", NULL}; *x;
+         x++) {
+        say(fd, *x);
+        turn(d);
+    }
+    d->hold = false;
+    release(d);
+    say(fd, "ark=3\n\nget=1\n\n");
+    expect(d, fd,
+           "errno=0\n\nlisten_port=5\nerrno=0\n\nerrno=0\n\n"
+           "listen_port=5\nfwmark=3\nerrno=0\n\n");
+    close(fd);
+}
+
 TEST(client_may_leave_before_its_answer)
 {
     struct device *d = *state;
@@ -582,85 +604,6 @@ TEST(answer_to_a_set_comes_in_one_piece)
 
 /* ---- the real wg ---- */
 
-struct job {
-    char out[1 << 16];
-    size_t len;
-    int64_t status;
-    bool done;
-    unsigned open; /* handles */
-};
-
-static void job_exit(uv_process_t *p, int64_t status, int sig)
-{
-    struct job *j = p->data;
-
-    j->status = sig ? 128 + sig : status;
-    j->done = true;
-    uv_close((uv_handle_t *)p, NULL);
-}
-
-static void job_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-    *buf = uv_buf_init(malloc(suggested), (unsigned)suggested);
-}
-
-static void job_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
-{
-    struct job *j = s->data;
-
-    if (n > 0) {
-        size_t take = MIN((size_t)n, sizeof(j->out) - 1 - j->len);
-        memcpy(j->out + j->len, buf->base, take);
-        j->len += take;
-    }
-    free(buf->base);
-    if (n < 0) {
-        uv_close((uv_handle_t *)s, NULL);
-        j->open--;
-    }
-}
-
-/* "wg ARGS" with the loop running; what it prints is compared by the caller. */
-static const struct job *shell(struct device *d, const char *command)
-{
-    static struct job j;
-    static uv_process_t process;
-    static uv_pipe_t out;
-    char *args[] = {"sh", "-c", (char *)command, NULL};
-    uv_stdio_container_t io[] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&out},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&out},
-    };
-    char merged[512];
-    uint64_t until = clock_boot_ns() + 2 * STEP_NS;
-
-    snprintf(merged, sizeof(merged), "exec 2>&1; %s", command);
-    args[2] = merged;
-    memset(&j, 0, sizeof(j));
-    uv_pipe_init(&d->loop, &out, 0);
-    out.data = process.data = &j;
-    j.open = 1;
-    uv_process_options_t options = {
-        .file = "sh", .args = args, .exit_cb = job_exit, .stdio = io, .stdio_count = 2};
-    assert_int_equal(uv_spawn(&d->loop, &process, &options), 0);
-    process.data = &j;
-    assert_int_equal(uv_read_start((uv_stream_t *)&out, job_alloc, job_read), 0);
-    while ((!j.done || j.open) && clock_boot_ns() < until)
-        uv_run(&d->loop, UV_RUN_ONCE);
-    if (!j.done)
-        fail_msg("does not end: %s", command);
-    return &j;
-}
-
-static void expect_wg(struct device *d, const char *command, const char *out)
-{
-    const struct job *j = shell(d, command);
-
-    if (j->status != 0 || strcmp(j->out, out) != 0)
-        fail_msg("%s: status %lld\n%s\ninstead of\n%s", command, (long long)j->status, j->out, out);
-}
-
 /* wg looks in one place only: a /run of our own, in a mount namespace of our own. */
 static int wg_setup(void **state)
 {
@@ -696,24 +639,27 @@ TEST(wg_set_and_show_work)
 
     if (!d)
         skip();
-    expect_wg(d, "wg show interfaces", IFNAME "\n");
-    expect_wg(d, "echo " KEY1 " >/run/key; wg set " IFNAME " private-key /run/key", "");
-    expect_wg(d, "wg show " IFNAME " private-key", KEY1 "\n");
-    expect_wg(d,
-              "wg set " IFNAME " listen-port 4242 fwmark 0x2a peer " KEY2
-              " preshared-key /run/key endpoint 192.0.2.9:51820 persistent-keepalive 25"
-              " allowed-ips 10.0.0.0/24,fd00::/64 peer " KEY3 " endpoint '[2001:db8::1]:7'",
-              "");
-    expect_wg(d, "wg show " IFNAME " dump | cut -f1,3-",
-              KEY1 "\t4242\t0x2a\n" KEY2 "\t192.0.2.9:51820\t10.0.0.0/24,fd00::/64\t1750000000\t92"
-                   "\t148\t25\n" KEY3 "\t[2001:db8::1]:7\t(none)\t1750000000\t92\t148\toff\n");
-    expect_wg(d, "wg show " IFNAME " preshared-keys", KEY2 "\t" KEY1 "\n" KEY3 "\t(none)\n");
-    expect_wg(d,
-              "wg set " IFNAME " peer " KEY3 " allowed-ips 10.0.0.0/24 && wg show " IFNAME
-              " allowed-ips",
-              KEY2 "\tfd00::/64\n" KEY3 "\t10.0.0.0/24\n");
-    expect_wg(d, "wg set " IFNAME " peer " KEY2 " remove && wg show " IFNAME " peers", KEY3 "\n");
-    assert_non_null(strstr(shell(d, "wg show " IFNAME)->out, "interface: " IFNAME));
+    child_expect(&d->loop, "wg show interfaces", IFNAME "\n");
+    child_expect(&d->loop, "echo " KEY1 " >/run/key; wg set " IFNAME " private-key /run/key", "");
+    child_expect(&d->loop, "wg show " IFNAME " private-key", KEY1 "\n");
+    child_expect(&d->loop,
+                 "wg set " IFNAME " listen-port 4242 fwmark 0x2a peer " KEY2
+                 " preshared-key /run/key endpoint 192.0.2.9:51820 persistent-keepalive 25"
+                 " allowed-ips 10.0.0.0/24,fd00::/64 peer " KEY3 " endpoint '[2001:db8::1]:7'",
+                 "");
+    child_expect(&d->loop, "wg show " IFNAME " dump | cut -f1,3-",
+                 KEY1 "\t4242\t0x2a\n" KEY2
+                      "\t192.0.2.9:51820\t10.0.0.0/24,fd00::/64\t1750000000\t92"
+                      "\t148\t25\n" KEY3 "\t[2001:db8::1]:7\t(none)\t1750000000\t92\t148\toff\n");
+    child_expect(&d->loop, "wg show " IFNAME " preshared-keys",
+                 KEY2 "\t" KEY1 "\n" KEY3 "\t(none)\n");
+    child_expect(&d->loop,
+                 "wg set " IFNAME " peer " KEY3 " allowed-ips 10.0.0.0/24 && wg show " IFNAME
+                 " allowed-ips",
+                 KEY2 "\tfd00::/64\n" KEY3 "\t10.0.0.0/24\n");
+    child_expect(&d->loop, "wg set " IFNAME " peer " KEY2 " remove && wg show " IFNAME " peers",
+                 KEY3 "\n");
+    assert_non_null(strstr(child_run(&d->loop, "wg show " IFNAME)->out, "interface: " IFNAME));
 }
 
 TEST(wg_setconf_and_syncconf_work)
@@ -730,20 +676,22 @@ TEST(wg_setconf_and_syncconf_work)
     f = fopen("/run/a.conf", "w");
     fputs(conf, f);
     fclose(f);
-    expect_wg(d, "wg set " IFNAME " peer " KEY3 " allowed-ips 10.1.0.0/16", "");
-    expect_wg(d, "wg setconf " IFNAME " /run/a.conf", "");
-    expect_wg(d, "wg show " IFNAME " peers", KEY2 "\n");
-    expect_wg(d, "wg show " IFNAME " dump | cut -f1,3-",
-              KEY1 "\t7\t0x3\n" KEY2
-                   "\t192.0.2.1:5\t10.0.0.0/24,fd00::/64\t1750000000\t92\t148\t9\n");
+    child_expect(&d->loop, "wg set " IFNAME " peer " KEY3 " allowed-ips 10.1.0.0/16", "");
+    child_expect(&d->loop, "wg setconf " IFNAME " /run/a.conf", "");
+    child_expect(&d->loop, "wg show " IFNAME " peers", KEY2 "\n");
+    child_expect(&d->loop, "wg show " IFNAME " dump | cut -f1,3-",
+                 KEY1 "\t7\t0x3\n" KEY2
+                      "\t192.0.2.1:5\t10.0.0.0/24,fd00::/64\t1750000000\t92\t148\t9\n");
     /* The same again: syncconf finds nothing to do for the peer. */
     unsigned sets = d->sets;
-    expect_wg(d, "wg showconf " IFNAME " >/run/b.conf && wg syncconf " IFNAME " /run/b.conf", "");
+    child_expect(&d->loop,
+                 "wg showconf " IFNAME " >/run/b.conf && wg syncconf " IFNAME " /run/b.conf", "");
     assert_int_equal(d->sets, sets + 1);
-    expect_wg(d, "wg showconf " IFNAME " | cmp - /run/b.conf", "");
-    expect_wg(d, "printf '[Peer]\\nPublicKey = " KEY3 "\\n' | wg addconf " IFNAME " /dev/stdin",
-              "");
-    expect_wg(d, "wg show " IFNAME " peers", KEY2 "\n" KEY3 "\n");
+    child_expect(&d->loop, "wg showconf " IFNAME " | cmp - /run/b.conf", "");
+    child_expect(&d->loop,
+                 "printf '[Peer]\\nPublicKey = " KEY3 "\\n' | wg addconf " IFNAME " /dev/stdin",
+                 "");
+    child_expect(&d->loop, "wg show " IFNAME " peers", KEY2 "\n" KEY3 "\n");
 }
 
 TEST(wg_shows_errors_by_their_name)
@@ -753,10 +701,11 @@ TEST(wg_shows_errors_by_their_name)
     if (!d)
         skip();
     d->set_error = -EADDRINUSE;
-    assert_non_null(
-        strstr(shell(d, "wg set " IFNAME " listen-port 1")->out, "Address already in use"));
+    assert_non_null(strstr(child_run(&d->loop, "wg set " IFNAME " listen-port 1")->out,
+                           "Address already in use"));
     d->get_error = -EKEYREVOKED;
-    assert_non_null(strstr(shell(d, "wg show " IFNAME " dump")->out, "Key has been revoked"));
+    assert_non_null(
+        strstr(child_run(&d->loop, "wg show " IFNAME " dump")->out, "Key has been revoked"));
 }
 
 TEST(wg_sets_and_reads_130560_prefixes_of_one_peer)
@@ -766,13 +715,13 @@ TEST(wg_sets_and_reads_130560_prefixes_of_one_peer)
 
     if (!d)
         skip();
-    expect_wg(d,
-              "awk 'BEGIN { print \"[Peer]\\nPublicKey = " KEY2 "\";"
-              "for (a = 0; a < 255; a++) for (b = 0; b < 256; b++)"
-              "printf \"AllowedIPs = 10.%d.%d.1/32, fd00:%x:%x::/64\\n\", a, b, a, b }'"
-              " >/run/big.conf; wg setconf " IFNAME " /run/big.conf",
-              "");
-    expect_wg(d, "wg show " IFNAME " allowed-ips | tr ' ' '\\n' | grep -c /", "130560\n");
+    child_expect(&d->loop,
+                 "awk 'BEGIN { print \"[Peer]\\nPublicKey = " KEY2 "\";"
+                 "for (a = 0; a < 255; a++) for (b = 0; b < 256; b++)"
+                 "printf \"AllowedIPs = 10.%d.%d.1/32, fd00:%x:%x::/64\\n\", a, b, a, b }'"
+                 " >/run/big.conf; wg setconf " IFNAME " /run/big.conf",
+                 "");
+    child_expect(&d->loop, "wg show " IFNAME " allowed-ips | tr ' ' '\\n' | grep -c /", "130560\n");
     assert_true(clock_boot_ns() - start < 10 * NS_PER_S);
 }
 
@@ -790,6 +739,7 @@ TEST_MAIN(TD(socket_file_is_private_and_its_directory_is_not),
           TD(unknown_operation_is_answered_and_the_client_sent_away),
           TD(client_that_stalls_in_a_set_blocks_nobody),
           TD(client_that_does_not_read_blocks_nobody), TD(sets_are_answered_when_the_node_says_so),
+          TD(what_comes_while_an_answer_is_owed_is_not_lost),
           TD(client_may_leave_before_its_answer),
           TD(answer_after_the_end_of_the_server_harms_nothing),
           TD(idle_clients_make_room_for_new_ones), TD(answer_to_a_set_comes_in_one_piece),

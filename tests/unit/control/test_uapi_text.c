@@ -144,10 +144,10 @@ TEST(replacing_forgets_the_prefixes_named_before_it)
 TEST(bad_lines_are_refused)
 {
     static const char *const device[] = {
-        "private_key=" KEY_A "0",
+        ("private_key=" KEY_A "0"),
         "private_key=0a",
         "private_key=",
-        "private_key=g" ZERO,
+        ("private_key=g" ZERO),
         "listen_port=65536",
         "listen_port=-1",
         "listen_port= 1",
@@ -166,11 +166,11 @@ TEST(bad_lines_are_refused)
         "get=1",
         "errno=0",
         "listen_port=1\r",
-        "public_key=" KEY_A "\t",
+        ("public_key=" KEY_A "\t"),
         "public_key=",
         /* of a peer, and there is none yet */
         "allowed_ip=10.0.0.0/8",
-        "preshared_key=" KEY_A,
+        ("preshared_key=" KEY_A),
         "remove=true",
         "protocol_version=1",
     };
@@ -200,7 +200,7 @@ TEST(bad_lines_are_refused)
         "protocol_version=",
         "last_handshake_time_sec=0",
         /* of the device */
-        "private_key=" KEY_A,
+        ("private_key=" KEY_A),
         "listen_port=1",
         "fwmark=1",
         "replace_peers=true",

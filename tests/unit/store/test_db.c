@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "lib/test.h"
 #include "unit/store/peers.h"
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -114,6 +115,28 @@ TEST(clock_never_goes_back_over_a_restart)
     change_free(c);
     assert_true(find(s, 2)->version[0].hlc > last.hlc);
     assert_true(find(s, 2)->version[0].seq > last.seq);
+    store_close(s);
+}
+
+TEST(clock_outlives_the_records_that_it_stamped)
+{
+    const struct place *at = *state;
+    struct store *s = file_store(at->path, 0);
+    struct store_write *w;
+    struct version last;
+    char error[STORE_ERROR_LEN];
+    struct change *c = change_of(2, NULL);
+
+    add(s, 1, NULL);
+    last = find(s, 1)->version[0];
+    drop(s, 1); /* plain mode: no tombstone */
+    store_close(s);
+    s = file_store(at->path, 0);
+    w = store_begin(s);
+    assert_int_equal(store_apply(s, w, c, 0, error), 0);
+    store_publish(s, w, NULL, NULL);
+    change_free(c);
+    assert_true(find(s, 2)->version[0].hlc > last.hlc);
     store_close(s);
 }
 
@@ -391,6 +414,45 @@ TEST(ten_thousand_peers_are_stored_and_read_quickly)
     store_close(s);
 }
 
+static void *commit_on_pool(void *w)
+{
+    return (void *)(intptr_t)store_commit(w);
+}
+
+/* For TSan: what main may do while a commit is under way. */
+TEST(commit_runs_beside_main_that_reads_and_merges)
+{
+    const struct place *at = *state;
+    struct store *s = file_store(at->path, 1), *sibling = memory_store(2);
+
+    add(sibling, 500, "10.5.0.0/24");
+    for (unsigned i = 0; i < 20; i++) {
+        struct change *c = change_of(i, LIST("10.0.0.0/24"));
+        struct store_write *w = store_begin(s), *merging = store_begin(s);
+        struct public_key key = key_of(500);
+        char error[STORE_ERROR_LEN];
+        pthread_t thread;
+        void *status;
+        bool changed;
+
+        assert_int_equal(store_apply(s, w, c, NOW_NS, error), 0);
+        change_free(c);
+        assert_int_equal(pthread_create(&thread, NULL, commit_on_pool, w), 0);
+        assert_int_equal(
+            store_merge(s, merging, store_record(sibling, HUB, &key), NOW_NS, &changed), 0);
+        assert_null(find(s, i));
+        assert_int_equal(store_count(s, HUB, PEER_ACTIVE), i ? i + 1 : 0);
+        assert_int_equal(pthread_join(thread, &status), 0);
+        assert_int_equal((intptr_t)status, 0);
+        store_publish(s, w, NULL, NULL);
+        assert_int_equal(store_commit(merging), 0);
+        store_publish(s, merging, NULL, NULL);
+        assert_true(active(s, i) && active(s, 500));
+    }
+    store_close(sibling);
+    store_close(s);
+}
+
 static void note_stamp(void *ctx, const struct store_stamp *st)
 {
     struct store_stamp *seen = ctx;
@@ -426,9 +488,11 @@ TEST(stamps_are_kept_for_peers_that_are_known)
 #define TP(name) TS(name, place_make, place_remove)
 
 TEST_MAIN(TP(all_fields_are_there_after_a_restart), TP(clock_never_goes_back_over_a_restart),
+          TP(clock_outlives_the_records_that_it_stamped),
           TP(removed_peer_of_plain_mode_leaves_the_file_too), TP(list_is_kept_by_its_differences),
           TP(newer_database_is_refused_and_left_alone), TP(database_of_another_program_is_refused),
           TP(damaged_database_is_refused), TP(missing_directory_is_named),
           TP(write_that_hits_the_file_size_limit_harms_nothing), TP(full_disk_harms_nothing),
           TP(acknowledged_peer_survives_kill_9), TP(ten_thousand_peers_are_stored_and_read_quickly),
+          TP(commit_runs_beside_main_that_reads_and_merges),
           TP(stamps_are_kept_for_peers_that_are_known))
