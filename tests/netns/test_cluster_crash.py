@@ -71,7 +71,6 @@ def test_graceful_stop_of_a_member_loses_no_session(lab, run):
     assert lab.wait_owner(among=lab.others(owner)) is not owner
 
 
-@pytest.mark.xfail(strict=False, reason="on a loaded machine a stream may wait 5 s, as in the failback")
 @TWICE
 def test_graceful_stop_of_the_daemon_alone(lab, run):
     owner, _ = run_fault(lab, lab.stop_daemon, shift=run)
@@ -109,7 +108,6 @@ def test_a_second_crash_within_the_life_of_the_same_keys(lab):
     assert lab.wait_owner(among=[first]) is first
 
 
-@pytest.mark.xfail(strict=False, reason="a session adopted back may wait 5 s for the retry of the hub's handshake")
 @TWICE
 def test_failback_by_a_graceful_stop(lab, run):
     first = lab.owner()

@@ -101,7 +101,6 @@ def test_the_owner_stalls_for_five_seconds_and_wakes(lab, whole_machine, run):
     lab.wait_in_sync()
 
 
-@pytest.mark.skip(reason="known weakness: after a full partition the downlink may stay silent for some seconds")
 @TWICE
 def test_sync_and_vrrp_partition_together_and_heal(lab, run):
     owner = lab.owner()
