@@ -332,6 +332,37 @@ static void place(struct node *n, struct node_key *k, enum session_slot slot)
     }
 }
 
+/* O5: @member owns the key, but we sent under a term that it does not know of (a partition of sync
+ * and VRRP together). The client hears only what is above that. */
+static void tell_term(struct node *n, struct node_key *k, uint8_t member, uint16_t theirs)
+{
+    struct sync_msg m = {.kind = SYNC_RELEASED,
+                         .released = {.id = k->kp->id,
+                                      .top = keypair_final_top(k->kp),
+                                      .term = counter_term_now(&k->kp->tx),
+                                      .active = key_recent(k, n->now.boot_ns)}};
+
+    if (m.released.term > 0 && m.released.term >= theirs)
+        siblings_send(n, &n->sibling[member], &m, NULL, n->now);
+}
+
+static void heard_released(struct node *n, uint8_t member, const struct sync_released *r)
+{
+    struct node_key *k = key_by_id(n, &r->id);
+
+    if (!k)
+        return;
+    if (!k->ours && atomic_load(&k->kp->state) != KEYPAIR_OWNED) {
+        keypair_replica_raise(k->kp, member, r->top, true);
+        k->active = r->active;
+        k->reported_top = r->top;
+    } else if (r->term >= counter_term_now(&k->kp->tx)) { /* O5 */
+        keypair_outbid(k->kp, r->term, n->gate);
+        key_adopted(n, k, n->now);
+        key_tell_adopted(n, k, n->now);
+    }
+}
+
 static void heard_session(struct node *n, uint8_t member, struct session *s)
 {
     struct node_peer *p = peer_by_key(n, &s->peer);
@@ -363,6 +394,7 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
             key_tell_adopted(n, k, n->now);
             return;
         }
+        tell_term(n, k, member, s->term);
         key_yield(n, k, member, s->limit, s->term);
     } else {
         keypair_yield(k->kp, member, s->limit, s->term);
@@ -445,12 +477,7 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
             key_yield(n, k, member, m->adopted.limit, m->adopted.term);
         break;
     case SYNC_RELEASED:
-        k = key_by_id(n, &m->released.id);
-        if (k && !k->ours) {
-            keypair_replica_raise(k->kp, member, m->released.top, true);
-            k->active = m->released.active;
-            k->reported_top = m->released.top;
-        }
+        heard_released(n, member, &m->released);
         break;
     case SYNC_ENDPOINT:
         p = peer_by_key(n, &m->endpoint.peer);

@@ -196,7 +196,13 @@ class Process:
         return True
 
     def exit_status(self):
-        return self._popen.poll() if self._popen is not None else None
+        """Of a process that has ended; None when it is not ours to ask."""
+        if self._popen is None:
+            return None
+        # alive() sees the end a moment before the kernel lets us have the status.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(1)
+        return self._popen.returncode
 
     def tree(self):
         """This process and its descendants, parents first."""
