@@ -13,6 +13,8 @@
 #define HANDSHAKE_THREADS_MAX 4
 #define BEAT_MS 50
 #define GAP_NS (200 * NS_PER_MS) /* G_GAP */
+#define SETTLE_MS 1              /* until an address that just came is in effect */
+#define READ_AGAIN_MS 50         /* after a reading that failed */
 #define SYNC_FLUSH_MS 30         /* last frames leave before the end */
 #define DRAIN_SLACK_NS (300 * NS_PER_MS)
 
@@ -159,6 +161,13 @@ static uint16_t slot_of_vip(const struct cluster *c, uint16_t id)
     return 0;
 }
 
+static void on_settling(uv_timer_t *t)
+{
+    struct app *a = t->data;
+
+    a->cluster->reads = UINT64_MAX;
+}
+
 static void read_addresses(struct app *a, uint16_t slot)
 {
     struct cluster *c = a->cluster;
@@ -166,8 +175,12 @@ static void read_addresses(struct app *a, uint16_t slot)
     unsigned present = 0;
 
     fifo_drain(c->fifo); /* what keepalived said before the addresses are believed */
-    if (netlink_read_addresses(c->netlink, v->outer, v->outer_count, &present) < 0)
+    int r = netlink_read_addresses(c->netlink, v->outer, v->outer_count, &present);
+    if (r) {
+        uv_timer_start(&c->settling, on_settling, r == NETLINK_SETTLING ? SETTLE_MS : READ_AGAIN_MS,
+                       0);
         return;
+    }
     node_vip(a->node, slot,
              &(struct failover_event){.kind = present == v->outer_count ? FAILOVER_ADDRESS_UP
                                                                         : FAILOVER_ADDRESS_DOWN,
@@ -512,8 +525,9 @@ int app_cluster_start(struct app *a)
 
     uv_timer_init(&a->loop, &c->beat);
     uv_timer_init(&a->loop, &c->announcing);
+    uv_timer_init(&a->loop, &c->settling);
     uv_timer_init(&a->loop, &c->ending);
-    c->beat.data = c->announcing.data = c->ending.data = a;
+    c->beat.data = c->announcing.data = c->settling.data = c->ending.data = a;
     if ((r = netlink_open(&c->netlink)) < 0 || (r = set_up_interface(a, c)) < 0)
         return r;
     if (announce_open(&c->announce) < 0)
@@ -592,6 +606,7 @@ void app_cluster_free(struct app *a)
     if (a->loop_open) {
         app_close_handle((uv_handle_t *)&c->beat);
         app_close_handle((uv_handle_t *)&c->announcing);
+        app_close_handle((uv_handle_t *)&c->settling);
         app_close_handle((uv_handle_t *)&c->ending);
     }
     life_end(&c->life);

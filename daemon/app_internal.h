@@ -60,7 +60,7 @@ struct cluster {
     struct announce *announce;
     struct server *server;
     uint64_t started_ns;
-    uv_timer_t beat, announcing, ending;
+    uv_timer_t beat, announcing, settling, ending;
     uint64_t beat_ns; /* of main's last beat */
     uint64_t reads;   /* VIP slots whose addresses are to be read, one bit each */
     bool reading_at_start;

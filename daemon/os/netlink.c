@@ -413,6 +413,36 @@ static bool asked_before(const struct presence *p, unsigned i)
     return false;
 }
 
+static void take_route_type(struct nl_object *o, void *ctx)
+{
+    if (strcmp(nl_object_get_type(o), "route/route") == 0)
+        *(int *)ctx = rtnl_route_get_type((struct rtnl_route *)o);
+}
+
+static bool is_link_local(const struct ip_addr *a)
+{
+    return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+/* Whether what is sent to @a is delivered here: the kernel tells of an address before it has the
+ * route. */
+static int is_delivered(struct netlink *nl, uint32_t ifindex, const struct ip_addr *a)
+{
+    bool v4 = addr_is_v4(a);
+    struct rtmsg header = {.rtm_family = (uint8_t)family_of(a), .rtm_dst_len = v4 ? 32 : 128};
+    _cleanup_(nl_msg_putp) struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
+    int type = RTN_UNSPEC, r;
+
+    if (!msg || nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) < 0 ||
+        nla_put(msg, RTA_DST, v4 ? 4 : 16, v4 ? a->b + 12 : a->b) < 0 ||
+        (is_link_local(a) && nla_put_u32(msg, RTA_OIF, ifindex) < 0))
+        return -ENOMEM;
+    r = request(nl, msg, take_route_type, &type);
+    if (r == -ENETUNREACH || r == -EHOSTUNREACH)
+        return false;
+    return r < 0 ? r : type == RTN_LOCAL;
+}
+
 int netlink_read_addresses(struct netlink *nl, const struct vip_addr *want, unsigned count,
                            unsigned *ret_present)
 {
@@ -431,8 +461,16 @@ int netlink_read_addresses(struct netlink *nl, const struct vip_addr *want, unsi
         if (r < 0 && r != -ENODEV) /* it went away just now */
             return r;
     }
-    for (unsigned i = 0; i < count; i++)
-        present += p.present[i];
+    for (unsigned i = 0; i < count; i++) {
+        if (!p.present[i])
+            continue;
+        r = is_delivered(nl, p.ifindex[i], &want[i].addr);
+        if (r < 0)
+            return r;
+        if (!r)
+            return NETLINK_SETTLING;
+        present++;
+    }
     *ret_present = present;
     return 0;
 }

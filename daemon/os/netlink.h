@@ -43,8 +43,12 @@ int netlink_address_add(struct netlink *nl, uint32_t ifindex, const struct ip_ad
 int netlink_address_remove(struct netlink *nl, uint32_t ifindex, const struct ip_addr *a);
 
 /* How many of @want are usable here now, each on its own interface; a tentative or duplicate IPv6
- * address is not, nor is one of an interface that does not exist. @count up to NETLINK_WANT_MAX. */
+ * address is not, nor is one of an interface that does not exist. @count up to NETLINK_WANT_MAX.
+ * NETLINK_SETTLING: one is there, but what is sent to it is not delivered yet; ask again in a
+ * millisecond. (Who asks for a neighbour's link address in that moment loses the answer, and waits
+ * a second for the next.) */
 #define NETLINK_WANT_MAX (2 * VIP_ADDRS_MAX)
+#define NETLINK_SETTLING 1
 int netlink_read_addresses(struct netlink *nl, const struct vip_addr *want, unsigned count,
                            unsigned *ret_present);
 /* Take all of @unwanted off their interfaces (stale VIPs); tries all, the first error is returned.
