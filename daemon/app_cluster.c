@@ -506,6 +506,26 @@ static void on_beat(uv_timer_t *t)
     atomic_store(&sentinel_beats(c->sentinel)[0].boot_ns, now.boot_ns);
 }
 
+static void on_lans(void *ctx, uint32_t known, uint32_t alive)
+{
+    struct app *a = ctx;
+
+    node_lans(a->node, known, alive, app_now());
+}
+
+static int start_lanprobe(struct app *a, struct cluster *c)
+{
+    struct lanprobe_ops ops = {.ctx = a, .changed = on_lans};
+    int r =
+        lanprobe_start(&a->loop, c->conf->lan, c->conf->lan_count, &rng_system, &ops, &c->lanprobe);
+
+    if (r < 0)
+        log_error("the probes of the LANs cannot be started",
+                  "error=%s hint=needs CAP_NET_RAW, and the interfaces of [Lan] must exist",
+                  strerror(-r));
+    return r;
+}
+
 int app_cluster_start(struct app *a)
 {
     struct cluster *c = a->cluster;
@@ -550,6 +570,8 @@ int app_cluster_start(struct app *a)
         return r;
     }
     app_cluster_turn(a);
+    if ((r = start_lanprobe(a, c)) < 0)
+        return r;
     r = app_status_start(a);
     return r < 0 ? r : app_uapi_start(a);
 }
@@ -601,6 +623,7 @@ void app_cluster_free(struct app *a)
     server_free(c->server);
     links_free(c->links);
     fifo_close(c->fifo);
+    lanprobe_stop(c->lanprobe);
     netlink_close(c->netlink);
     announce_close(c->announce);
     if (a->loop_open) {

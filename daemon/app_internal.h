@@ -12,6 +12,7 @@
 #include "control/uapi.h"
 #include "engine/engine.h"
 #include "ha/fifo.h"
+#include "ha/lanprobe.h"
 #include "ha/sentinel.h"
 #include "node/node.h"
 #include "os/announce.h"
@@ -56,6 +57,7 @@ struct cluster {
     struct sentinel *sentinel;
     struct links *links;
     struct fifo *fifo;
+    struct lanprobe *lanprobe;
     struct netlink *netlink;
     struct announce *announce;
     struct server *server;

@@ -99,7 +99,6 @@ struct node_config {
     uint64_t stamp_floor; /* life.stamp_floor */
     uint64_t solo_start_after_ns, fresh_ns;
     uint8_t cookie_key[32]; /* K_cookie (C1) */
-    bool lans_watched;
 };
 
 struct node;

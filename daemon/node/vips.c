@@ -1,10 +1,9 @@
 /* VIPs: what a move of ownership causes (O1), claims (O9), waking sessions (T6), readiness (O3). */
 #include "base/bytes.h"
 #include "base/plant.h"
+#include "ha/health.h"
 #include "node/internal.h"
 
-#define WEIGHT_NOT_IN_SYNC (-20)
-#define WEIGHT_DRAIN (-100)
 #define WAKE_EVERY_NS NS_PER_MS
 #define WAKE_GAP_MAX 32 /* T6: no keepalive when L is further than this above the last top */
 #define LAN_RISE_NS NS_PER_S
@@ -258,7 +257,7 @@ void readiness(struct node *n, struct instant now)
     int weight = n->draining || n->shutting_down  ? WEIGHT_DRAIN
                  : in_sync || !n->conf.members[0] ? 0
                  : owner                          ? n->weight
-                                                  : WEIGHT_NOT_IN_SYNC;
+                                                  : WEIGHT_BEHIND;
     if (weight != n->weight) {
         n->weight = weight;
         n->ops.set_weight(n->ops.ctx, weight);

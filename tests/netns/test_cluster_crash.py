@@ -83,7 +83,6 @@ def test_a_cable_of_the_owner_unplugged(lab, lan):
     assert lab.wait_owner(among=lab.others(owner)) is not owner
 
 
-@pytest.mark.xfail(strict=False, reason="LAN probes (O3) are not built yet: only VRRP notices, and a sync group does not")
 @pytest.mark.parametrize("lan", ["wan", "lan"])
 def test_a_lan_of_the_owner_silently_dead(lab, lan):
     """VRRP alone does not notice: with a sync group the VIPs would stay (O3)."""

@@ -1,0 +1,315 @@
+#include "ha/lanprobe.h"
+
+#include <net/if.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "conf/conf.h"
+
+#define ICMP4_FILTER 1 /* linux/icmp.h: which message types a raw socket does not want */
+#define IP4_HEADER_MIN 20
+#define RECEIVES_MAX 32 /* in one turn of the loop */
+#define PACKET_MAX 256
+
+enum family { V4, V6, FAMILIES };
+
+struct line { /* one socket: a LAN and a family */
+    uv_poll_t poll;
+    struct lan *lan;
+    int fd; /* -1: not open */
+    bool v6;
+};
+
+struct lan {
+    struct lanprobe *owner;
+    struct conf_lan conf;
+    struct line line[FAMILIES];
+    uint64_t first_ns, answer_ns;
+    unsigned bit;
+};
+
+struct lanprobe {
+    uv_timer_t timer;
+    uv_loop_t *loop;
+    struct lanprobe_ops ops;
+    struct lan lans[CONF_LANS_MAX];
+    unsigned count, handles;
+    uint16_t id, seq;
+    uint8_t cookie[LANPROBE_COOKIE_LEN];
+    uint32_t known, alive;
+    uint64_t asked_ns;
+    bool stopping;
+};
+
+/* ---- pure parts ---- */
+
+enum lan_verdict lan_verdict(uint64_t first_ns, uint64_t answer_ns, uint64_t now_ns)
+{
+    if (answer_ns && now_ns - answer_ns < LANPROBE_DEAD_NS)
+        return LAN_ALIVE;
+    if (!first_ns || now_ns - first_ns < LANPROBE_DEAD_NS)
+        return LAN_UNKNOWN;
+    return LAN_DEAD;
+}
+
+/* RFC 1071, of an even number of bytes. */
+static uint16_t checksum(const uint8_t *p, size_t len)
+{
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < len; i += 2)
+        sum += load_be16(p + i);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum += sum >> 16;
+    return (uint16_t)~sum;
+}
+
+void lanprobe_request(bool v6, uint16_t id, uint16_t seq, const uint8_t cookie[LANPROBE_COOKIE_LEN],
+                      uint8_t ret[LANPROBE_ECHO_LEN])
+{
+    memset(ret, 0, LANPROBE_ECHO_LEN);
+    ret[0] = v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
+    store_be16(ret + 4, id);
+    store_be16(ret + 6, seq);
+    memcpy(ret + 8, cookie, LANPROBE_COOKIE_LEN);
+    if (!v6)
+        store_be16(ret + 2, checksum(ret, LANPROBE_ECHO_LEN));
+}
+
+bool lanprobe_is_answer(bool v6, const uint8_t *packet, size_t len, uint16_t id,
+                        const uint8_t cookie[LANPROBE_COOKIE_LEN])
+{
+    struct cursor c = cursor_of(packet, len);
+
+    if (!v6) {
+        if (len < IP4_HEADER_MIN || packet[0] >> 4 != 4)
+            return false;
+        cursor_take(&c, (packet[0] & 15u) * 4u);
+    }
+    const uint8_t *echo = cursor_take(&c, LANPROBE_ECHO_LEN);
+    return cursor_ok(&c) && echo[0] == (v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) && echo[1] == 0 &&
+           load_be16(echo + 4) == id && memcmp(echo + 8, cookie, LANPROBE_COOKIE_LEN) == 0;
+}
+
+/* ---- sockets ---- */
+
+static bool is_probe(const struct lan *l, const struct sockaddr_storage *from)
+{
+    struct endpoint e;
+
+    if (endpoint_from_sockaddr((const struct sockaddr *)from, &e) < 0)
+        return false;
+    for (unsigned i = 0; i < l->conf.probe_count; i++)
+        if (memcmp(e.addr.b, l->conf.probe[i].b, sizeof(e.addr.b)) == 0)
+            return true;
+    return false;
+}
+
+static void report(struct lanprobe *p)
+{
+    uint64_t now = clock_boot_ns();
+    uint32_t known = 0, alive = 0;
+
+    for (unsigned i = 0; i < p->count; i++) {
+        const struct lan *l = &p->lans[i];
+        enum lan_verdict v = lan_verdict(l->first_ns, l->answer_ns, now);
+
+        known |= (uint32_t)(v != LAN_UNKNOWN) << l->bit;
+        alive |= (uint32_t)(v == LAN_ALIVE) << l->bit;
+    }
+    if (known == p->known && alive == p->alive)
+        return;
+    p->known = known;
+    p->alive = alive;
+    p->ops.changed(p->ops.ctx, known, alive);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct line *line = poll->data;
+    struct lan *l = line->lan;
+    uint8_t packet[PACKET_MAX];
+
+    for (unsigned i = 0; i < RECEIVES_MAX; i++) {
+        struct sockaddr_storage from;
+        socklen_t len = sizeof(from);
+        ssize_t n = recvfrom(line->fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC,
+                             (struct sockaddr *)&from, &len);
+
+        if (n < 0)
+            break;
+        if ((size_t)n <= sizeof(packet) && is_probe(l, &from) &&
+            lanprobe_is_answer(line->v6, packet, (size_t)n, l->owner->id, l->owner->cookie))
+            l->answer_ns = clock_boot_ns();
+    }
+    report(l->owner);
+}
+
+static int open_socket(const struct lan *l, bool v6)
+{
+    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    v6 ? (int)IPPROTO_ICMPV6 : (int)IPPROTO_ICMP);
+    int r;
+
+    if (fd < 0)
+        return -errno;
+    if (v6) {
+        struct icmp6_filter only;
+
+        ICMP6_FILTER_SETBLOCKALL(&only);
+        ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &only);
+        r = setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &only, sizeof(only));
+    } else {
+        uint32_t unwanted = ~(1u << ICMP_ECHOREPLY);
+
+        r = setsockopt(fd, SOL_RAW, ICMP4_FILTER, &unwanted, sizeof(unwanted));
+    }
+    if (r == 0)
+        r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, l->conf.ifname,
+                       (socklen_t)strlen(l->conf.ifname));
+    if (r == 0)
+        return fd;
+    r = -errno;
+    close(fd);
+    return r;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    struct lanprobe *p = h->type == UV_TIMER ? h->data : ((struct line *)h->data)->lan->owner;
+
+    if (--p->handles == 0)
+        free(p);
+}
+
+static int line_open(struct lanprobe *p, struct line *line)
+{
+    int fd = open_socket(line->lan, line->v6), r;
+
+    if (fd < 0)
+        return fd;
+    r = uv_poll_init(p->loop, &line->poll, fd);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    p->handles++;
+    line->poll.data = line;
+    line->fd = fd;
+    return uv_poll_start(&line->poll, UV_READABLE, on_readable);
+}
+
+static void ask(struct lanprobe *p, struct lan *l, const struct ip_addr *to)
+{
+    struct line *line = &l->line[addr_is_v4(to) ? V4 : V6];
+    struct endpoint e = {.addr = *to};
+    struct sockaddr_storage sa;
+    uint8_t echo[LANPROBE_ECHO_LEN];
+    unsigned len = endpoint_to_sockaddr(&e, &sa);
+
+    if (line->fd < 0)
+        return;
+    lanprobe_request(line->v6, p->id, p->seq, p->cookie, echo);
+    /* What cannot be sent is not answered: that is all there is to know. */
+    if (sendto(line->fd, echo, sizeof(echo), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa,
+               len) < 0 &&
+        (errno == ENODEV || errno == ENXIO)) { /* the interface was made anew */
+        char *name = l->conf.ifname;
+
+        setsockopt(line->fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name));
+    }
+}
+
+static void on_time(uv_timer_t *t)
+{
+    struct lanprobe *p = t->data;
+    uint64_t now = clock_boot_ns();
+
+    /* We stood still: what is in the sockets is of another time, and its lack says nothing. */
+    bool gap = p->asked_ns && now - p->asked_ns > LANPROBE_DEAD_NS / 2;
+
+    p->asked_ns = now;
+    p->seq++;
+    for (unsigned i = 0; i < p->count; i++) {
+        struct lan *l = &p->lans[i];
+
+        if (gap)
+            l->first_ns = l->answer_ns = 0;
+        for (unsigned a = 0; a < l->conf.probe_count; a++)
+            ask(p, l, &l->conf.probe[a]);
+        if (!l->first_ns && l->conf.probe_count)
+            l->first_ns = now;
+    }
+    report(p);
+}
+
+int lanprobe_start(uv_loop_t *loop, const struct conf_lan *lans, unsigned count,
+                   const struct rng *rng, const struct lanprobe_ops *ops, struct lanprobe **ret)
+{
+    if (count > CONF_LANS_MAX)
+        return -EINVAL;
+    struct lanprobe *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->loop = loop;
+    p->ops = *ops;
+    p->count = count;
+    rng_fill(rng, &p->id, sizeof(p->id));
+    rng_fill(rng, p->cookie, sizeof(p->cookie));
+    uv_timer_init(loop, &p->timer);
+    p->timer.data = p;
+    p->handles = 1;
+    int r = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct lan *l = &p->lans[i];
+
+        l->owner = p;
+        l->conf = lans[i];
+        for (unsigned k = 0; k < count; k++)
+            l->bit += strcmp(lans[k].name, lans[i].name) < 0;
+        for (unsigned f = 0; f < FAMILIES; f++)
+            l->line[f] = (struct line){.lan = l, .fd = -1, .v6 = f == V6};
+        for (unsigned a = 0; a < l->conf.probe_count && r == 0; a++) {
+            struct line *line = &l->line[addr_is_v4(&l->conf.probe[a]) ? V4 : V6];
+
+            if (line->fd < 0)
+                r = line_open(p, line);
+        }
+    }
+    if (r < 0) {
+        lanprobe_stop(p);
+        return r;
+    }
+    uv_timer_start(&p->timer, on_time, 0, LANPROBE_EVERY_MS);
+    *ret = p;
+    return 0;
+}
+
+void lanprobe_stop(struct lanprobe *p)
+{
+    if (!p || p->stopping)
+        return;
+    p->stopping = true;
+    for (unsigned i = 0; i < p->count; i++)
+        for (unsigned f = 0; f < FAMILIES; f++) {
+            struct line *line = &p->lans[i].line[f];
+
+            if (line->fd < 0)
+                continue;
+            uv_poll_stop(&line->poll);
+            close(line->fd);
+            line->fd = -1;
+            uv_close((uv_handle_t *)&line->poll, on_closed);
+        }
+    uv_close((uv_handle_t *)&p->timer, on_closed);
+}
