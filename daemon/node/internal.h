@@ -43,6 +43,7 @@ struct node_key {
     bool ours;       /* main's view: we own it and siblings were told */
     /* Why a replica is not adoptable; stale: its owner has connected anew and not sent it yet. */
     bool dirty, stale, collided, quarantined;
+    bool released; /* a replica: its owner said that it gave it up, and nobody took it since */
     bool adopting; /* records of it say the floor (R16) */
     bool active;   /* as its owner last said */
     uint64_t reported_top;
@@ -96,6 +97,10 @@ struct vip_run {
     uint64_t claim_epoch;  /* highest seen */
     uint64_t wake_serial;  /* T6: keepalives go on */
     struct list *wake_key; /* next key to look at; NULL: done */
+    /* What nobody touched is adopted all the same, a while later: siblings that come back must be
+     * sent it, or the next failover loses it. */
+    struct list *settle_key; /* as wake_key */
+    uint64_t settle_at_ns;
 };
 
 enum token_kind { TOKEN_KEY, TOKEN_LIMIT };

@@ -155,6 +155,9 @@ void key_remove(struct node *n, struct node_key *k, bool tell)
     for (unsigned i = 1; i < VIPS_MAX; i++)
         if (n->vip[i].wake_key == &k->all)
             n->vip[i].wake_key = k->all.next;
+    for (unsigned i = 1; i < VIPS_MAX; i++)
+        if (n->vip[i].settle_key == &k->all)
+            n->vip[i].settle_key = k->all.next;
     keypair_close(k->kp);
     remember(n, k);
     peer_forget(&k->peer->wg, k->kp);
@@ -395,7 +398,7 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
     list_remove(&k->busy);
     list_remove(&k->raise);
     k->held_by = 0;
-    k->dirty = k->stale = false; /* its new owner tells if it is */
+    k->dirty = k->stale = k->released = false; /* its new owner tells if it is */
     lease_restart(&k->lease, limit);
     key_set_adoptable(k);
     n->ops.wake_held(n->ops.ctx);
@@ -449,7 +452,6 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
 static void unfit(struct node *n, struct node_key *k, struct instant now)
 {
     struct node_peer *p = k->peer;
-    bool recent = key_recent(k, now.boot_ns) || k->active;
 
     if (key_owned(k))
         return;
@@ -459,8 +461,8 @@ static void unfit(struct node *n, struct node_key *k, struct instant now)
         (unsigned long long)(keypair_age_hi(k->kp, now.boot_ns) / NS_PER_S), k->dirty,
         k->quarantined);
     key_remove(n, k, false);
-    if (recent)
-        handshake_initiate(n, p, true, true, now);
+    /* Somebody touched it: the peer is there, or somebody wants to reach it. */
+    handshake_initiate(n, p, true, true, now);
 }
 
 void key_effects(struct node *n, struct node_key *k, unsigned effects, struct instant now)

@@ -151,26 +151,32 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
         n->quarantine_until_ns = n->now.boot_ns + QUARANTINE_NS; /* N6 */
         n->conf.seq_proved = false;
     }
+    bool new_life = memcmp(theirs->instance, s->hello.instance, sizeof(theirs->instance)) != 0;
     s->hello = *theirs;
     if (theirs->seq >= s->highest_seq) {
         s->highest_seq = theirs->seq;
         memcpy(s->highest_instance, theirs->instance, sizeof(s->highest_instance));
     }
     n->stamp_floor = MAX(n->stamp_floor, theirs->stamp_floor);
+    /* R9: what we hold of it may be long out of date; the heartbeat that follows says nothing about
+     * that. Each record of the snapshot makes its key good again. But what a dead life of it left
+     * while the VIP is ours has no other owner, and is as fresh as when the VIP came. */
+    list_for_each (it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+        if (k->ours || atomic_load(&k->kp->owner) != member)
+            continue;
+        if (new_life && keypair_adopt(k->kp, n->gate, n->now.boot_ns)) {
+            key_adopted(n, k, n->now);
+            continue;
+        }
+        k->stale = true;
+        key_set_adoptable(k);
+    }
     s->up = true;
     s->connected_ns = n->now.boot_ns;
     s->phase = PHASE_CLAIMS;
     s->phase_cursor = 0;
     s->next_key = n->keys.next;
-    /* R9: what we hold of it may be long out of date; the heartbeat that follows says nothing about
-     * that. Each record of the snapshot makes its key good again. */
-    list_for_each (it, &n->keys) {
-        struct node_key *k = list_entry(it, struct node_key, all);
-        if (!k->ours && atomic_load(&k->kp->owner) == member) {
-            k->stale = true;
-            key_set_adoptable(k);
-        }
-    }
     atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
     vips_others(n);
     vips_announce(n); /* O7: it may have answered for our VIPs until now */
@@ -356,6 +362,7 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
         keypair_replica_raise(k->kp, member, r->top, true);
         k->active = r->active;
         k->reported_top = r->top;
+        k->released = true;
     } else if (r->term >= counter_term_now(&k->kp->tx)) { /* O5 */
         keypair_outbid(k->kp, r->term, n->gate);
         key_adopted(n, k, n->now);
@@ -399,6 +406,7 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     } else {
         keypair_yield(k->kp, member, s->limit, s->term);
     }
+    k->released = false;
     atomic_store(&k->kp->vip, slot);
     atomic_store(&k->kp->confirmed, s->confirmed);
     k->dirty = s->dirty;

@@ -6,6 +6,8 @@
 
 #define WAKE_EVERY_NS NS_PER_MS
 #define WAKE_GAP_MAX 32 /* T6: no keepalive when L is further than this above the last top */
+#define SETTLE_AFTER_NS NS_PER_S /* a former owner's last words have come by then (R11) */
+#define SETTLE_PER_TICK 16       /* per millisecond */
 #define LAN_RISE_NS NS_PER_S
 
 void vips_init(struct node *n, struct instant now)
@@ -54,7 +56,8 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
     atomic_store(&n->gate->vip[slot].owned, true);
     n->counters.failovers++;
     n->counters.last_failover_boot_ns = now.boot_ns;
-    v->wake_key = n->keys.next;
+    v->wake_key = v->settle_key = n->keys.next;
+    v->settle_at_ns = now.boot_ns + SETTLE_AFTER_NS;
     /* A VIP that came back: whoever had it meanwhile may have sent under a later term that we never
      * heard of (O5), so keys that are still ours go on under a new one, lazily (N9). */
     atomic_fetch_add(&n->gate->suspicion, 1);
@@ -78,7 +81,7 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
 
     if (!PLANTED("gate-left-open"))
         atomic_store(&n->gate->vip[slot].owned, false);
-    v->wake_key = NULL;
+    v->wake_key = v->settle_key = NULL;
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
 
@@ -125,37 +128,69 @@ void node_vip(struct node *n, uint16_t slot, const struct failover_event *e, str
     node_flush(n, now);
 }
 
+/* T6: one keepalive to each session that was active, so many a millisecond. */
+static uint64_t wake(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+    unsigned sent = 0;
+
+    while (v->wake_key && v->wake_key != &n->keys && sent < WAKE_KEEPALIVES_PER_TICK) {
+        struct node_key *k = list_entry(v->wake_key, struct node_key, all);
+        struct keypair *kp = k->kp;
+        uint64_t limit = atomic_load(&kp->limit) & ~LIMIT_ADOPTED;
+
+        v->wake_key = v->wake_key->next;
+        if (atomic_load(&kp->state) != KEYPAIR_REPLICA || atomic_load(&kp->vip) != slot ||
+            !k->active || atomic_load(&k->peer->wg.current) != kp)
+            continue;
+        if (limit > k->reported_top + WAKE_GAP_MAX)
+            continue;
+        n->ops.send_keepalive(n->ops.ctx, &k->peer->wg, now.boot_ns);
+        sent++;
+    }
+    if (v->wake_key && v->wake_key != &n->keys)
+        return now.boot_ns + WAKE_EVERY_NS;
+    v->wake_key = NULL;
+    return NEVER;
+}
+
+/* A replica whose owner is gone, or gave it up, becomes ours without a packet. One whose owner is
+ * alive and silent about it is left to first touch: both may believe that they hold the VIP. */
+static uint64_t settle(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (v->settle_key && now.boot_ns < v->settle_at_ns)
+        return v->settle_at_ns;
+    for (unsigned i = 0; v->settle_key && v->settle_key != &n->keys && i < SETTLE_PER_TICK; i++) {
+        struct node_key *k = list_entry(v->settle_key, struct node_key, all);
+        uint8_t owner = atomic_load(&k->kp->owner);
+
+        v->settle_key = v->settle_key->next;
+        if (k->ours || atomic_load(&k->kp->vip) != slot ||
+            (!k->released && owner < MEMBERS_MAX && n->sibling[owner].up))
+            continue;
+        if (keypair_adopt(k->kp, n->gate, now.boot_ns))
+            key_adopted(n, k, now);
+    }
+    if (v->settle_key && v->settle_key != &n->keys)
+        return now.boot_ns + WAKE_EVERY_NS;
+    v->settle_key = NULL;
+    return NEVER;
+}
+
 uint64_t vips_tick(struct node *n, struct instant now)
 {
     uint64_t next = NEVER;
 
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
-        struct vip_run *v = &n->vip[slot];
         uint64_t at = step(n, slot, (struct failover_event){.kind = FAILOVER_TICK}, now);
 
         if (at)
             next = MIN(next, at);
 
-        /* T6: one keepalive to each session that was active, so many a millisecond. */
-        unsigned sent = 0;
-        while (v->wake_key && v->wake_key != &n->keys && sent < WAKE_KEEPALIVES_PER_TICK) {
-            struct node_key *k = list_entry(v->wake_key, struct node_key, all);
-            struct keypair *kp = k->kp;
-            uint64_t limit = atomic_load(&kp->limit) & ~LIMIT_ADOPTED;
-
-            v->wake_key = v->wake_key->next;
-            if (atomic_load(&kp->state) != KEYPAIR_REPLICA || atomic_load(&kp->vip) != slot ||
-                !k->active || atomic_load(&k->peer->wg.current) != kp)
-                continue;
-            if (limit > k->reported_top + WAKE_GAP_MAX)
-                continue;
-            n->ops.send_keepalive(n->ops.ctx, &k->peer->wg, now.boot_ns);
-            sent++;
-        }
-        if (v->wake_key && v->wake_key != &n->keys)
-            next = MIN(next, now.boot_ns + WAKE_EVERY_NS);
-        else
-            v->wake_key = NULL;
+        next = MIN(next, wake(n, slot, now));
+        next = MIN(next, settle(n, slot, now));
     }
     return next;
 }

@@ -426,6 +426,20 @@ void keypair_yield(struct keypair *k, uint8_t owner, uint64_t limit, uint16_t te
     spin_unlock(&k->rx_lock);
 }
 
+bool keypair_adopt(struct keypair *k, const struct gate *g, uint64_t now_ns)
+{
+    unsigned effects = 0;
+
+    spin_lock(&k->rx_lock);
+    /* Not fit: whoever touches it first tells (H8). */
+    bool ok = atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA &&
+              keypair_open_check(k, g, now_ns) == RX_ACCEPT &&
+              fit(k, g, atomic_load_explicit(&k->vip, memory_order_relaxed)) &&
+              adopt(k, g, now_ns, &effects);
+    spin_unlock(&k->rx_lock);
+    return ok;
+}
+
 void keypair_outbid(struct keypair *k, uint16_t term, const struct gate *g)
 {
     spin_lock(&k->rx_lock);

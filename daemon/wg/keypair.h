@@ -141,6 +141,8 @@ bool keypair_replica_raise(struct keypair *k, uint8_t from, uint64_t limit, bool
 /* (main) A sibling adopted it: we stop at once and hold it as its replica from @limit on, or from
  * what we had recorded, if that is higher. Also a new record of a replica. */
 void keypair_yield(struct keypair *k, uint8_t owner, uint64_t limit, uint16_t term);
+/* (main) Adopt a replica that nothing has touched yet. False: it is none, or it is not fit (R9). */
+bool keypair_adopt(struct keypair *k, const struct gate *g, uint64_t now_ns);
 /* (main) We own it, and a sibling believed that it does, up to @term: the next send begins a later
  * term (O5). */
 void keypair_outbid(struct keypair *k, uint16_t term, const struct gate *g);
