@@ -1,0 +1,1 @@
+fuzz_target(fifo SOURCES fuzz_fifo.c USES ha base)
