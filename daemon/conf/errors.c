@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEY_RUN_MIN 40 /* characters of base64; a whole key has 43 and a "=" */
+
 void errors_add(struct errors *e, unsigned line, const char *format, ...)
 {
     va_list ap;
@@ -41,13 +43,30 @@ void errors_print(const struct errors *e, char ret[CONF_ERROR_LEN])
                  e->count - CONF_ERRORS_MAX);
 }
 
+/* Whatever key it was meant for: it may be a secret that went astray. */
+static bool may_be_key(const char *text)
+{
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    while (*text) {
+        size_t run = strspn(text, base64);
+
+        if (run >= KEY_RUN_MIN)
+            return true;
+        text += run + (text[run] != 0);
+    }
+    return false;
+}
+
 const char *errors_show(const char *text, char buf[SHOWN_LEN])
 {
     size_t n = strnlen(text, SHOWN_LEN);
 
+    if (may_be_key(text))
+        return strcpy(buf, "(not shown, it may be a key)");
     snprintf(buf, SHOWN_LEN, n < SHOWN_LEN ? "%s" : "%.44s...", text);
-    for (char *c = buf; *c; c++)
-        if (*c < 32 || *c == 127)
+    for (unsigned char *c = (unsigned char *)buf; *c; c++)
+        if (*c < 32 || *c >= 127)
             *c = '?';
     return buf;
 }

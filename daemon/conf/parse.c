@@ -23,6 +23,17 @@ bool origin_has(const struct origin *o, enum conf_section s, const char *name)
     return o->key[conf_key_find(s, name) - conf_keys] != 0;
 }
 
+/* Half a key that was broken over two lines must not get into a log. */
+static bool may_be_shown(const char *word)
+{
+    if (strlen(word) > KEY_NAME_MAX)
+        return false;
+    for (; *word; word++)
+        if (!isalnum((unsigned char)*word) && !strchr(" _-.", *word))
+            return false;
+    return true;
+}
+
 /* ---- sections ---- */
 
 static void defaults(enum conf_section s, void *base)
@@ -120,11 +131,15 @@ static void section_begin(struct parse *p)
     unsigned line = p->ini.line, same;
 
     p->skip = true; /* until all is well */
+    if (s < 0 && !may_be_shown(p->ini.word)) {
+        errors_add(&p->errors, line, "an unknown section; guardmount.conf(5) lists all");
+        return;
+    }
     if (s < 0) {
         near = conf_section_near(p->ini.word);
-        errors_add(&p->errors, line, "unknown section [%s]; %s%s%s",
-                   errors_show(p->ini.word, shown), near ? "did you mean [" : "",
-                   near ? near : "guardmount.conf(5) lists all", near ? "]?" : "");
+        errors_add(&p->errors, line, "unknown section [%s]; %s%s%s", p->ini.word,
+                   near ? "did you mean [" : "", near ? near : "guardmount.conf(5) lists all",
+                   near ? "]?" : "");
         return;
     }
     const struct conf_section_info *info = &conf_sections[s];
@@ -154,17 +169,6 @@ static void section_begin(struct parse *p)
 static bool is_list(const struct conf_key *k)
 {
     return k->type == TYPE_INTERFACE_ADDRESSES || k->type == TYPE_PREFIXES;
-}
-
-/* Half a key that was broken over two lines must not get into a log. */
-static bool may_be_shown(const char *word)
-{
-    if (strlen(word) > KEY_NAME_MAX)
-        return false;
-    for (; *word; word++)
-        if (!isalnum((unsigned char)*word) && !strchr(" _-.", *word))
-            return false;
-    return true;
 }
 
 static void unknown_key(struct parse *p)
