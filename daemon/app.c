@@ -109,10 +109,12 @@ static void on_signal(uv_signal_t *s, int number)
 {
     struct app *a = s->data;
 
-    if (a->cluster)
+    if (a->cluster && number == SIGHUP)
+        app_cluster_reload(a);
+    else if (a->cluster)
         app_cluster_signal(a);
     else
-        app_stop(a, 0, number == SIGTERM ? "SIGTERM" : "SIGINT");
+        app_stop(a, 0, strsignal(number));
 }
 
 void app_link_changed(void *ctx, const struct netlink_link *l, bool present)
@@ -164,7 +166,7 @@ static void on_turn(uv_prepare_t *p)
 
 int app_start_loop(struct app *a)
 {
-    static const int numbers[] = {SIGTERM, SIGINT};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     int r = uv_loop_init(&a->loop);
 
     if (r < 0)

@@ -1,7 +1,7 @@
 /* app.h - the real parts plugged together: loop, engine, node, store, sockets. The edges only: what
  * is decided is decided in node/.
  *
- * Owner:   main.c: open, (daemonize), start, run, free. Threads: main. */
+ * Owner:   main.c: (fork), open, start, run, free. Threads: main. */
 #pragma once
 #include <stdbool.h>
 
@@ -14,10 +14,10 @@ struct app_options {
     unsigned workers;      /* 0: one per core */
 };
 
-/* Interface and socket: they are there when this returns, so a caller may daemonize now (no thread
- * runs yet). On failure one error was logged. */
+/* Interface and socket: they are there when this returns. Never fork after it: that would wipe the
+ * keys (base/secret.h). On failure it was logged why. */
 int app_open(const struct app_options *o, struct app **ret);
-int app_start(struct app *a); /* threads; never fork after it */
+int app_start(struct app *a); /* threads */
 /* Until a signal, or the interface or its socket file is gone. Exit status of the process. */
 int app_run(struct app *a);
 void app_free(struct app *a); /* NULL is fine */

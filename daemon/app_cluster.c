@@ -5,6 +5,7 @@
 #include "ha/health.h"
 #include "noise/noise.h"
 #include "os/tun.h"
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -86,28 +87,57 @@ static int begin_life(struct app *a, struct cluster *c)
     return 0;
 }
 
+/* Errors of the configuration have a line each. */
+static void log_lines(char *text)
+{
+    char *rest = text;
+
+    for (char *line; (line = strsep(&rest, "\n"));)
+        log_error(line, NULL);
+}
+
+static int load_conf(struct cluster *c, const char *conf_path)
+{
+    char error[CONF_ERROR_LEN] = "", path[PATH_MAX + CONF_PATH_MAX + 2];
+    int r;
+
+    /* A reload finds it from the root directory, too. */
+    if (*conf_path == '/' || !getcwd(path, PATH_MAX))
+        *path = 0;
+    else
+        strcat(path, "/");
+    snprintf(path + strlen(path), CONF_PATH_MAX + 2, "%s", conf_path);
+    r = conf_load(path, &c->conf, error);
+    if (r < 0) {
+        log_lines(error);
+        return r;
+    }
+    if (c->conf->memory_lock_required && secret_arena_require_lock() < 0) { /* K3 */
+        log_error("the memory of keys cannot be locked", "hint=%s",
+                  "raise LimitMEMLOCK, or say MemoryLock = off in [Node]");
+        return -EPERM;
+    }
+    return 0;
+}
+
 int app_cluster_open(struct app *a, const char *conf_path)
 {
     struct cluster *c = calloc(1, sizeof(*c));
-    char error[CONF_ERROR_LEN] = "";
     int r = noise_init();
 
     a->cluster = c;
     if (!c || r < 0)
         return -ENOMEM;
     c->life.lock_fd = -1;
-    r = conf_load(conf_path, &c->conf, error);
+    r = secret_arena_init(SECRETS_MAX, false);
     if (r < 0) {
-        log_error(error, "hint=%s", "guardmount check-config FILE tells the same");
+        log_error("the memory of keys cannot be set up", "error=%s", strerror(-r));
         return r;
     }
-    /* The arena is there since the configuration's keys; it must be locked from now on (K3). */
+    if ((r = load_conf(c, conf_path)) < 0)
+        return r;
     log_set_level(c->conf->log_level);
     log_set_tag(c->conf->member[c->conf->self].name);
-    if (c->conf->hub_count > 1) {
-        log_error("one process serves one hub for now", "hubs=%u", c->conf->hub_count);
-        return -ENOTSUP;
-    }
     c->hub = &c->conf->hub[0];
     a->workers = MIN(c->conf->workers ? c->conf->workers : uv_available_parallelism(), WORKERS_MAX);
     if ((r = make_directory(c->conf->run_dir)) < 0 ||
@@ -574,6 +604,89 @@ int app_cluster_start(struct app *a)
         return r;
     r = app_status_start(a);
     return r < 0 ? r : app_uapi_start(a);
+}
+
+/* ---- reload ---- */
+
+static bool has_address(const struct conf_hub *h, const struct conf_hub_address *want)
+{
+    for (unsigned i = 0; i < h->address_count; i++)
+        if (addr_equal(&h->address[i].host, &want->host) &&
+            prefix_equal(&h->address[i].prefix, &want->prefix))
+            return true;
+    return false;
+}
+
+static bool has_pool(const struct conf_hub *h, const struct ip_prefix *want)
+{
+    for (unsigned i = 0; i < h->pool_count; i++)
+        if (prefix_equal(&h->pool[i], want))
+            return true;
+    return false;
+}
+
+/* What @gone has and @kept has not is taken away; the first error is returned. */
+static int take_away(struct app *a, const struct conf_hub *gone, const struct conf_hub *kept)
+{
+    struct netlink *nl = a->cluster->netlink;
+    int r = 0, one;
+
+    for (unsigned i = 0; i < gone->address_count; i++)
+        if (!has_address(kept, &gone->address[i])) {
+            one = netlink_address_remove(nl, a->ifindex, &gone->address[i].host);
+            r = r < 0 ? r : one;
+        }
+    for (unsigned i = 0; i < gone->pool_count; i++)
+        if (!has_pool(kept, &gone->pool[i])) {
+            struct netlink_route route = {.dst = gone->pool[i], .ifindex = a->ifindex};
+            one = netlink_route_remove(nl, &route);
+            r = r < 0 ? r : one;
+        }
+    return r;
+}
+
+static void change_hub(struct app *a, const struct conf_hub *now, const struct conf_hub *next)
+{
+    struct cluster *c = a->cluster;
+    int r = take_away(a, now, next), one;
+
+    if (now->mtu != next->mtu) { /* first: below 1280 an IPv6 address is refused */
+        one = netlink_link_set_mtu(c->netlink, a->ifindex, next->mtu);
+        r = r < 0 ? r : one;
+    }
+    c->hub = next;
+    one = set_up_interface(a, c);
+    r = r < 0 ? r : one;
+    if (now->fwmark != next->fwmark) {
+        one = app_node_ops.set_fwmark(a, next->fwmark);
+        r = r < 0 ? r : one;
+    }
+    if (r < 0)
+        log_error("the tunnel interface is not all as configured", "interface=%s error=%s",
+                  a->ifname, strerror(-r));
+}
+
+/* As a whole or not at all: a file that is bad, or that asks for what only a start can do, changes
+ * nothing. */
+void app_cluster_reload(struct app *a)
+{
+    struct cluster *c = a->cluster;
+    struct conf *now = c->conf, *next = NULL;
+    char error[CONF_ERROR_LEN] = "";
+
+    if (conf_load(now->path, &next, error) < 0 || conf_reload_check(now, next, error) < 0) {
+        log_lines(error);
+        log_error("the configuration was not reloaded; the old one stays in force", "path=%s",
+                  now->path);
+        conf_free(next);
+        return;
+    }
+    conf_keep_keys(now, next);
+    c->conf = next;
+    change_hub(a, &now->hub[0], &next->hub[0]);
+    conf_free(now);
+    log_info("configuration reloaded", "path=%s", next->path);
+    log_set_level(next->log_level);
 }
 
 /* ---- end ---- */

@@ -29,7 +29,7 @@ struct app {
     uv_loop_t loop;
     uv_timer_t tick;
     uv_prepare_t turn;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     bool loop_open, stopping;
     int exit_status;
     unsigned workers;
@@ -86,6 +86,7 @@ int app_cluster_open(struct app *a, const char *conf_path);
 int app_cluster_start(struct app *a);
 void app_cluster_turn(struct app *a);   /* before node_tick(): addresses that are to be read */
 void app_cluster_signal(struct app *a); /* SIGTERM: drain first */
+void app_cluster_reload(struct app *a); /* SIGHUP */
 void app_cluster_free(struct app *a);
 
 /* app_status.c */

@@ -57,20 +57,33 @@ static bool name_ok(const char *name)
            strcmp(name, "..") != 0 && !strpbrk(name, " \t\n");
 }
 
-/* The parent ends when interface and socket are there; with LOG_LEVEL set the child keeps its
- * output. */
-static int daemonize(bool keep_output)
+/* Before the first key: a fork wipes the memory that holds them. The parent ends when the child
+ * says that interface and socket are there, or has ended without that. */
+static int fork_off(int *ret_ready)
 {
-    pid_t pid = fork();
+    int ends[2];
+    char byte;
 
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = fork();
     if (pid < 0)
         return -errno;
-    if (pid > 0)
-        _exit(0);
-    if (setsid() < 0 || chdir("/") < 0)
-        return -errno;
+    if (pid > 0) {
+        close(ends[1]);
+        _exit(read(ends[0], &byte, 1) == 1 ? 0 : 1);
+    }
+    close(ends[0]);
+    *ret_ready = ends[1];
+    return setsid() < 0 ? -errno : 0;
+}
+
+/* With LOG_LEVEL set it keeps its output. */
+static int daemonize(int ready, bool keep_output)
+{
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0)
+
+    if (null < 0 || chdir("/") < 0)
         return -errno;
     dup2(null, STDIN_FILENO);
     if (!keep_output) {
@@ -78,6 +91,9 @@ static int daemonize(bool keep_output)
         dup2(null, STDERR_FILENO);
     }
     close(null);
+    if (write(ready, "", 1) != 1)
+        return -errno;
+    close(ready);
     return 0;
 }
 
@@ -88,6 +104,7 @@ int main(int argc, char **argv)
     enum log_level level = LOG_LEVEL_ERROR;
     bool foreground = fg && strcmp(fg, "1") == 0;
     struct app *a;
+    int ready = -1, r;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
@@ -139,16 +156,18 @@ int main(int argc, char **argv)
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGHUP);
     sigprocmask(SIG_BLOCK, &ends, NULL);
+    if (!foreground && (r = fork_off(&ready)) < 0) {
+        log_error("cannot turn into a daemon", "error=%s", strerror(-r));
+        return 1;
+    }
     if (app_open(&o, &a) < 0)
         return 1;
-    if (!foreground) {
-        int r = daemonize(level_text && *level_text);
-        if (r < 0) {
-            log_error("cannot turn into a daemon", "error=%s", strerror(-r));
-            app_free(a);
-            return 1;
-        }
+    if (!foreground && (r = daemonize(ready, level_text && *level_text)) < 0) {
+        log_error("cannot turn into a daemon", "error=%s", strerror(-r));
+        app_free(a);
+        return 1;
     }
     int status = app_start(a) < 0;
     sigprocmask(SIG_UNBLOCK, &ends, NULL);

@@ -94,6 +94,16 @@ int secret_arena_init(size_t slots_max, bool lock_required)
     return r;
 }
 
+int secret_arena_require_lock(void)
+{
+    pthread_mutex_lock(&arena.lock);
+    bool locked = arena.slots && !arena.unlocked;
+    if (locked)
+        arena.lock_required = true;
+    pthread_mutex_unlock(&arena.lock);
+    return locked ? 0 : -EPERM;
+}
+
 static void *alloc_locked(void)
 {
     uint32_t n;

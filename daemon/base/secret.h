@@ -20,6 +20,10 @@ struct secret32 {
  * -EALREADY: there is one. */
 int secret_arena_init(size_t slots_max, bool lock_required);
 
+/* From now on as if @lock_required had been asked for; -EPERM when a page could not be locked
+ * already. */
+int secret_arena_require_lock(void);
+
 /* A zeroed slot of SECRET_SLOT_LEN bytes, or NULL when the arena is full. Before
  * secret_arena_init() an arena of a default size, locked where the limits allow, is made. */
 void *secret_alloc(void);

@@ -50,7 +50,7 @@ static int replace_file(const char *path, const char *text)
 
 static int render(const char *conf_path, const char *output)
 {
-    char error[MAX(CONF_ERROR_LEN, RENDER_ERROR_LEN)] = "";
+    char error[CONF_ERROR_LEN] = "";
     struct conf *conf = NULL;
     char *text = NULL;
     int r, status = EXIT_GOOD;
@@ -89,14 +89,22 @@ int cmd_ha(const struct cli *c, int argc, char **argv)
 int cmd_check_config(const struct cli *c, int argc, char **argv)
 {
     const char *path = argc ? argv[0] : c->conf ? c->conf : DEFAULT_CONF;
-    char error[CONF_ERROR_LEN] = "";
+    char error[CONF_ERROR_LEN] = "", *text = NULL;
     struct conf *conf;
+    int r;
 
     if (argc > 1 || (argc && argv[0][0] == '-'))
         return cli_fail(EXIT_USAGE, "check-config takes one file; try 'guardmount check-config "
                                     "--help'");
     if (conf_load(path, &conf, error) < 0) {
         fprintf(stderr, "%s\n", error);
+        return EXIT_FAILED;
+    }
+    r = render_keepalived(conf, &text, error);
+    free(text);
+    if (r < 0 && r != -ENOENT) { /* a member without a VIP needs no keepalived */
+        fprintf(stderr, "%s: %s\n", path, error);
+        conf_free(conf);
         return EXIT_FAILED;
     }
     printf("%s: good: member %s of %s, %u hub%s, %u VIP%s\n", path, conf->member[conf->self].name,

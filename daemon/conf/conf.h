@@ -2,8 +2,11 @@
  *
  * Dialect: WireGuard/systemd INI ("Key = value", "#" comments, keys of any case, sections may
  * repeat). schema.c is the one table that drives parser, validation and the man page.
- * Errors: "FILE:LINE: what is wrong; what to do", with a near-miss hint for unknown keys.
- * Never: half a configuration: a file is taken as a whole or not at all. Mode 0600 or refused. */
+ * Owner:   whoever loaded it; keys are in arena slots of its own. Threads: main.
+ * Errors:  all that a file has, in the order of its lines, one a line of text:
+ *          "FILE:LINE: what is wrong; what to do". A value is quoted only where no key can stand.
+ * Never:   half a configuration: a file is taken as a whole or not at all. Mode 0600 or refused.
+ *          A key in memory that is not locked, wiped and kept from core dumps. */
 #pragma once
 #include "base/log.h"
 #include "base/secret.h"
@@ -11,9 +14,12 @@
 #include "model/ids.h"
 #include "model/vip.h"
 
-#define CONF_ERROR_LEN 512
+#define CONF_ERRORS_MAX 16      /* told of one file; how many more there are is said */
+#define CONF_ERROR_LINE_MAX 512 /* bytes of one of them, with its NUL or newline */
+#define CONF_ERROR_LEN ((CONF_ERRORS_MAX + 1) * CONF_ERROR_LINE_MAX)
 #define CONF_PATH_MAX 255
 #define CONF_HUBS_MAX 8
+#define CONF_HUBS_SERVED 1 /* of them by one process, so far */
 #define CONF_LANS_MAX 8
 #define CONF_PROBES_MAX 8
 #define CONF_ADDRS_MAX 16
@@ -32,7 +38,7 @@ struct conf_hub {
     char name[MEMBER_NAME_MAX + 1];
     char ifname[IFNAME_MAX + 1];
     struct secret32 *private_key; /* arena slot */
-    struct {
+    struct conf_hub_address {
         struct ip_prefix prefix;
         struct ip_addr host;
     } address[CONF_ADDRS_MAX];
@@ -78,11 +84,21 @@ struct conf {
     unsigned rt_priority; /* 0: off; below 100 ms adverts always on, default 50 */
 };
 
-/* Parse @path. On failure *ret_error is one line that names file and line. */
+/* Parse @path. On failure *ret_error has the errors, without a newline behind the last. */
 int conf_load(const char *path, struct conf **ret, char ret_error[CONF_ERROR_LEN]);
 /* The same from memory (fuzzing, tests); no mode check. */
 int conf_parse(const char *name, const char *text, size_t len, struct conf **ret,
                char ret_error[CONF_ERROR_LEN]);
-void conf_free(struct conf *c); /* wipes */
-/* What of @next needs a restart (line of text), or NULL: it can be taken over while running. */
-const char *conf_reload_blocker(const struct conf *now, const struct conf *next);
+void conf_free(struct conf *c); /* wipes; NULL is fine */
+static inline void conf_freep(struct conf **c)
+{
+    conf_free(*c);
+}
+
+/* Can @next be taken over while running? -EBUSY: a line for each key that differs and needs a
+ * restart. */
+int conf_reload_check(const struct conf *now, const struct conf *next,
+                      char ret_error[CONF_ERROR_LEN]);
+/* After a check that was good: the keys, which are equal, change places, so that who keeps a
+ * pointer to one of @now's keeps it when @now is freed. */
+void conf_keep_keys(struct conf *now, struct conf *next);

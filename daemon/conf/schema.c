@@ -1,5 +1,7 @@
 #include "conf/schema.h"
 #include "base/err.h"
+#include "conf/parse.h"
+#include "conf/value.h"
 #include <string.h>
 #include <strings.h>
 
@@ -7,95 +9,123 @@
 #define WORD_MAX 64
 
 const struct conf_section_info conf_sections[SECTIONS] = {
-    [SECTION_NODE] =
-        {"Node", false, 1, true,
-         "This machine. The only section, with SyncPrivateKey, that differs between members."},
+    [SECTION_NODE] = {"Node", false, 1, true,
+                      "This machine. Members differ in this section, in SyncPrivateKey, and where "
+                      "their interfaces have other names."},
     [SECTION_CLUSTER] = {"Cluster", false, 1, true, "What all members share."},
-    [SECTION_MEMBER] = {"Member", true, 15, true,
+    [SECTION_MEMBER] = {"Member", true, MEMBER_ID_MAX, true,
                         "One member; its name is in the brackets. All members, this one too."},
-    [SECTION_HUB] = {"Hub", true, 8, true, "A WireGuard identity that the cluster serves."},
+    [SECTION_HUB] = {"Hub", true, CONF_HUBS_SERVED, true,
+                     "A WireGuard identity that the cluster serves."},
     [SECTION_VIP] =
-        {"Vip", true, 63, true,
+        {"Vip", true, VIPS_MAX - 1, true,
          "A floating address: outer for clients, inner for the LAN; both move together."},
-    [SECTION_LAN] = {"Lan", true, 8, false,
+    [SECTION_LAN] = {"Lan", true, CONF_LANS_MAX, false,
                      "A LAN whose silent death must be noticed: VRRP alone does not see it."},
     [SECTION_KEEPALIVED] = {"Keepalived", false, 1, false, "What *guardmount ha render* writes."},
 };
 
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const modes[] = {"multicast", "unicast", NULL};
+/* In the order of enum log_level. */
+static const char *const levels[] = {"silent", "error", "warn", "info", "debug", NULL};
+_Static_assert(LOG_LEVEL_SILENT == 0 && LOG_LEVEL_DEBUG == 4, "levels are stored by place");
+static const char *const modes[] = {"multicast", "unicast", NULL}; /* conf.unicast */
+
+#define AT(type, field) .offset = offsetof(type, field), .size = sizeof(((type *)0)->field)
+#define LIST(type, field)                                                                          \
+    AT(type, field), .count_offset = offsetof(type, field##_count),                                \
+                     .max = ARRAY_LEN(((type *)0)->field)
+#define CONF(field) AT(struct conf, field)
+#define MEMBER(field) AT(struct conf_member, field)
+#define HUB(field) AT(struct conf_hub, field)
+#define VIP(field) AT(struct vip_draft, field)
+#define LAN(field) AT(struct conf_lan, field)
+#define REQUIRED .required = true
+#define LIVE .live = true
 
 const struct conf_key conf_keys[] = {
-    {SECTION_NODE, "Id", TYPE_UINT, true, 1, 15, NULL, NULL, "Which [Member] this machine is."},
-    {SECTION_NODE, "StateDirectory", TYPE_PATH, false, 0, 0, "/var/lib/guardmount", NULL,
-     "Peer database and start counter; must survive a reboot."},
-    {SECTION_NODE, "RunDirectory", TYPE_PATH, false, 0, 0, "/run/guardmount", NULL,
-     "Control socket, and the files shared with keepalived."},
-    {SECTION_NODE, "Workers", TYPE_UINT, false, 0, 64, "0", NULL,
-     "Packet threads; 0: one per core."},
-    {SECTION_NODE, "LogLevel", TYPE_WORD, false, 0, 0, "info", levels,
-     "error, warn, info or debug."},
-    {SECTION_NODE, "MemoryLock", TYPE_SWITCH, false, 0, 0, "on", NULL,
-     "off: start even when key memory cannot be locked; keys may then reach the swap."},
-    {SECTION_CLUSTER, "Name", TYPE_WORD, true, 0, 0, NULL, NULL,
-     "Name of the cluster, 1 to 31 characters."},
-    {SECTION_CLUSTER, "ClusterKey", TYPE_KEY, true, 0, 0, NULL, NULL,
-     "Secret of all members (*guardmount genkey --cluster*)."},
-    {SECTION_CLUSTER, "SyncPrivateKey", TYPE_KEY, true, 0, 0, NULL, NULL,
-     "This member's key of the sync channel (*guardmount genkey*)."},
-    {SECTION_CLUSTER, "MembershipEpoch", TYPE_UINT, false, 1, UINT32_MAX, "1", NULL,
-     "Raise it on all members when one is added or removed."},
-    {SECTION_CLUSTER, "SoloStartAfter", TYPE_DURATION, false, 0, 3600000, "5s", NULL,
-     "A member that starts and finds no sibling serves after this time."},
-    {SECTION_CLUSTER, "FreezeAfter", TYPE_DURATION, false, 100, 60000, "300ms", NULL,
-     "A daemon whose loops stand still for so long loses its VIPs."},
-    {SECTION_MEMBER, "Id", TYPE_UINT, true, 1, 15, NULL, NULL,
-     "Number of the member; rests 10 minutes before it is given to another machine."},
-    {SECTION_MEMBER, "SyncPublicKey", TYPE_PUBLIC_KEY, true, 0, 0, NULL, NULL,
-     "Public half of the member's SyncPrivateKey."},
-    {SECTION_MEMBER, "SyncAddress", TYPE_ENDPOINT, true, 0, 0, NULL, NULL,
-     "Address and port of its sync channel (TCP)."},
-    {SECTION_MEMBER, "OuterAddress", TYPE_ADDRESS, false, 0, 0, NULL, NULL,
-     "Its own address on the outer LAN; needed for Mode = unicast."},
-    {SECTION_MEMBER, "InnerAddress", TYPE_ADDRESS, false, 0, 0, NULL, NULL,
-     "Its own address on the inner LAN; needed for Mode = unicast."},
-    {SECTION_HUB, "HubId", TYPE_UINT, true, 1, 255, NULL, NULL, "Number of the hub."},
-    {SECTION_HUB, "Interface", TYPE_WORD, false, 0, 0, "hubN", NULL,
-     "Name of the tunnel interface."},
-    {SECTION_HUB, "PrivateKey", TYPE_KEY, true, 0, 0, NULL, NULL,
-     "The hub's WireGuard key, the same on all members."},
-    {SECTION_HUB, "Address", TYPE_INTERFACE_ADDRESSES, false, 0, 0, NULL, NULL,
-     "Addresses of the tunnel interface, as in wg-quick."},
-    {SECTION_HUB, "Pool", TYPE_PREFIXES, false, 0, 0, NULL, NULL,
-     "Further networks routed to the tunnel."},
-    {SECTION_HUB, "MTU", TYPE_UINT, false, 576, 65535, "1420", NULL, "Of the tunnel interface."},
-    {SECTION_HUB, "FwMark", TYPE_UINT, false, 0, UINT32_MAX, "0", NULL,
-     "Mark of outgoing encrypted packets; 0: none."},
-    {SECTION_VIP, "VipId", TYPE_UINT, true, 1, 65535, NULL, NULL, "Number of the VIP."},
-    {SECTION_VIP, "Hub", TYPE_WORD, true, 0, 0, NULL, NULL, "Name of the hub that it serves."},
-    {SECTION_VIP, "Port", TYPE_UINT, false, 1, 65535, "51820", NULL, "UDP port."},
-    {SECTION_VIP, "Outer", TYPE_VIP_ADDRESSES, true, 0, 0, NULL, NULL,
-     "Addresses that clients know, each \"address/length dev interface\"."},
-    {SECTION_VIP, "Inner", TYPE_VIP_ADDRESSES, false, 0, 0, NULL, NULL,
-     "Addresses that the LAN routes the tunnel networks to."},
-    {SECTION_VIP, "Members", TYPE_MEMBERS, true, 0, 0, NULL, NULL,
-     "Members by preference; the first three hold its session keys."},
-    {SECTION_VIP, "VridOuter", TYPE_UINT, true, 1, 255, NULL, NULL,
-     "VRRP virtual router id on the outer LAN."},
-    {SECTION_VIP, "VridInner", TYPE_UINT, false, 1, 255, NULL, NULL,
-     "VRRP virtual router id on the inner LAN; needed with Inner."},
-    {SECTION_LAN, "Interface", TYPE_WORD, true, 0, 0, NULL, NULL, "Interface on this LAN."},
-    {SECTION_LAN, "Probe", TYPE_ADDRESSES, false, 0, 0, NULL, NULL,
-     "Addresses that answer ping; any one is enough. Default: the siblings'. Name a gateway: with "
-     "two members and no third party nobody can tell which side is dead."},
-    {SECTION_KEEPALIVED, "AdvertInterval", TYPE_DURATION, false, 10, 1000, "100ms", NULL,
-     "VRRP advert interval, 10 ms to 1 s in steps of 10 ms. A crash costs about 2.5 of them."},
-    {SECTION_KEEPALIVED, "Mode", TYPE_WORD, false, 0, 0, "multicast", modes,
-     "multicast, or unicast (clouds)."},
-    {SECTION_KEEPALIVED, "RtPriority", TYPE_UINT, false, 0, 99, "50", NULL,
-     "Real-time priority of keepalived; 0: none. Below 100 ms it is always on."},
+    {SECTION_NODE, "Id", TYPE_UINT, CONF(self), REQUIRED, .min = 1, .max = MEMBER_ID_MAX,
+     .help = "Which [Member] this machine is."},
+    {SECTION_NODE, "StateDirectory", TYPE_PATH, CONF(state_dir), .max = 200,
+     .fallback = "/var/lib/guardmount",
+     .help = "Peer database and start counter; must survive a reboot."},
+    {SECTION_NODE, "RunDirectory", TYPE_PATH, CONF(run_dir), .max = 90,
+     .fallback = "/run/guardmount",
+     .help = "Control socket, and the files shared with keepalived."},
+    {SECTION_NODE, "Workers", TYPE_UINT, CONF(workers), .max = 64, .fallback = "0",
+     .help = "Packet threads; 0: one per core."},
+    {SECTION_NODE, "LogLevel", TYPE_CHOICE, CONF(log_level), LIVE, .fallback = "info",
+     .words = levels, .help = "What is logged: this and what is graver."},
+    {SECTION_NODE, "MemoryLock", TYPE_SWITCH, CONF(memory_lock_required), .fallback = "on",
+     .help = "off: start even when key memory cannot be locked; keys may then reach the swap."},
+    {SECTION_CLUSTER, "Name", TYPE_NAME, CONF(cluster), REQUIRED, .help = "Name of the cluster."},
+    {SECTION_CLUSTER, "ClusterKey", TYPE_KEY, CONF(cluster_key), REQUIRED,
+     .help = "Secret of all members (*guardmount genkey --cluster*)."},
+    {SECTION_CLUSTER, "SyncPrivateKey", TYPE_KEY, CONF(sync_private_key), REQUIRED,
+     .help = "This member's key of the sync channel (*guardmount genkey*)."},
+    {SECTION_CLUSTER, "MembershipEpoch", TYPE_UINT, CONF(membership_epoch), .min = 1,
+     .max = UINT32_MAX, .fallback = "1",
+     .help = "Raise it on all members when one is added or removed."},
+    {SECTION_CLUSTER, "SoloStartAfter", TYPE_DURATION, CONF(solo_start_after_ms), LIVE,
+     .max = 3600000, .fallback = "5s",
+     .help = "A member that starts and finds no sibling serves after this time."},
+    {SECTION_CLUSTER, "FreezeAfter", TYPE_DURATION, CONF(freeze_after_ms), .min = 100, .max = 60000,
+     .fallback = "300ms", .help = "A daemon whose loops stand still for so long loses its VIPs."},
+    {SECTION_MEMBER, "Id", TYPE_UINT, MEMBER(id), REQUIRED, .min = 1, .max = MEMBER_ID_MAX,
+     .help = "Number of the member; rests 10 minutes before it is given to another machine."},
+    {SECTION_MEMBER, "SyncPublicKey", TYPE_PUBLIC_KEY, MEMBER(sync_public_key), REQUIRED,
+     .help = "Public half of the member's SyncPrivateKey."},
+    {SECTION_MEMBER, "SyncAddress", TYPE_ENDPOINT, MEMBER(sync_address), REQUIRED,
+     .help = "Address and port of its sync channel (TCP)."},
+    {SECTION_MEMBER, "OuterAddress", TYPE_ADDRESS, MEMBER(outer_address), LIVE,
+     .help = "Its own address on the outer LAN; needed for Mode = unicast."},
+    {SECTION_MEMBER, "InnerAddress", TYPE_ADDRESS, MEMBER(inner_address), LIVE,
+     .help = "Its own address on the inner LAN; needed for Mode = unicast with Inner addresses."},
+    {SECTION_HUB, "HubId", TYPE_UINT, HUB(id), REQUIRED, .min = 1, .max = HUB_ID_MAX,
+     .help = "Number of the hub."},
+    {SECTION_HUB, "Interface", TYPE_IFNAME, HUB(ifname), .computed = "hub and the HubId",
+     .help = "Name of the tunnel interface."},
+    {SECTION_HUB, "PrivateKey", TYPE_KEY, HUB(private_key), REQUIRED,
+     .help = "The hub's WireGuard key, the same on all members."},
+    {SECTION_HUB, "Address", TYPE_INTERFACE_ADDRESSES, LIST(struct conf_hub, address), LIVE,
+     .help = "Addresses of the tunnel interface, as in wg-quick."},
+    {SECTION_HUB, "Pool", TYPE_PREFIXES, LIST(struct conf_hub, pool), LIVE,
+     .help = "Further networks routed to the tunnel."},
+    {SECTION_HUB, "MTU", TYPE_UINT, HUB(mtu), LIVE, .min = 576, .max = 65535, .fallback = "1420",
+     .help = "Of the tunnel interface."},
+    {SECTION_HUB, "FwMark", TYPE_UINT, HUB(fwmark), LIVE, .max = UINT32_MAX, .fallback = "0",
+     .help = "Mark of outgoing encrypted packets; 0: none."},
+    {SECTION_VIP, "VipId", TYPE_UINT, VIP(vip.id), REQUIRED, .min = 1, .max = UINT16_MAX,
+     .help = "Number of the VIP."},
+    {SECTION_VIP, "Hub", TYPE_NAME, VIP(hub), REQUIRED, .help = "Name of the hub that it serves."},
+    {SECTION_VIP, "Port", TYPE_UINT, VIP(vip.port), .min = 1, .max = UINT16_MAX,
+     .fallback = "51820", .help = "UDP port."},
+    {SECTION_VIP, "Outer", TYPE_VIP_ADDRESSES, LIST(struct vip_draft, vip.outer), REQUIRED,
+     .help = "Addresses that clients know."},
+    {SECTION_VIP, "Inner", TYPE_VIP_ADDRESSES, LIST(struct vip_draft, vip.inner),
+     .help = "Addresses that the LAN routes the tunnel networks to."},
+    {SECTION_VIP, "Members", TYPE_MEMBERS, VIP(members), REQUIRED, .max = MEMBER_ID_MAX,
+     .help = "Members by preference; the first three hold its session keys."},
+    {SECTION_VIP, "VridOuter", TYPE_UINT, VIP(vip.vrid_outer), REQUIRED, LIVE, .min = 1, .max = 255,
+     .help = "VRRP virtual router id on the outer LAN."},
+    {SECTION_VIP, "VridInner", TYPE_UINT, VIP(vip.vrid_inner), LIVE, .min = 1, .max = 255,
+     .help = "VRRP virtual router id on the inner LAN; needed with Inner."},
+    {SECTION_LAN, "Interface", TYPE_IFNAME, LAN(ifname), REQUIRED,
+     .help = "Interface on this LAN."},
+    {SECTION_LAN, "Probe", TYPE_ADDRESSES, LIST(struct conf_lan, probe),
+     .computed = "the siblings' addresses on this LAN",
+     .help = "Addresses that answer ping; any one is enough. Name a gateway: with two members and "
+             "no third party nobody can tell which side is dead."},
+    {SECTION_KEEPALIVED, "AdvertInterval", TYPE_DURATION, CONF(advert_ms), .min = 10, .max = 1000,
+     .fallback = "100ms",
+     .help = "VRRP advert interval, in steps of 10 ms. A crash costs about 2.5 of them."},
+    {SECTION_KEEPALIVED, "Mode", TYPE_CHOICE, CONF(unicast), LIVE, .fallback = "multicast",
+     .words = modes, .help = "unicast is for clouds, and for LANs that lose multicast."},
+    {SECTION_KEEPALIVED, "RtPriority", TYPE_UINT, CONF(rt_priority), LIVE, .max = 99,
+     .fallback = "50",
+     .help = "Real-time priority of keepalived; 0: none. Below 100 ms it is always on."},
 };
 const unsigned conf_key_count = ARRAY_LEN(conf_keys);
+_Static_assert(ARRAY_LEN(conf_keys) <= CONF_KEYS_MAX, "struct origin has a line for each key");
 
 int conf_section_find(const char *name)
 {
@@ -167,22 +197,32 @@ const char *conf_key_near(enum conf_section s, const char *name)
     return found;
 }
 
+/* A line of its own for each fact, so that a page reads as a table does. */
+static void print_key(FILE *out, const struct conf_key *k)
+{
+    char expected[VALUE_EXPECTED_LEN];
+
+    value_expected(k, expected);
+    fprintf(out, "*%s* = %s\n\t%s", k->name, expected, k->help);
+    if (k->required)
+        fputs(" Required.", out);
+    else if (k->fallback || k->computed)
+        fprintf(out, " Default: %s.", k->fallback ? k->fallback : k->computed);
+    fputs(k->live ? "\n\n" : " A change needs a restart.\n\n", out);
+}
+
 void conf_print_reference(FILE *out)
 {
     for (int s = 0; s < SECTIONS; s++) {
-        fprintf(out, "# [%s%s]\n\n%s\n\n", conf_sections[s].name,
-                conf_sections[s].named ? " NAME" : "", conf_sections[s].help);
-        for (unsigned i = 0; i < conf_key_count; i++) {
-            const struct conf_key *k = &conf_keys[i];
+        const struct conf_section_info *i = &conf_sections[s];
 
-            if ((int)k->section != s)
-                continue;
-            fprintf(out, "*%s*\n\t%s", k->name, k->help);
-            if (k->required)
-                fprintf(out, " Required.");
-            else if (k->fallback)
-                fprintf(out, " Default: %s.", k->fallback);
-            fprintf(out, "\n\n");
-        }
+        fprintf(out, "## [%s%s]\n\n%s %s", i->name, i->named ? " NAME" : "", i->help,
+                i->required ? "Required" : "Optional");
+        if (i->max > 1)
+            fprintf(out, "; up to %u", i->max);
+        fputs(".\n\n", out);
+        for (unsigned k = 0; k < conf_key_count; k++)
+            if ((int)conf_keys[k].section == s)
+                print_key(out, &conf_keys[k]);
     }
 }

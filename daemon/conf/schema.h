@@ -4,6 +4,7 @@
  * Owner:   static data. Threads: any. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -21,27 +22,34 @@ enum conf_section {
 enum conf_type {
     TYPE_UINT,     /* @min..@max */
     TYPE_DURATION, /* ms, s, m; a bare number is seconds; @min..@max in ms */
-    TYPE_SWITCH,   /* on, off, yes, no, true, false */
-    TYPE_WORD,     /* one of @words, or any word when NULL */
-    TYPE_PATH,
-    TYPE_KEY, /* base64 of 32 bytes, kept in the arena */
+    TYPE_SWITCH,   /* on, off, yes, no, true, false, 1, 0 */
+    TYPE_CHOICE,   /* one of @words; its place among them is stored */
+    TYPE_NAME,     /* any one word */
+    TYPE_IFNAME,
+    TYPE_PATH, /* absolute, at most @max characters */
+    TYPE_KEY,  /* base64 of 32 bytes, kept in the arena */
     TYPE_PUBLIC_KEY,
     TYPE_ENDPOINT,
     TYPE_ADDRESS,
-    TYPE_INTERFACE_ADDRESSES, /* list of address/length */
-    TYPE_PREFIXES,            /* list */
+    TYPE_INTERFACE_ADDRESSES, /* list of address/length; may be there several times */
+    TYPE_PREFIXES,            /* list; may be there several times */
     TYPE_VIP_ADDRESSES,       /* list of "address/length dev interface" */
     TYPE_MEMBERS,             /* list of member names */
     TYPE_ADDRESSES,           /* list */
 };
 
+/* Where a value goes: into struct conf, or into the struct of a section that has a name
+ * (conf_member, conf_hub, vip_draft, conf_lan). */
 struct conf_key {
     enum conf_section section;
     const char *name;
     enum conf_type type;
     bool required;
-    uint64_t min, max;
-    const char *fallback; /* as text, for the manual; NULL: none */
+    bool live;         /* a reload takes it over; without it a restart is needed */
+    uint64_t min, max; /* of lists @max is the number of elements */
+    size_t offset, size, count_offset;
+    const char *fallback; /* as text, for the parser and the manual; NULL: none */
+    const char *computed; /* the fallback, for the manual, when it depends on other keys */
     const char *const *words;
     const char *help;
 };
@@ -57,6 +65,7 @@ struct conf_section_info {
 extern const struct conf_section_info conf_sections[SECTIONS];
 extern const struct conf_key conf_keys[];
 extern const unsigned conf_key_count;
+#define CONF_KEYS_MAX 48
 
 /* Names are compared without case. -1, NULL: none. */
 int conf_section_find(const char *name);

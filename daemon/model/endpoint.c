@@ -67,7 +67,10 @@ int addr_parse(const char *text, struct ip_addr *ret)
     }
     if (inet_pton(AF_INET6, copy, &v6) != 1)
         return -EINVAL;
-    *ret = addr_from_v6(&v6, (uint32_t)scope);
+    struct ip_addr a = addr_from_v6(&v6, (uint32_t)scope);
+    if (scope && addr_is_v4(&a)) /* "::ffff:1.2.3.4%eth0": no socket address has both */
+        return -EINVAL;
+    *ret = a;
     return 0;
 }
 
