@@ -45,6 +45,12 @@ static int make_directory(const char *path)
     return 0;
 }
 
+static void confine_sentinel(void)
+{
+    privilege_drop(PRIVILEGE_SENTINEL);
+    privilege_filter(PRIVILEGE_SENTINEL);
+}
+
 static int start_sentinel(struct app *a, struct cluster *c)
 {
     static struct vip vips[VIPS_MAX]; /* the child keeps looking at it */
@@ -55,7 +61,8 @@ static int start_sentinel(struct app *a, struct cluster *c)
                                 .freeze_after_ns = c->conf->freeze_after_ms * NS_PER_MS,
                                 .vips = vips,
                                 .vip_count = c->conf->vip_count,
-                                .remove_vip = remove_vip};
+                                .remove_vip = remove_vip,
+                                .confine = confine_sentinel};
     int r = sentinel_start(&s, &c->sentinel);
     if (r < 0)
         log_error("the sentinel process cannot be started", "error=%s", strerror(-r));

@@ -17,6 +17,7 @@
 #include "node/node.h"
 #include "os/announce.h"
 #include "os/netlink.h"
+#include "os/privilege.h"
 #include "store/life.h"
 #include "store/store.h"
 #include "sync/link.h"

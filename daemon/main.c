@@ -3,12 +3,12 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "os/privilege.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define EXIT_USAGE 2
@@ -149,7 +149,10 @@ int main(int argc, char **argv)
     log_set_tag(o.ifname ? o.ifname : "guardmountd");
     if (!inherited("WG_TUN_FD", &o.tun_fd) || !inherited("WG_UAPI_FD", &o.uapi_fd))
         return EXIT_USAGE;
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* K3 */
+    if ((r = privilege_harden()) < 0) { /* K3 */
+        log_error("the process cannot be closed to others", "error=%s", strerror(-r));
+        return 1;
+    }
 
     /* One that comes before the loop listens waits for it. */
     sigset_t ends;
@@ -169,7 +172,16 @@ int main(int argc, char **argv)
         app_free(a);
         return 1;
     }
+    /* Without CAP_NET_ADMIN it may still serve a TUN that somebody else opened. */
+    if ((r = privilege_drop(PRIVILEGE_DAEMON)) < 0 && (r != -EPERM || o.conf_path)) {
+        log_error("capabilities cannot be dropped to those that are needed",
+                  "error=%s hint=it needs CAP_NET_ADMIN", strerror(-r));
+        app_free(a);
+        return 1;
+    }
     int status = app_start(a) < 0;
+    if (status == 0 && (r = privilege_filter(PRIVILEGE_DAEMON)) < 0)
+        log_warn("the kernel does not filter our system calls", "error=%s", strerror(-r));
     sigprocmask(SIG_UNBLOCK, &ends, NULL);
     if (status == 0)
         status = app_run(a);

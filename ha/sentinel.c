@@ -117,6 +117,7 @@ static void child(const struct sentinel_config *c, struct shared *s, int pipe_fd
     close_range(4, ~0u, 0); /* above all the TUN: it must go with the daemon */
     mlockall(MCL_CURRENT | MCL_FUTURE);
     sched_setscheduler(0, SCHED_RR, &(struct sched_param){.sched_priority = RT_PRIORITY});
+    c->confine();
     health_remove(c->run_dir);
     watch(c, s, 3);
     _exit(0);

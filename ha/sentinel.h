@@ -32,6 +32,7 @@ struct sentinel_config {
     unsigned vip_count;
     /* Take all addresses of a VIP off this machine. */
     void (*remove_vip)(const struct vip *v);
+    void (*confine)(void); /* in the child, before it watches: drop what it does not need */
 };
 
 struct sentinel;

@@ -70,12 +70,13 @@ static int keep(const int *wanted, unsigned count)
 
 int privilege_drop(enum privilege_role role)
 {
-    static const int of_sentinel[] = {CAP_NET_ADMIN};
-    int of_daemon[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK};
+    static const int of_sentinel[] = {CAP_NET_ADMIN, CAP_IPC_LOCK};
+    static const int of_daemon[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK};
+    unsigned spare = memlock_lifted() ? 1 : 0; /* the last one */
 
     if (role == PRIVILEGE_SENTINEL)
-        return keep(of_sentinel, ARRAY_LEN(of_sentinel));
-    return keep(of_daemon, ARRAY_LEN(of_daemon) - (memlock_lifted() ? 1 : 0));
+        return keep(of_sentinel, ARRAY_LEN(of_sentinel) - spare);
+    return keep(of_daemon, ARRAY_LEN(of_daemon) - spare);
 }
 
 /* ---- system calls ---- */

@@ -12,7 +12,8 @@
 enum privilege_role {
     PRIVILEGE_DAEMON,   /* CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE (a `set` may ask for a
                          * low port), CAP_IPC_LOCK only where RLIMIT_MEMLOCK cannot be lifted */
-    PRIVILEGE_SENTINEL, /* CAP_NET_ADMIN: it takes addresses off interfaces */
+    PRIVILEGE_SENTINEL, /* CAP_NET_ADMIN: it takes addresses off interfaces; CAP_IPC_LOCK as above
+                         */
 };
 
 /* No core dumps, no ptrace by others, no new privileges, files for the owner only. */

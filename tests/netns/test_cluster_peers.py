@@ -114,3 +114,28 @@ def test_a_configuration_that_others_may_read_is_refused(lab):
     out = run_in(m.netns, [BIN_DIR / "guardmountd", "-c", readable, "-f"], check=False)
     assert "chmod 600" in out and readable in out, out
     assert "exit" not in run([BIN_DIR / "guardmount", "check-config", m.conf])
+
+
+def test_daemon_and_sentinel_hold_the_privileges_they_need_and_no_more(lab):
+    def status(pid):
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+    def capabilities(names):
+        return sum(1 << n for n in names)
+    bind_service, net_admin, net_raw, ipc_lock = 10, 12, 13, 14
+    daemon, *others = lab.members[0].daemon.tree()
+    sentinels = [p for p in others if status(p.pid)["Name"] == "gm-sentinel"]
+    assert len(sentinels) == 1
+    for pid, wanted in ((daemon.pid, (bind_service, net_admin, net_raw)),
+                        (sentinels[0].pid, (net_admin,))):
+        s = status(pid)
+        held = int(s["CapPrm"], 16)
+        assert int(s["CapEff"], 16) == held and int(s["CapBnd"], 16) | held == held, s
+        # CAP_IPC_LOCK stays only where the limit of locked memory cannot be lifted.
+        assert held | capabilities([ipc_lock]) == capabilities([*wanted, ipc_lock]), s
+        assert s["NoNewPrivs"] == "1" and s["Seccomp"] == "2", s
+        with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+            core = next(line for line in f if line.startswith("Max core file size"))
+        assert core.split()[4:6] == ["0", "0"]
+    assert int(status(daemon.pid)["VmLck"].split()[0]) > 0, "keys are in locked memory"
