@@ -197,13 +197,24 @@ const char *conf_key_near(enum conf_section s, const char *name)
     return found;
 }
 
-/* A line of its own for each fact, so that a page reads as a table does. */
+/* What is no markup of scdoc's. */
+static void print_plain(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("\\_*#[`~|", *text))
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
 static void print_key(FILE *out, const struct conf_key *k)
 {
     char expected[VALUE_EXPECTED_LEN];
 
     value_expected(k, expected);
-    fprintf(out, "*%s* = %s\n\t%s", k->name, expected, k->help);
+    fprintf(out, "*%s* = ", k->name);
+    print_plain(out, expected);
+    fprintf(out, "\n\t%s", k->help);
     if (k->required)
         fputs(" Required.", out);
     else if (k->fallback || k->computed)
