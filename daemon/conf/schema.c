@@ -6,6 +6,8 @@
 #include <strings.h>
 
 #define NEAR_MAX 3 /* edits between a word and what it may have meant */
+#define NOT_MEANT (NEAR_MAX + 1)
+#define PREFIX_MIN 3 /* letters that a name may be cut to */
 #define WORD_MAX 64
 
 const struct conf_section_info conf_sections[SECTIONS] = {
@@ -167,13 +169,24 @@ static unsigned distance(const char *a, const char *b)
     return row[lb];
 }
 
+/* How far @name is from a word that it may have been meant for; NOT_MEANT: too far. */
+static unsigned miss(const char *name, const char *word)
+{
+    size_t len = strlen(name);
+    unsigned edits = distance(name, word), most = MIN(NEAR_MAX, MAX(1, (unsigned)len / 3));
+
+    if (len >= PREFIX_MIN && strncasecmp(name, word, len) == 0)
+        return 0;
+    return edits <= most ? edits : NOT_MEANT;
+}
+
 const char *conf_section_near(const char *name)
 {
-    unsigned best = NEAR_MAX + 1;
+    unsigned best = NOT_MEANT;
     const char *found = NULL;
 
     for (int s = 0; s < SECTIONS; s++) {
-        unsigned d = distance(name, conf_sections[s].name);
+        unsigned d = miss(name, conf_sections[s].name);
         if (d < best) {
             best = d;
             found = conf_sections[s].name;
@@ -184,11 +197,11 @@ const char *conf_section_near(const char *name)
 
 const char *conf_key_near(enum conf_section s, const char *name)
 {
-    unsigned best = NEAR_MAX + 1;
+    unsigned best = NOT_MEANT;
     const char *found = NULL;
 
     for (unsigned i = 0; i < conf_key_count; i++) {
-        unsigned d = conf_keys[i].section == s ? distance(name, conf_keys[i].name) : WORD_MAX;
+        unsigned d = conf_keys[i].section == s ? miss(name, conf_keys[i].name) : NOT_MEANT;
         if (d < best) {
             best = d;
             found = conf_keys[i].name;

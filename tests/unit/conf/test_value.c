@@ -181,6 +181,8 @@ TEST(near_misses_are_found_and_far_ones_are_not)
     assert_string_equal(conf_section_near("hub"), "Hub");
     assert_null(conf_section_near("Interface"));
     assert_string_equal(conf_key_near(SECTION_HUB, "privatkey"), "PrivateKey");
+    assert_string_equal(conf_key_near(SECTION_VIP, "vrid"), "VridOuter");
+    assert_null(conf_key_near(SECTION_VIP, "Hops")); /* half of Hub is not Hub */
     assert_null(conf_key_near(SECTION_HUB, "AllowedIPs"));
     assert_null(conf_key_near(SECTION_HUB, "0123456789012345678901234567890123456789012345678901234"
                                            "567890123456789"));
