@@ -29,6 +29,7 @@ void hex_encode(const uint8_t *p, size_t len, char *ret)
 
 bool key_from_base64(const char *text, uint8_t ret[32])
 {
+    char again[KEY_TEXT_LEN + 1];
     uint8_t key[32];
     size_t len = 0;
     bool ok = strnlen(text, KEY_TEXT_LEN + 1) == KEY_TEXT_LEN &&
@@ -36,9 +37,14 @@ bool key_from_base64(const char *text, uint8_t ret[32])
                                 sodium_base64_VARIANT_ORIGINAL) == 0 &&
               len == sizeof(key);
 
+    if (ok) { /* libsodium 1.0.18 also takes some bytes above 127 */
+        key_to_base64(key, again);
+        ok = sodium_memcmp(again, text, KEY_TEXT_LEN) == 0;
+    }
     if (ok)
         memcpy(ret, key, sizeof(key));
     sodium_memzero(key, sizeof(key));
+    sodium_memzero(again, sizeof(again));
     return ok;
 }
 

@@ -6,6 +6,8 @@
 #include <strings.h>
 
 #define NEAR_MAX 3 /* edits between a word and what it may have meant */
+#define NOT_MEANT (NEAR_MAX + 1)
+#define PREFIX_MIN 3 /* letters that a name may be cut to */
 #define WORD_MAX 64
 
 const struct conf_section_info conf_sections[SECTIONS] = {
@@ -167,13 +169,24 @@ static unsigned distance(const char *a, const char *b)
     return row[lb];
 }
 
+/* How far @name is from a word that it may have been meant for; NOT_MEANT: too far. */
+static unsigned miss(const char *name, const char *word)
+{
+    size_t len = strlen(name);
+    unsigned edits = distance(name, word), most = MIN(NEAR_MAX, MAX(1, (unsigned)len / 3));
+
+    if (len >= PREFIX_MIN && strncasecmp(name, word, len) == 0)
+        return 0;
+    return edits <= most ? edits : NOT_MEANT;
+}
+
 const char *conf_section_near(const char *name)
 {
-    unsigned best = NEAR_MAX + 1;
+    unsigned best = NOT_MEANT;
     const char *found = NULL;
 
     for (int s = 0; s < SECTIONS; s++) {
-        unsigned d = distance(name, conf_sections[s].name);
+        unsigned d = miss(name, conf_sections[s].name);
         if (d < best) {
             best = d;
             found = conf_sections[s].name;
@@ -184,11 +197,11 @@ const char *conf_section_near(const char *name)
 
 const char *conf_key_near(enum conf_section s, const char *name)
 {
-    unsigned best = NEAR_MAX + 1;
+    unsigned best = NOT_MEANT;
     const char *found = NULL;
 
     for (unsigned i = 0; i < conf_key_count; i++) {
-        unsigned d = conf_keys[i].section == s ? distance(name, conf_keys[i].name) : WORD_MAX;
+        unsigned d = conf_keys[i].section == s ? miss(name, conf_keys[i].name) : NOT_MEANT;
         if (d < best) {
             best = d;
             found = conf_keys[i].name;
@@ -197,13 +210,24 @@ const char *conf_key_near(enum conf_section s, const char *name)
     return found;
 }
 
-/* A line of its own for each fact, so that a page reads as a table does. */
+/* What is no markup of scdoc's. */
+static void print_plain(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("\\_*#[`~|", *text))
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
 static void print_key(FILE *out, const struct conf_key *k)
 {
     char expected[VALUE_EXPECTED_LEN];
 
     value_expected(k, expected);
-    fprintf(out, "*%s* = %s\n\t%s", k->name, expected, k->help);
+    fprintf(out, "*%s* = ", k->name);
+    print_plain(out, expected);
+    fprintf(out, "\n\t%s", k->help);
     if (k->required)
         fputs(" Required.", out);
     else if (k->fallback || k->computed)

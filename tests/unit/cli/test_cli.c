@@ -481,7 +481,7 @@ static void write_conf(const struct house *h, const char *path, const char *more
 TEST(configuration_is_checked)
 {
     struct house *h = *state;
-    char conf[96], command[256], where[128];
+    char conf[96], command[256], where[192];
 
     snprintf(conf, sizeof(conf), "%s/good.conf", h->dir);
     write_conf(h, conf, "");
@@ -489,8 +489,16 @@ TEST(configuration_is_checked)
     expect(child_run(&h->loop, command), 0, "good: member m1 of office, 1 hub, 1 VIP\n");
     snprintf(command, sizeof(command), GUARDMOUNT " -c %s check-config", conf);
     expect(child_run(&h->loop, command), 0, "good");
-    write_conf(h, conf, "Vrid = 5\n");
-    snprintf(where, sizeof(where), "%s:", conf);
+    write_conf(h, conf, "Vrid = 5\nHops = 1\n");
+    snprintf(where, sizeof(where), "%s:37: unknown key 'Vrid'", conf);
+    expect(child_run(&h->loop, command), 1, where);
+    snprintf(where, sizeof(where), "%s:38: unknown key 'Hops'", conf);
+    expect(child_run(&h->loop, command), 1, where);
+    /* Good for the daemon, and nothing that keepalived could be told. */
+    write_conf(h, conf,
+               "[Vip six]\nVipId = 2\nHub = main\nOuter = fd60::100/64 dev wan0\n"
+               "Members = m1, m2\nVridOuter = 52\n[Keepalived]\nMode = unicast\n");
+    snprintf(where, sizeof(where), "%s: Mode = unicast: VIP six has no Outer address", conf);
     expect(child_run(&h->loop, command), 1, where);
 }
 

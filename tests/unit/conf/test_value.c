@@ -131,6 +131,29 @@ TEST(paths_are_absolute_bounded_and_plain)
     assert_true(value_store(k, longest, &c));
 }
 
+TEST(keys_are_exactly_base64)
+{
+    static const char *const bad[] = {
+        "",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=", /* bits left */
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAA\xc1"
+        "AAAAAAAAAAAAAA=",
+        "-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "AAAAAAAAAAAAAAAAAAAAAA AAAAAAAAAAAAAAAAAAAA="};
+    const struct conf_key *k = conf_key_find(SECTION_MEMBER, "SyncPublicKey");
+    struct conf_member m = {.sync_public_key = {0xff}};
+
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+        if (value_store(k, bad[i], &m))
+            fail_msg("'%s' is taken", bad[i]);
+    assert_int_equal(m.sync_public_key[0], 0xff);
+    assert_true(value_store(k, "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &m));
+    assert_int_equal(m.sync_public_key[0], 1);
+}
+
 TEST(every_default_is_a_value_and_every_key_says_what_it_expects)
 {
     static union {
@@ -158,6 +181,8 @@ TEST(near_misses_are_found_and_far_ones_are_not)
     assert_string_equal(conf_section_near("hub"), "Hub");
     assert_null(conf_section_near("Interface"));
     assert_string_equal(conf_key_near(SECTION_HUB, "privatkey"), "PrivateKey");
+    assert_string_equal(conf_key_near(SECTION_VIP, "vrid"), "VridOuter");
+    assert_null(conf_key_near(SECTION_VIP, "Hops")); /* half of Hub is not Hub */
     assert_null(conf_key_near(SECTION_HUB, "AllowedIPs"));
     assert_null(conf_key_near(SECTION_HUB, "0123456789012345678901234567890123456789012345678901234"
                                            "567890123456789"));
@@ -170,6 +195,6 @@ TEST(near_misses_are_found_and_far_ones_are_not)
 TEST_MAIN(T(durations_have_units), T(switches_have_words_of_any_case),
           T(numbers_are_decimal_or_hexadecimal), T(names_are_words_that_keepalived_takes),
           T(lists_are_split_at_commas), T(vip_addresses_have_a_length_and_an_interface),
-          T(paths_are_absolute_bounded_and_plain),
+          T(paths_are_absolute_bounded_and_plain), T(keys_are_exactly_base64),
           T(every_default_is_a_value_and_every_key_says_what_it_expects),
           T(near_misses_are_found_and_far_ones_are_not))
