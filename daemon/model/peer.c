@@ -89,16 +89,6 @@ int peer_allow(struct peer *p, const struct ip_prefix *prefix)
     return 0;
 }
 
-bool peer_disallow(struct peer *p, const struct ip_prefix *prefix)
-{
-    for (unsigned i = 0; i < p->allowed_count; i++)
-        if (prefix_equal(&p->allowed[i], prefix)) {
-            p->allowed[i] = p->allowed[--p->allowed_count];
-            return true;
-        }
-    return false;
-}
-
 int version_compare(const struct version *a, const struct version *b)
 {
     if (a->hlc != b->hlc)

@@ -62,7 +62,6 @@ static inline void peer_freep(struct peer **p)
 }
 int peer_set_psk(struct peer *p, const struct secret32 *psk);   /* NULL or all zero: none */
 int peer_allow(struct peer *p, const struct ip_prefix *prefix); /* no doubles */
-bool peer_disallow(struct peer *p, const struct ip_prefix *prefix);
 bool peer_allows(const struct peer *p, const struct ip_prefix *prefix);
 
 /* <0, 0, >0 by (hlc, member, seq). */
