@@ -232,6 +232,7 @@ uint64_t siblings_send(struct node *n, struct sibling *s, const struct sync_msg 
                        const struct replica_token *t, struct instant now);
 void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now);
 uint64_t siblings_tick(struct node *n, struct instant now);
+void siblings_drop_silent(struct node *n, struct instant now);
 bool siblings_any_up(const struct node *n);
 void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */
 

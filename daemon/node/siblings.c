@@ -4,6 +4,8 @@
 #include "base/secret.h"
 #include "node/internal.h"
 
+#define SILENT_NS (2 * HEARTBEAT_NS - 10 * NS_PER_MS)
+
 enum snapshot_phase {
     PHASE_CLAIMS,
     PHASE_RECORDS,
@@ -205,6 +207,21 @@ static void op_down(void *ctx, uint8_t member)
     say(n, NODE_WARN, "sibling lost", "member=%u", member);
 }
 
+/* A VIP came, and this sibling was not heard for two heartbeats: it is the one that died. Its link
+ * would be believed in for a second more, and every packet and handshake would wait for its acks.
+ */
+void siblings_drop_silent(struct node *n, struct instant now)
+{
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
+        uint64_t heard = atomic_load(&n->gate->member[i].heartbeat_ns);
+
+        if (!is_up(&n->sibling[i]) || now.boot_ns - heard < SILENT_NS)
+            continue;
+        op_down(n, i);
+        n->ops.close_link(n->ops.ctx, i, "silent while its VIP came here");
+    }
+}
+
 static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct sync_msg *ret,
                              struct replica_token *ret_token)
 {
@@ -364,7 +381,7 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
         k->reported_top = r->top;
         k->released = true;
     } else if (r->term >= counter_term_now(&k->kp->tx)) { /* O5 */
-        keypair_outbid(k->kp, r->term, n->gate);
+        keypair_outbid(k->kp, r->term, r->top, n->gate);
         key_adopted(n, k, n->now);
         key_tell_adopted(n, k, n->now);
     }
@@ -396,7 +413,7 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     if (k->ours || atomic_load(&k->kp->state) == KEYPAIR_OWNED) {
         if (gate_owned(n->gate, atomic_load(&k->kp->vip))) {
             /* O5: we have the VIP, it believed that it owns the key: later term, and say so. */
-            keypair_outbid(k->kp, s->term, n->gate);
+            keypair_outbid(k->kp, s->term, s->top, n->gate);
             key_adopted(n, k, n->now);
             key_tell_adopted(n, k, n->now);
             return;

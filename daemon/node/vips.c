@@ -49,6 +49,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
+    siblings_drop_silent(n, now);
     v->failover.epoch = MAX(v->failover.epoch, v->claim_epoch + 1);
     v->claim_epoch = v->failover.epoch;
     v->claimant = n->conf.self;

@@ -228,8 +228,13 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
         if (!adopt(k, g, now_ns, effects))
             return RX_DROP_UNFIT;
     }
-    if (!k->window)
+    if (!k->window) {
+        uint64_t floor = atomic_load_explicit(&k->floor, memory_order_relaxed);
+
         k->window = calloc(1, sizeof(*k->window));
+        if (k->window && floor)
+            replay_init(k->window, floor);
+    }
     if (!k->window)
         return RX_DROP_REPLAY; /* no memory to tell: refuse */
 
@@ -440,11 +445,19 @@ bool keypair_adopt(struct keypair *k, const struct gate *g, uint64_t now_ns)
     return ok;
 }
 
-void keypair_outbid(struct keypair *k, uint16_t term, const struct gate *g)
+void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct gate *g)
 {
     spin_lock(&k->rx_lock);
     know_term(k, term);
     if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_OWNED) {
+        /* Which ones below it accepted is not told, so they all count as seen. */
+        if (k->window && k->window->next > top)
+            top = k->window->next;
+        if (k->window)
+            replay_init(k->window, top);
+        if (top > atomic_load_explicit(&k->floor, memory_order_relaxed))
+            atomic_store_explicit(&k->floor, top, memory_order_relaxed);
+        raise_top(k, top);
         struct counter_tag tag = gate_tag(g);
         counter_adopt(&k->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed), 0);
     }

@@ -143,9 +143,10 @@ bool keypair_replica_raise(struct keypair *k, uint8_t from, uint64_t limit, bool
 void keypair_yield(struct keypair *k, uint8_t owner, uint64_t limit, uint16_t term);
 /* (main) Adopt a replica that nothing has touched yet. False: it is none, or it is not fit (R9). */
 bool keypair_adopt(struct keypair *k, const struct gate *g, uint64_t now_ns);
-/* (main) We own it, and a sibling believed that it does, up to @term: the next send begins a later
- * term (O5). */
-void keypair_outbid(struct keypair *k, uint16_t term, const struct gate *g);
+/* (main) We own it, and a sibling believed that it does: it sent up to @term, so the next send
+ * begins a later one (O5), and it accepted below @top, so nothing below that is accepted any more.
+ */
+void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct gate *g);
 /* (main) After the gate was closed: nothing at or above this was accepted, nor will be while the
  * gate stays closed (a receive that began before is over). */
 uint64_t keypair_final_top(struct keypair *k);

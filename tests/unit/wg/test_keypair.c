@@ -630,6 +630,29 @@ TEST(a_packet_that_waited_while_the_key_was_yielded_is_dropped)
     keypair_free(k);
 }
 
+TEST(what_a_sibling_accepted_meanwhile_is_not_accepted_again)
+{
+    struct keypair *k = key_made_here(1, 1000), *fresh = key_made_here(2, 1000);
+
+    atomic_store(&gate.vip[SLOT].others, false);
+    for (uint64_t c = 0; c < 20; c++)
+        assert_int_equal(in(k, c), RX_ACCEPT);
+    assert_int_equal(in(k, 40), RX_ACCEPT);
+    keypair_outbid(k, 3, 30, &gate); /* 20..29 may be among what it took */
+    for (uint64_t c = 0; c <= 40; c++)
+        assert_int_not_equal(in(k, c), RX_ACCEPT);
+    assert_int_equal(in(k, 41), RX_ACCEPT);
+    keypair_outbid(k, 3, 60, &gate);
+    assert_int_not_equal(in(k, 59), RX_ACCEPT);
+    assert_int_equal(in(k, 60), RX_ACCEPT);
+    /* One that has no window yet remembers it, too. */
+    keypair_outbid(fresh, 3, 5, &gate);
+    assert_int_not_equal(in(fresh, 4), RX_ACCEPT);
+    assert_int_equal(in(fresh, 5), RX_ACCEPT);
+    keypair_free(k);
+    keypair_free(fresh);
+}
+
 TEST(an_outbid_key_sends_above_the_siblings_term)
 {
     struct keypair *k = key_made_here(1, 64), *r = replica_of_sibling(2, 64, 0);
@@ -638,13 +661,13 @@ TEST(an_outbid_key_sends_above_the_siblings_term)
 
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     assert_int_equal(counter_term(first), 0);
-    keypair_outbid(k, 30, &gate); /* O5 */
+    keypair_outbid(k, 30, 0, &gate); /* O5 */
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     assert_int_equal(counter_term(first), 31);
-    keypair_outbid(k, 10, &gate);
+    keypair_outbid(k, 10, 0, &gate);
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     assert_int_equal(counter_term(first), 32);
-    keypair_outbid(r, 60, &gate); /* a replica only learns */
+    keypair_outbid(r, 60, 0, &gate); /* a replica only learns */
     assert_int_equal(counter_term_now(&r->tx), 0);
     assert_int_equal(out(r, NOW, &first, &effects), TX_OK);
     assert_int_equal(counter_term(first), 61);
@@ -888,6 +911,7 @@ TEST_MAIN(C(an_owned_key_accepts_each_counter_once), C(a_created_key_sends_from_
           C(each_stay_of_a_process_sends_in_a_later_term),
           C(what_was_promised_to_one_owner_is_not_undone_by_another),
           C(a_packet_that_waited_while_the_key_was_yielded_is_dropped),
+          C(what_a_sibling_accepted_meanwhile_is_not_accepted_again),
           C(an_outbid_key_sends_above_the_siblings_term),
           C(the_final_top_is_above_all_that_was_accepted),
           C(a_record_that_comes_back_remembers_what_this_process_did),

@@ -116,7 +116,7 @@ static void stay(unsigned number, const struct rng *rng)
             atomic_fetch_add(&gate.suspicion, 1);
         }
         if (i == 5)
-            keypair_outbid(key, (uint16_t)test_below(rng, 20), &gate);
+            keypair_outbid(key, (uint16_t)test_below(rng, 20), 0, &gate);
         pause_a_little();
     }
 
