@@ -30,6 +30,17 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="needs root: network namespaces"))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test of the cluster that failed shows what its members said."""
+    report = (yield).get_result()
+    cluster = item.funcargs.get("cluster") if hasattr(item, "funcargs") else None
+    if report.when == "call" and report.failed and cluster and cluster.lab:
+        for m in cluster.lab.members:
+            with open(m.log, encoding="utf-8", errors="replace") as f:
+                report.sections.append((f"the last words of {m.name}", "".join(f.readlines()[-40:])))
+
+
 class Cluster:
     """The lab that the tests of one module share. One that cannot be restored is made anew, and
     the test that broke it fails."""
