@@ -3,6 +3,9 @@
 #include "base/secret.h"
 #include "node/internal.h"
 
+#define URGENT_EVERY_NS (20 * NS_PER_MS)
+#define URGENT_FOR_NS (FRESH_DEFAULT_NS + NS_PER_S)
+
 static void send_handshake(struct node *n, struct node_peer *p, uint16_t vip,
                            const struct endpoint *to, const struct endpoint *local,
                            uint32_t ifindex, uint8_t *message, unsigned len, struct instant now)
@@ -73,6 +76,27 @@ bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
         siblings_send_all(n, &m, now);
     }
     return true;
+}
+
+void handshake_urgently(struct node *n, struct node_peer *p, struct instant now)
+{
+    if (handshake_initiate(n, p, true, true, now))
+        return;
+    /* R12's wait, a full queue: who is asked only once must not forget it, or the peer waits out
+     * its own 15 s. */
+    p->urgent_until_ns = now.boot_ns + URGENT_FOR_NS;
+    p->urgent_at_ns = now.boot_ns + URGENT_EVERY_NS;
+    peer_arm(n, p, p->urgent_at_ns);
+}
+
+uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p, struct instant now)
+{
+    if (p->urgent_at_ns && now.boot_ns >= p->urgent_at_ns)
+        p->urgent_at_ns =
+            now.boot_ns >= p->urgent_until_ns || handshake_initiate(n, p, true, true, now)
+                ? 0
+                : now.boot_ns + URGENT_EVERY_NS;
+    return p->urgent_at_ns;
 }
 
 static void initiation_made(struct node *n, struct node_peer *p, struct handshake_result *r,

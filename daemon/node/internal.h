@@ -27,6 +27,8 @@ struct node_peer {
     uint64_t endpoint_told_ns;
     bool endpoint_untold;
     uint64_t rekey_at_ns; /* T3; 0: none */
+    uint64_t urgent_at_ns,
+        urgent_until_ns; /* H8, R9a: an initiation that could not begin; 0: none */
 };
 
 struct node_key {
@@ -190,6 +192,10 @@ void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TA
  * wait for REKEY_TIMEOUT since an earlier one that was answered. */
 bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
                         struct instant now);
+/* Now, or as soon as it may be (H8, R9a). */
+void handshake_urgently(struct node *n, struct node_peer *p, struct instant now);
+uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p,
+                               struct instant now);         /* 0: done */
 void handshake_forget(struct node *n, struct node_peer *p); /* the initiation under way */
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now);
 uint64_t pendings_tick(struct node *n, struct instant now);

@@ -436,7 +436,7 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
     atomic_store(&k->kp->confirmed, true);
     atomic_store(&p->handshake_real_ns, now.real_ns);
     timers_session_made(&k->peer->timers, p, now.boot_ns);
-    k->peer->rekey_at_ns = 0; /* T3 is done with it */
+    k->peer->rekey_at_ns = k->peer->urgent_at_ns = 0; /* T3, H8 and R9a are done with it */
     keys_remove_out(n, out, count);
     if (p->previous && p->previous->owner_data) {
         struct node_key *previous = p->previous->owner_data;
@@ -462,7 +462,7 @@ static void unfit(struct node *n, struct node_key *k, struct instant now)
         k->quarantined);
     key_remove(n, k, false);
     /* Somebody touched it: the peer is there, or somebody wants to reach it. */
-    handshake_initiate(n, p, true, true, now);
+    handshake_urgently(n, p, now);
 }
 
 void key_effects(struct node *n, struct node_key *k, unsigned effects, struct instant now)
@@ -493,7 +493,7 @@ void key_effects(struct node *n, struct node_key *k, unsigned effects, struct in
     }
     if (effects & EFFECT_RESCUE) { /* R9a */
         n->counters.rescues++;
-        handshake_initiate(n, p, true, true, now);
+        handshake_urgently(n, p, now);
     }
     if (effects & EFFECT_REKEY) {
         n->counters.rekeys++;

@@ -208,6 +208,9 @@ uint64_t node_tick(struct node *n, struct instant now)
         uint64_t at = todo.next_ns;
         if (p->rekey_at_ns && (!at || p->rekey_at_ns < at))
             at = p->rekey_at_ns;
+        uint64_t urgent = handshake_urgent_tick(n, p, now);
+        if (urgent && (!at || urgent < at))
+            at = urgent;
         if (at)
             peer_arm(n, p, MAX(at, now.boot_ns + NS_PER_MS));
         else
