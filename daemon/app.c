@@ -2,6 +2,7 @@
 #include "base/secret.h"
 #include "noise/noise.h"
 #include "os/tun.h"
+#include "os/udp.h"
 #include <signal.h>
 #include <string.h>
 
@@ -25,9 +26,20 @@ void app_stop(struct app *a, int status, const char *why)
 
 /* ---- before the process turns into a daemon ---- */
 
+void app_set_offloads(struct app *a, unsigned tun)
+{
+    char use[OFFLOAD_TEXT_LEN], off[OFFLOAD_TEXT_LEN];
+    unsigned allowed = a->offloads;
+
+    a->offloads &= tun | udp_offloads();
+    log_info("segmentation offloads", "use=%s not=%s", offload_format(a->offloads, use),
+             offload_format(allowed & ~a->offloads, off));
+}
+
 int app_open(const struct app_options *o, struct app **ret)
 {
     struct app *a = calloc(1, sizeof(*a));
+    unsigned offloads;
     int r = -ENOMEM;
 
     if (!a) {
@@ -37,6 +49,7 @@ int app_open(const struct app_options *o, struct app **ret)
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         a->tun_fds[i] = -1;
     a->uapi_fd = -1;
+    a->offloads = o->offloads;
     if (o->conf_path) {
         r = app_cluster_open(a, o->conf_path);
         if (r < 0)
@@ -57,15 +70,17 @@ int app_open(const struct app_options *o, struct app **ret)
     }
     if (o->tun_fd >= 0) {
         a->tun_fds[0] = o->tun_fd;
-        r = tun_adopt(o->tun_fd, a->ifname);
+        r = tun_adopt(o->tun_fd, a->offloads, a->ifname, &offloads);
     } else {
-        r = tun_open(o->ifname, a->workers, TUN_MTU_DEFAULT, a->tun_fds, a->ifname);
+        r = tun_open(o->ifname, a->workers, TUN_MTU_DEFAULT, a->offloads, a->tun_fds, a->ifname,
+                     &offloads);
     }
     if (r < 0) {
         log_error("the tunnel interface cannot be made; it needs CAP_NET_ADMIN and /dev/net/tun",
                   "interface=%s error=%s", o->ifname, strerror(-r));
         goto fail;
     }
+    app_set_offloads(a, offloads);
     a->uapi_fd = o->uapi_fd;
     if (a->uapi_fd < 0) {
         r = uapi_listen(UAPI_DIR, a->ifname, &a->uapi_fd);
@@ -216,6 +231,7 @@ static int start_plain(struct app *a)
                               .workers = a->workers,
                               .handshake_threads = MIN(a->workers, HANDSHAKE_THREADS_MAX),
                               .tun_fds = a->tun_fds,
+                              .offloads = a->offloads,
                               .mtu = TUN_MTU_DEFAULT,
                               .gate = &a->gate};
     struct netlink_ops nops = {

@@ -130,6 +130,7 @@ static int load_conf(struct cluster *c, const char *conf_path)
 int app_cluster_open(struct app *a, const char *conf_path)
 {
     struct cluster *c = calloc(1, sizeof(*c));
+    unsigned offloads;
     int r = noise_init();
 
     a->cluster = c;
@@ -151,12 +152,14 @@ int app_cluster_open(struct app *a, const char *conf_path)
         (r = make_directory(c->conf->state_dir)) < 0 || (r = start_sentinel(a, c)) < 0 ||
         (r = begin_life(a, c)) < 0)
         return r;
-    r = tun_open(c->hub->ifname, a->workers, c->hub->mtu, a->tun_fds, a->ifname);
+    r = tun_open(c->hub->ifname, a->workers, c->hub->mtu, a->offloads, a->tun_fds, a->ifname,
+                 &offloads);
     if (r < 0) {
         log_error("the tunnel interface cannot be made", "interface=%s error=%s", c->hub->ifname,
                   strerror(-r));
         return r;
     }
+    app_set_offloads(a, offloads);
     r = uapi_listen(UAPI_DIR, a->ifname, &a->uapi_fd);
     if (r < 0)
         log_error("the socket cannot be made", "socket=" UAPI_DIR "/%s.sock error=%s", a->ifname,
@@ -570,6 +573,7 @@ int app_cluster_start(struct app *a)
                               .workers = a->workers,
                               .handshake_threads = MIN(a->workers, HANDSHAKE_THREADS_MAX),
                               .tun_fds = a->tun_fds,
+                              .offloads = a->offloads,
                               .mtu = c->hub->mtu,
                               .gate = &a->gate,
                               .beats = (struct beat *)&sentinel_beats(c->sentinel)[1],

@@ -34,6 +34,7 @@ struct app {
     bool loop_open, stopping;
     int exit_status;
     unsigned workers;
+    unsigned offloads; /* enum offload: that may be used, then those that are there */
     int tun_fds[WORKERS_MAX];
     int uapi_fd;
     char ifname[IFNAME_MAX + 1];
@@ -76,6 +77,8 @@ void app_stop(struct app *a, int status, const char *why);
 extern const struct node_ops app_node_ops;
 
 /* app.c */
+/* What is in use of segmentation offloads: @tun, and what sockets can do. Logs it. */
+void app_set_offloads(struct app *a, unsigned tun);
 int app_start_loop(struct app *a);
 void app_close_handle(uv_handle_t *h);
 void app_link_changed(void *ctx, const struct netlink_link *l, bool present);

@@ -143,6 +143,16 @@ static void engine_metrics(struct app *a, struct status *s)
         (double)e.rx[RX_ACCEPT]);
     add(a, s, true, "guardmount_packets_sent", NULL, NULL, "Data packets sent",
         (double)e.tx[TX_OK]);
+    add(a, s, true, "guardmount_bursts_received", NULL, NULL,
+        "Receives that held several datagrams (UDP GRO)", (double)e.rx_bursts);
+    add(a, s, true, "guardmount_bursts_sent", NULL, NULL,
+        "Sends of several datagrams (UDP segmentation)", (double)e.tx_bursts);
+    add(a, s, true, "guardmount_burst_fallbacks", NULL, NULL,
+        "Bursts that the path refused and that left as single datagrams", (double)e.tx_fallbacks);
+    add(a, s, true, "guardmount_tun_joined", NULL, NULL,
+        "Packets written to the interface within a super-packet", (double)e.tun_joined);
+    add(a, s, true, "guardmount_tun_cut", NULL, NULL, "Super-packets read from the interface",
+        (double)e.tun_cut);
     add(a, s, true, "guardmount_packets_held", NULL, NULL,
         "Packets that waited for a sibling's acknowledgement", (double)e.rx[RX_HOLD]);
 }

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "os/offload.h"
 #include "os/privilege.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -15,20 +16,22 @@
 
 static void usage(FILE *out)
 {
-    fputs("Usage: guardmountd [-f|--foreground] INTERFACE-NAME\n"
-          "       guardmountd [-f|--foreground] -c FILE\n"
-          "       guardmountd --version\n"
-          "\n"
-          "With a name: a userspace WireGuard; makes the TUN interface and serves wg's socket for "
-          "it.\n"
-          "With -c: a member of a Guardmount cluster, as guardmount.conf(5) says.\n"
-          "\n"
-          "Example: guardmountd wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
-          "Example: guardmountd -f -c /etc/guardmount/guardmount.conf\n"
-          "\n"
-          "Environment: WG_PROCESS_FOREGROUND=1, WG_TUN_FD, WG_UAPI_FD,\n"
-          "             LOG_LEVEL=silent|error|warn|info|verbose|debug (default: error)\n",
-          out);
+    fputs(
+        "Usage: guardmountd [-f|--foreground] INTERFACE-NAME\n"
+        "       guardmountd [-f|--foreground] -c FILE\n"
+        "       guardmountd --version\n"
+        "\n"
+        "With a name: a userspace WireGuard; makes the TUN interface and serves wg's socket for "
+        "it.\n"
+        "With -c: a member of a Guardmount cluster, as guardmount.conf(5) says.\n"
+        "\n"
+        "Example: guardmountd wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
+        "Example: guardmountd -f -c /etc/guardmount/guardmount.conf\n"
+        "\n"
+        "Environment: WG_PROCESS_FOREGROUND=1, WG_TUN_FD, WG_UAPI_FD,\n"
+        "             LOG_LEVEL=silent|error|warn|info|verbose|debug (default: error)\n"
+        "             GUARDMOUNT_OFFLOADS=auto|off|udp-gro,udp-gso,vnet,tso,uso (default: auto)\n",
+        out);
 }
 
 /* An inherited descriptor named by @variable; -1: none. False: it is no number. */
@@ -99,8 +102,9 @@ static int daemonize(int ready, bool keep_output)
 
 int main(int argc, char **argv)
 {
+    const char *offloads = getenv("GUARDMOUNT_OFFLOADS");
     const char *level_text = getenv("LOG_LEVEL"), *fg = getenv("WG_PROCESS_FOREGROUND");
-    struct app_options o = {0};
+    struct app_options o = {.offloads = OFFLOAD_ALL};
     enum log_level level = LOG_LEVEL_ERROR;
     bool foreground = fg && strcmp(fg, "1") == 0;
     struct app *a;
@@ -143,6 +147,13 @@ int main(int argc, char **argv)
                 "guardmountd: LOG_LEVEL=%s is none of silent, error, warn, info, verbose, "
                 "debug\n",
                 level_text);
+        return EXIT_USAGE;
+    }
+    if (offloads && *offloads && offload_parse(offloads, &o.offloads) < 0) {
+        fprintf(stderr,
+                "guardmountd: GUARDMOUNT_OFFLOADS=%s is none of auto, off, or a list of udp-gro, "
+                "udp-gso, vnet, tso, uso\n",
+                offloads);
         return EXIT_USAGE;
     }
     log_set_level(level);

@@ -454,6 +454,12 @@ static void sum(struct engine_counters *to, const struct stats *s)
     ADD(udp_send_errors);
     ADD(tun_write_errors);
     ADD(initiation_repeats);
+    ADD(rx_bursts);
+    ADD(tx_bursts);
+    ADD(tx_fallbacks);
+    ADD(tun_joined);
+    ADD(tun_cut);
+    ADD(tun_malformed);
 #undef ADD
 }
 

@@ -41,6 +41,7 @@ struct engine_config {
                                  * engine_stop(). -1, not for the first: that worker has UDP only
                                  * and writes to the first one's queue */
     unsigned mtu;
+    unsigned offloads; /* enum offload: what the TUN and the kernel's sockets have */
     struct gate *gate;
     struct beat {
         _Atomic uint64_t boot_ns;
@@ -118,12 +119,16 @@ void engine_resume(struct engine *e);
  * too. rx_no_peer: of rx[RX_DROP_SOURCE], those whose source is no peer's at all. tx_no_peer:
  * packets whose destination is no peer's, or a peer's without endpoint. staged_dropped: packets
  * that waited for a key in vain. rx_bytes, tx_bytes: of data messages, as on the wire without UDP
- * and IP headers. */
+ * and IP headers. rx_bursts, tx_bursts: of several datagrams each. tx_fallbacks: bursts that the
+ * path refused and that went out in single datagrams. tun_joined: packets that reached the TUN
+ * behind another one, in one super-packet; tun_cut: super-packets that came from it. tun_malformed:
+ * packets from it that contradict their virtio header. */
 struct engine_counters {
     uint64_t rx[RX_VERDICTS], tx[TX_VERDICTS];
     uint64_t handshake[16]; /* by enum handshake_verdict */
     uint64_t rx_no_peer, tx_no_peer, mac1_bad, handshake_queue_full, staged_dropped, facts_dropped;
     uint64_t rx_bytes, tx_bytes, udp_send_errors, tun_write_errors, initiation_repeats;
+    uint64_t rx_bursts, tx_bursts, tx_fallbacks, tun_joined, tun_cut, tun_malformed;
 };
 void engine_counters(const struct engine *e, struct engine_counters *ret);
 unsigned engine_workers(const struct engine *e);

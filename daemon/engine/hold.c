@@ -7,7 +7,8 @@ static void forget(struct worker *w, struct held *h)
     list_remove(&h->all);
     atomic_fetch_sub(&w->held_count, 1);
     atomic_fetch_sub(&w->e->held_count, 1);
-    secret_wipe(h->data, h->len);
+    rx_flush(w); /* it may have just been accepted */
+    secret_wipe(h->data, VNET_HDR_LEN + h->len);
     free(h);
 }
 
@@ -32,7 +33,7 @@ void hold_add(struct worker *w, struct index_entry *entry, const struct arrival 
 
     count_add(&w->lane.stats.rx[RX_HOLD], 1);
     if (atomic_fetch_add(&w->e->held_count, 1) < HELD_MAX)
-        h = malloc(sizeof(*h) + a->len);
+        h = malloc(sizeof(*h) + VNET_HDR_LEN + a->len);
     if (!h) { /* R6: what exceeds the bounds is accepted, never dropped */
         bool waits;
 
@@ -49,7 +50,7 @@ void hold_add(struct worker *w, struct index_entry *entry, const struct arrival 
                        .local_ifindex = a->local_ifindex,
                        .wire_len = a->wire_len,
                        .len = a->len};
-    memcpy(h->data, a->packet, a->len);
+    memcpy(h->data + VNET_HDR_LEN, a->packet, a->len);
     if (list_empty(&w->held))
         uv_timer_start(&w->hold_timer, worker_hold_tick, HOLD_TICK_MS, HOLD_TICK_MS);
     list_append(&w->held, &h->all);
@@ -82,7 +83,7 @@ void hold_examine(struct worker *w, bool all, uint64_t now_ns)
                                 .local = &h->local,
                                 .local_ifindex = h->local_ifindex,
                                 .wire_len = h->wire_len,
-                                .packet = h->data,
+                                .packet = h->data + VNET_HDR_LEN,
                                 .len = h->len};
             judge(w, entry, &a, timeout, now_ns, &waits);
         } else {

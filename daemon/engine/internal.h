@@ -8,6 +8,8 @@
 #include "base/list.h"
 #include "base/ring.h"
 #include "engine/engine.h"
+#include "engine/gro.h"
+#include "engine/gso.h"
 #include "engine/rcu.h"
 #include "os/tun.h"
 #include "os/udp.h"
@@ -24,10 +26,18 @@
 #define SOCKET_ADDRS_MAX 8 /* addresses of one VIP slot */
 #define HEADROOM sizeof(struct message_data)
 #define PACKET_TAILROOM (MESSAGE_PADDING + AEAD_TAG_LEN)
-/* A message with the largest inner packet, padded; a whole number of cache lines. */
+/* A burst, or a message with the largest inner packet, padded, or a TUN packet with its virtio
+ * header; a whole number of cache lines. */
 #define IO_BUFFER_LEN 65664
-static_assert(IO_BUFFER_LEN >= HEADROOM + TUN_PACKET_MAX + PACKET_TAILROOM,
+static_assert(IO_BUFFER_LEN >= HEADROOM + TUN_PACKET_MAX + PACKET_TAILROOM &&
+                  IO_BUFFER_LEN >= UDP_BURST_MAX && IO_BUFFER_LEN >= VNET_HDR_LEN + TUN_PACKET_MAX,
               "room for any TUN packet");
+static_assert(HEADROOM >= VNET_HDR_LEN, "an opened packet gets its virtio header in front of it");
+#define RECEIVES_MAX 32 /* receive buffers of a worker: each holds a burst */
+#define RECEIVES_BUSY 4 /* of them, when bursts are long: what is received stays in the cache */
+#define BURSTS_MAX 8    /* send buffers of a worker */
+#define SEND_AT_BYTES (64u << 10) /* as much is sealed and sent before more is read */
+static_assert(BATCH_MAX >= UDP_SEGMENTS_MAX, "one batch seals a burst");
 static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch");
 #define FACT_RING_RECORDS 4096
 #define RESULTS_MAX 1024     /* handshake results that main has not taken */
@@ -54,6 +64,7 @@ struct stats {
     _Atomic uint64_t rx_no_peer, tx_no_peer, mac1_bad, handshake_queue_full, staged_dropped,
         facts_dropped;
     _Atomic uint64_t rx_bytes, tx_bytes, udp_send_errors, tun_write_errors, initiation_repeats;
+    _Atomic uint64_t rx_bursts, tx_bursts, tx_fallbacks, tun_joined, tun_cut, tun_malformed;
 };
 
 static inline void count_add(_Atomic uint64_t *c, uint64_t n)
@@ -136,12 +147,13 @@ struct socket_group {
         struct endpoint at; /* zero address: any of its family */
         bool v6, any;
         int fds[WORKERS_MAX];
+        bool no_bursts[WORKERS_MAX]; /* of each worker, written and read by it alone */
     } addrs[SOCKET_ADDRS_MAX];
 };
 
-/* The socket of @id to send to @to from, by preference the one bound to @local. -1: none. */
-int sockets_find(const struct engine *e, unsigned id, uint16_t slot, const struct endpoint *to,
-                 const struct endpoint *local, bool *ret_any);
+/* The sockets to send to @to from, by preference those bound to @local. NULL: none. */
+struct socket_addr *sockets_find(const struct engine *e, uint16_t slot, const struct endpoint *to,
+                                 const struct endpoint *local);
 void sockets_close_all(struct engine *e);
 
 /* ---- a thread that seals and sends (lane.c): the workers and main ---- */
@@ -162,7 +174,7 @@ struct lane {
     struct udp_datagram out[BATCH_MAX];
     struct wg_peer *out_peer[BATCH_MAX];
     unsigned out_count;
-    int out_fd;
+    struct socket_addr *out_from;
 };
 
 int lane_init(struct lane *l, struct engine *e, unsigned id);
@@ -177,7 +189,7 @@ void lane_tell_peer_id(struct lane *l, uint64_t peer_id, unsigned facts);
 /* Where a peer's packets go. */
 struct route {
     uint16_t slot;
-    int fd;
+    struct socket_addr *from;
     struct endpoint to, local;
     uint32_t local_ifindex;
 };
@@ -187,10 +199,16 @@ bool lane_route(struct lane *l, struct wg_peer *p, struct route *ret); /* false:
 struct packet {
     uint8_t *data; /* the message; the packet begins at HEADROOM, PACKET_TAILROOM follows it */
     size_t len;    /* of the packet */
+    size_t padded; /* lane_padded(), once: the MTU may change at any time */
 };
 enum tx_verdict lane_seal(struct lane *l, struct wg_peer *p, const struct route *r,
                           struct packet *packets, unsigned n, uint64_t now_ns);
+/* The same for packets that lie one behind the other, as the messages of one burst. */
+enum tx_verdict lane_seal_burst(struct lane *l, struct wg_peer *p, const struct route *r,
+                                struct packet *packets, unsigned n, uint64_t now_ns);
 void lane_send(struct lane *l); /* what was queued */
+/* The padding stops at the MTU, so that a full packet does not grow past it. */
+size_t lane_padded(const struct engine *e, size_t len);
 
 /* ---- staging (staging.c) ---- */
 
@@ -230,7 +248,17 @@ struct held {
     struct endpoint source, local;
     uint32_t local_ifindex;
     size_t wire_len, len;
-    uint8_t data[];
+    uint8_t data[]; /* VNET_HDR_LEN bytes of room, then the packet */
+};
+
+/* Packets from the TUN on their way to one peer, laid out as the messages of one burst. */
+struct burst {
+    struct wg_peer *peer;
+    uint8_t *buf; /* IO_BUFFER_LEN */
+    size_t len, segment;
+    unsigned count;
+    bool ended; /* a shorter message, the last one */
+    struct packet packets[UDP_SEGMENTS_MAX];
 };
 
 struct worker {
@@ -263,10 +291,14 @@ struct worker {
     int tun_fd, tun_write_fd;
     uv_poll_t tun_poll;
     bool tun_polled;
-    uint8_t *tun_buffers; /* BATCH_MAX of IO_BUFFER_LEN */
+    uint8_t *tun_buffer; /* what was read */
+    struct burst bursts[BURSTS_MAX];
+    unsigned burst_count, burst_bytes;
+    struct gro gro;
 
     /* UDP. */
     struct udp_rx *udp;
+    unsigned receives; /* buffers to offer next time */
     struct list polls;
 
     struct list held;
@@ -291,6 +323,7 @@ void worker_tun_failed(struct worker *w, int err);
 void worker_hold_tick(uv_timer_t *t);
 
 /* rx.c */
+void rx_init(struct worker *w);
 void rx_udp(struct worker *w, struct socket_poll *s, uint64_t now_ns);
 /* A packet that was accepted: what it means for its peer, and to the TUN. */
 struct arrival {
@@ -300,9 +333,11 @@ struct arrival {
     const struct endpoint *source, *local;
     uint32_t local_ifindex;
     size_t wire_len;
-    const uint8_t *packet;
+    uint8_t *packet; /* what lies before it may be overwritten, VNET_HDR_LEN bytes */
     size_t len;
 };
+/* It may wait in w->gro until rx_flush(); @packet must stay as long. */
+void rx_flush(struct worker *w);
 void rx_accept(struct worker *w, const struct arrival *a, uint64_t now_ns);
 /* hold.c */
 void hold_add(struct worker *w, struct index_entry *entry, const struct arrival *a,
@@ -310,6 +345,8 @@ void hold_add(struct worker *w, struct index_entry *entry, const struct arrival 
 void hold_examine(struct worker *w, bool all, uint64_t now_ns);
 void hold_free(struct worker *w);
 /* tx.c */
+int tx_init(struct worker *w);
+void tx_done(struct worker *w);
 void tx_tun(struct worker *w, uint64_t now_ns);
 /* handshake.c: what a worker does with messages of type 1 to 3 */
 void rx_handshake(struct worker *w, uint16_t slot, const struct udp_datagram *d, uint64_t now_ns);

@@ -5,7 +5,6 @@ int lane_init(struct lane *l, struct engine *e, unsigned id)
 {
     l->e = e;
     l->id = id;
-    l->out_fd = -1;
     l->aead = aead_new();
     l->udp = udp_tx_new(BATCH_MAX);
     if (!l->aead || !l->udp)
@@ -95,19 +94,17 @@ void lane_tell_peer_id(struct lane *l, uint64_t peer_id, unsigned facts)
 bool lane_route(struct lane *l, struct wg_peer *p, struct route *ret)
 {
     uint16_t slot = atomic_load_explicit(&p->vip, memory_order_relaxed);
-    bool any = false;
 
     ret->slot = slot;
     if (!peer_endpoint_get(p, &ret->to, &ret->local, &ret->local_ifindex))
         return false;
-    ret->fd = sockets_find(l->e, l->id, slot, &ret->to, &ret->local, &any);
-    if (!any) /* the socket is bound to it */
+    ret->from = sockets_find(l->e, slot, &ret->to, &ret->local);
+    if (ret->from && !ret->from->any) /* the socket is bound to it */
         ret->local = (struct endpoint){0};
-    return ret->fd >= 0;
+    return ret->from != NULL;
 }
 
-/* The padding stops at the MTU, so that a full packet does not grow past it. */
-static size_t padded(const struct engine *e, size_t len)
+size_t lane_padded(const struct engine *e, size_t len)
 {
     size_t mtu = atomic_load_explicit(&e->mtu, memory_order_relaxed);
     size_t up = (len + MESSAGE_PADDING - 1) / MESSAGE_PADDING * MESSAGE_PADDING;
@@ -133,14 +130,16 @@ static enum tx_verdict take_counters(struct lane *l, struct wg_peer *p, const st
     return v;
 }
 
-enum tx_verdict lane_seal(struct lane *l, struct wg_peer *p, const struct route *r,
-                          struct packet *packets, unsigned n, uint64_t now_ns)
+/* Header, padding and AEAD of @n packets; @ret_wire: their messages' lengths. */
+static enum tx_verdict seal(struct lane *l, struct wg_peer *p, const struct route *r,
+                            struct packet *packets, unsigned n, uint64_t now_ns,
+                            size_t ret_wire[BATCH_MAX])
 {
     struct aead_op ops[BATCH_MAX];
     struct keypair *k = NULL;
     uint64_t first = 0;
     size_t bytes = 0;
-    bool arm = false;
+    bool data = false;
 
     enum tx_verdict v = take_counters(l, p, r, n, now_ns, &k, &first);
     count_add(&l->stats.tx[v], n);
@@ -149,48 +148,80 @@ enum tx_verdict lane_seal(struct lane *l, struct wg_peer *p, const struct route 
     for (unsigned i = 0; i < n; i++) {
         struct message_data *m = (struct message_data *)packets[i].data;
         uint8_t *inner = packets[i].data + HEADROOM;
-        size_t len = padded(l->e, packets[i].len);
+        size_t len = packets[i].padded;
 
         memset(inner + packets[i].len, 0, len - packets[i].len);
         store_le32(m->type, MESSAGE_DATA);
         store_le32(m->receiver, k->remote_index);
         store_le64(m->counter, first + i);
         ops[i] = (struct aead_op){.counter = first + i, .src = inner, .dst = inner, .len = len};
+        ret_wire[i] = HEADROOM + len + AEAD_TAG_LEN;
+        bytes += ret_wire[i];
+        data |= packets[i].len > 0;
     }
     aead_seal(l->aead, k->keys->send, ops, n);
-
-    if (l->out_fd != r->fd || l->out_count + n > BATCH_MAX)
-        lane_send(l);
-    l->out_fd = r->fd;
-    for (unsigned i = 0; i < n; i++) {
-        size_t wire = HEADROOM + ops[i].len + AEAD_TAG_LEN;
-
-        l->out[l->out_count] = (struct udp_datagram){.buf = packets[i].data,
-                                                     .len = wire,
-                                                     .remote = r->to,
-                                                     .local = r->local,
-                                                     .local_ifindex = r->local_ifindex};
-        l->out_peer[l->out_count++] = p;
-        arm |= peer_note_sent(p, now_ns, packets[i].len > 0, (unsigned)wire);
-        bytes += wire;
-    }
     count_add(&l->stats.tx_bytes, bytes);
-    if (arm)
+    if (peer_note_sent(p, now_ns, data, (unsigned)bytes))
         lane_tell_peer_id(l, p->id, PEER_FACT_ARM);
     return TX_OK;
 }
 
+static void queue(struct lane *l, struct wg_peer *p, const struct route *r, uint8_t *buf,
+                  size_t len, size_t segment)
+{
+    if (l->out_from != r->from || l->out_count == BATCH_MAX)
+        lane_send(l);
+    l->out_from = r->from;
+    l->out[l->out_count] = (struct udp_datagram){.buf = buf,
+                                                 .len = len,
+                                                 .segment = segment,
+                                                 .remote = r->to,
+                                                 .local = r->local,
+                                                 .local_ifindex = r->local_ifindex};
+    l->out_peer[l->out_count++] = p;
+}
+
+enum tx_verdict lane_seal(struct lane *l, struct wg_peer *p, const struct route *r,
+                          struct packet *packets, unsigned n, uint64_t now_ns)
+{
+    size_t wire[BATCH_MAX];
+    enum tx_verdict v = seal(l, p, r, packets, n, now_ns, wire);
+
+    for (unsigned i = 0; v == TX_OK && i < n; i++)
+        queue(l, p, r, packets[i].data, wire[i], 0);
+    return v;
+}
+
+enum tx_verdict lane_seal_burst(struct lane *l, struct wg_peer *p, const struct route *r,
+                                struct packet *packets, unsigned n, uint64_t now_ns)
+{
+    size_t wire[BATCH_MAX], len = 0;
+    enum tx_verdict v = seal(l, p, r, packets, n, now_ns, wire);
+
+    if (v != TX_OK)
+        return v;
+    for (unsigned i = 0; i < n; i++)
+        len += wire[i];
+    queue(l, p, r, packets[0].data, len, n > 1 ? wire[0] : 0);
+    count_add(&l->stats.tx_bursts, n > 1);
+    return v;
+}
+
 void lane_send(struct lane *l)
 {
+    unsigned fallbacks = 0;
+
     if (!l->out_count)
         return;
-    unsigned left = udp_send(l->udp, l->out_fd, l->out, l->out_count);
-    count_add(&l->stats.udp_send_errors, l->out_count - left);
+    unsigned failed = udp_send(l->udp, l->out_from->fds[l->id], l->out, l->out_count,
+                               &l->out_from->no_bursts[l->id], &fallbacks);
+    count_add(&l->stats.udp_send_errors, failed);
+    count_add(&l->stats.tx_fallbacks, fallbacks);
     for (unsigned i = 0; i < l->out_count; i++)
         if (l->out[i].local_lost) {
             peer_endpoint_clear_local(l->out_peer[i]);
             lane_tell_peer_id(l, l->out_peer[i]->id, PEER_FACT_LOST_SOCKET);
         }
     l->out_count = 0;
-    l->out_fd = -1;
+    l->out_from = NULL;
 }

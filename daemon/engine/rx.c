@@ -52,12 +52,34 @@ void rx_accept(struct worker *w, const struct arrival *a, uint64_t now_ns)
         return;
     }
     count_add(&stats->rx[RX_ACCEPT], 1);
-    int r = tun_write(w->tun_write_fd, a->packet, len);
-    if (r < 0) {
-        count_add(&stats->tun_write_errors, 1);
-        if (r == -EBADFD)
-            worker_tun_failed(w, r);
-    }
+    gro_add(&w->gro, a->packet, len);
+}
+
+static void write_tun(void *ctx, const struct iovec *iov, unsigned n)
+{
+    struct worker *w = ctx;
+    int r = tun_write(w->tun_write_fd, iov, n);
+
+    if (r == 0)
+        return;
+    count_add(&w->lane.stats.tun_write_errors, n);
+    if (r == -EBADFD)
+        worker_tun_failed(w, r);
+}
+
+void rx_flush(struct worker *w)
+{
+    gro_flush(&w->gro);
+    count_add(&w->lane.stats.tun_joined, w->gro.joined);
+    w->gro.joined = 0;
+}
+
+void rx_init(struct worker *w)
+{
+    unsigned have = w->e->config.offloads;
+
+    gro_init(&w->gro, have & OFFLOAD_TUN_VNET, have & OFFLOAD_TUN_TSO, have & OFFLOAD_TUN_USO,
+             write_tun, w);
 }
 
 static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t now_ns)
@@ -80,7 +102,7 @@ static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t
                             .source = &d->remote,
                             .local = &d->local,
                             .local_ifindex = d->local_ifindex,
-                            .wire_len = d->len,
+                            .wire_len = HEADROOM + op->len + AEAD_TAG_LEN,
                             .packet = op->dst,
                             .len = op->len};
         enum rx_verdict v = keypair_receive(run->k, w->e->gate, now_ns, op->counter, &effects);
@@ -109,14 +131,14 @@ static void wrong_vip(struct worker *w, struct keypair *k, struct aead_op *op, u
                                            .value_ns = slot});
 }
 
-/* Into @run, or dropped and counted. */
-static void rx_data(struct worker *w, struct run *run, const struct udp_datagram *d, uint16_t slot,
-                    bool owned, uint64_t now_ns)
+/* A message that came in @d: into @run, or dropped and counted. */
+static void rx_data(struct worker *w, struct run *run, const struct udp_datagram *d, uint8_t *buf,
+                    size_t len, uint16_t slot, bool owned, uint64_t now_ns)
 {
-    struct message_data *m = (struct message_data *)d->buf;
+    struct message_data *m = (struct message_data *)buf;
     struct stats *stats = &w->lane.stats;
 
-    if (d->len < sizeof(*m) + AEAD_TAG_LEN) {
+    if (len < sizeof(*m) + AEAD_TAG_LEN) {
         count_add(&stats->rx[RX_DROP_MALFORMED], 1);
         return;
     }
@@ -133,7 +155,7 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     struct aead_op op = {.counter = load_le64(m->counter),
                          .src = m->encrypted,
                          .dst = m->encrypted,
-                         .len = d->len - sizeof(*m) - AEAD_TAG_LEN};
+                         .len = len - sizeof(*m) - AEAD_TAG_LEN};
     enum rx_verdict v = keypair_open_check(k, w->e->gate, now_ns);
     if (v == RX_ACCEPT && !owned)
         v = RX_DROP_NOT_OWNER;
@@ -151,35 +173,69 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     run->ops[run->n++] = op;
 }
 
+static void rx_message(struct worker *w, struct run *run, const struct udp_datagram *d,
+                       uint8_t *buf, size_t len, uint16_t slot, bool owned, uint64_t now_ns)
+{
+    struct udp_datagram one;
+
+    switch (len >= 4 ? load_le32(buf) : 0) {
+    case MESSAGE_DATA:
+        rx_data(w, run, d, buf, len, slot, owned, now_ns);
+        break;
+    case MESSAGE_INITIATION:
+    case MESSAGE_RESPONSE:
+    case MESSAGE_COOKIE:
+        one = *d;
+        one.buf = buf;
+        one.len = len;
+        rx_handshake(w, slot, &one, now_ns);
+        break;
+    default:
+        count_add(&w->lane.stats.rx[RX_DROP_MALFORMED], 1);
+    }
+}
+
+/* Many buffers where datagrams come one by one; few, so that they stay in the cache, where each
+ * holds a long burst. */
+static unsigned receives_next(const struct udp_datagram *d, int n)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < n; i++)
+        bytes += d[i].len;
+    return bytes / (size_t)n > IO_BUFFER_LEN / 4 ? RECEIVES_BUSY : RECEIVES_MAX;
+}
+
 void rx_udp(struct worker *w, struct socket_poll *s, uint64_t now_ns)
 {
     uint16_t slot = s->group->slot;
-    struct run run = {0};
+    struct run run;
     struct udp_datagram *d;
 
-    int n = udp_receive(w->udp, s->fd, &d);
+    int n = udp_receive(w->udp, s->fd, w->receives, &d);
     if (n <= 0)
         return;
     bool owned = gate_owned(w->e->gate, slot);
     if (!owned && rarely(&w->read_addresses_ns, now_ns)) /* O1: it may just have arrived */
         lane_tell(&w->lane, &(struct fact){.kind = FACT_READ_ADDRESSES, .index = slot});
+    w->receives = receives_next(d, n);
+    run.n = 0;
+    run.k = NULL;
     for (int i = 0; i < n; i++) {
+        size_t segment = d[i].segment ? d[i].segment : d[i].len;
+
         if (!s->addr->any)
             d[i].local = s->addr->at;
         else
             d[i].local.port = s->group->port;
-        switch (d[i].len >= 4 ? load_le32(d[i].buf) : 0) {
-        case MESSAGE_DATA:
-            rx_data(w, &run, &d[i], slot, owned, now_ns);
-            break;
-        case MESSAGE_INITIATION:
-        case MESSAGE_RESPONSE:
-        case MESSAGE_COOKIE:
-            rx_handshake(w, slot, &d[i], now_ns);
-            break;
-        default:
-            count_add(&w->lane.stats.rx[RX_DROP_MALFORMED], 1);
-        }
+        count_add(&w->lane.stats.rx_bursts, d[i].segment > 0);
+        size_t at = 0;
+        do { /* also the one that has no bytes */
+            rx_message(w, &run, &d[i], d[i].buf + at, MIN(segment, d[i].len - at), slot, owned,
+                       now_ns);
+            at += segment;
+        } while (at < d[i].len);
     }
     run_flush(w, &run, slot, now_ns);
+    rx_flush(w);
 }

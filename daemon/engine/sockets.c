@@ -78,6 +78,7 @@ static int group_probe(struct socket_group *g, uint16_t port)
 
 static int group_open(struct engine *e, struct socket_group *g, uint16_t port)
 {
+    unsigned join = e->config.offloads & OFFLOAD_UDP_GRO ? UDP_JOIN : 0;
     int r;
     unsigned tries = port ? 1 : PORT_TRIES; /* a random IPv4 port may be taken in IPv6 */
 
@@ -89,7 +90,7 @@ static int group_open(struct engine *e, struct socket_group *g, uint16_t port)
 
         /* All of a group are bound first: the steering program counts them in this order. */
         for (unsigned i = 0; i < e->worker_count && r == 0; i++)
-            r = udp_open(&s->at, open_flags(s) | UDP_REUSEPORT, e->mark, &s->fds[i]);
+            r = udp_open(&s->at, open_flags(s) | UDP_REUSEPORT | join, e->mark, &s->fds[i]);
         if (r == 0 && e->worker_count > 1)
             r = udp_steer(s->fds[0], e->worker_count);
     }
@@ -169,46 +170,40 @@ static bool is_link_local(const struct ip_addr *a)
     return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
 }
 
-int sockets_find(const struct engine *e, unsigned id, uint16_t slot, const struct endpoint *to,
-                 const struct endpoint *local, bool *ret_any)
+struct socket_addr *sockets_find(const struct engine *e, uint16_t slot, const struct endpoint *to,
+                                 const struct endpoint *local)
 {
-    const struct socket_group *g =
+    struct socket_group *g =
         slot < VIPS_MAX ? atomic_load_explicit(&e->groups[slot], memory_order_acquire) : NULL;
-    const struct socket_addr *found = NULL;
+    struct socket_addr *found = NULL;
     bool v6 = !addr_is_v4(&to->addr);
 
     for (unsigned a = 0; g && a < g->addr_count; a++) {
-        const struct socket_addr *s = &g->addrs[a];
+        struct socket_addr *s = &g->addrs[a];
 
         if (s->v6 != v6)
             continue;
-        if (s->any || (local && addr_equal(&s->at.addr, &local->addr))) {
-            found = s;
-            break;
-        }
+        if (s->any || (local && addr_equal(&s->at.addr, &local->addr)))
+            return s;
         if (!found && is_link_local(&s->at.addr) == is_link_local(&to->addr) &&
             s->at.addr.scope == (is_link_local(&to->addr) ? to->addr.scope : 0))
             found = s;
     }
-    if (!found)
-        return -1;
-    *ret_any = found->any;
-    return found->fds[id];
+    return found;
 }
 
 int engine_send(struct engine *e, uint16_t vip_slot, const struct endpoint *to,
                 const struct endpoint *local, uint32_t local_ifindex, const void *buf, size_t len)
 {
-    bool any = false;
     int r = -ENETUNREACH;
 
     /* The last gate before the wire, for all that is no data (O1, R12). */
     if (!gate_owned(e->gate, vip_slot) || clock_boot_ns() < atomic_load(&e->gate->resume_ns))
         return -EPERM;
     rcu_enter();
-    int fd = sockets_find(e, 0, vip_slot, to, local, &any);
-    if (fd >= 0)
-        r = udp_send_one(fd, to, any ? local : NULL, local_ifindex, buf, len);
+    const struct socket_addr *from = sockets_find(e, vip_slot, to, local);
+    if (from)
+        r = udp_send_one(from->fds[0], to, from->any ? local : NULL, local_ifindex, buf, len);
     rcu_leave();
     if (r < 0)
         atomic_fetch_add_explicit(&e->send_errors, 1, memory_order_relaxed);

@@ -121,7 +121,9 @@ void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns)
         return;
     while (v == TX_OK && (n = take_batch(p, batch))) {
         for (unsigned i = 0; i < n; i++)
-            packets[i] = (struct packet){.data = batch[i]->data, .len = batch[i]->len};
+            packets[i] = (struct packet){.data = batch[i]->data,
+                                         .len = batch[i]->len,
+                                         .padded = lane_padded(l->e, batch[i]->len)};
         v = lane_seal(l, p->peer, &route, packets, n, now_ns);
         if (v == TX_NO_KEY || v == TX_UNFIT) { /* still waiting for one */
             put_back(p, batch, n);

@@ -318,13 +318,14 @@ int worker_init(struct worker *w, struct engine *e, unsigned id)
     int r = lane_init(&w->lane, e, id);
     if (r < 0)
         return r;
-    w->udp = udp_rx_new(BATCH_MAX, IO_BUFFER_LEN);
+    w->receives = RECEIVES_MAX;
+    w->udp = udp_rx_new(RECEIVES_MAX, IO_BUFFER_LEN);
     w->repeats = repeats_new();
-    if (w->tun_fd >= 0)
-        w->tun_buffers = malloc((size_t)BATCH_MAX * IO_BUFFER_LEN);
-    if (!w->udp || !w->repeats || (w->tun_fd >= 0 && !w->tun_buffers))
+    if (!w->udp || !w->repeats)
         return -ENOMEM;
-    return loop_init(w);
+    rx_init(w);
+    r = tx_init(w);
+    return r < 0 ? r : loop_init(w);
 }
 
 int worker_start(struct worker *w)
@@ -363,7 +364,7 @@ void worker_done(struct worker *w)
     hold_free(w);
     lane_done(&w->lane);
     udp_rx_free(w->udp);
-    free(w->tun_buffers);
+    tx_done(w);
     free(w->repeats);
     pthread_mutex_destroy(&w->call_lock);
     pthread_cond_destroy(&w->call_done);

@@ -4,10 +4,17 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <linux/virtio_net.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+
+#ifndef TUN_F_USO4 /* Linux 6.2 */
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
 
 static int socket_for_ioctl(void)
 {
@@ -63,10 +70,31 @@ static int configure(const char name[IFNAMSIZ], unsigned mtu)
     return interface_ioctl(SIOCSIFMTU, &req);
 }
 
-int tun_open(const char *name, unsigned queues, unsigned mtu, int *ret_fds,
-             char ret_name[TUN_NAME_MAX + 1])
+/* Tell the kernel what it may hand over uncut; a kernel refuses a word that it knows not all of. */
+static unsigned set_offloads(int fd, unsigned wanted)
 {
-    struct ifreq req = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE};
+    const unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, uso = TUN_F_USO4 | TUN_F_USO6;
+    int header = sizeof(struct virtio_net_hdr);
+
+    if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
+        header = 0; /* it has this size unless somebody changed it */
+    if ((wanted & OFFLOAD_TUN_TSO) && (wanted & OFFLOAD_TUN_USO) &&
+        ioctl(fd, TUNSETOFFLOAD, (unsigned long)(tso | uso)) == 0)
+        return OFFLOAD_TUN_VNET | OFFLOAD_TUN_TSO | OFFLOAD_TUN_USO;
+    if ((wanted & OFFLOAD_TUN_TSO) && ioctl(fd, TUNSETOFFLOAD, (unsigned long)tso) == 0)
+        return OFFLOAD_TUN_VNET | OFFLOAD_TUN_TSO;
+    if ((wanted & OFFLOAD_TUN_USO) &&
+        ioctl(fd, TUNSETOFFLOAD, (unsigned long)(TUN_F_CSUM | uso)) == 0)
+        return OFFLOAD_TUN_VNET | OFFLOAD_TUN_USO;
+    ioctl(fd, TUNSETOFFLOAD, 0ul);
+    return OFFLOAD_TUN_VNET;
+}
+
+int tun_open(const char *name, unsigned queues, unsigned mtu, unsigned offloads, int *ret_fds,
+             char ret_name[TUN_NAME_MAX + 1], unsigned *ret_offloads)
+{
+    const short vnet = offloads & OFFLOAD_TUN_VNET ? IFF_VNET_HDR : 0;
+    struct ifreq req = {.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | vnet)};
     int fds[TUN_QUEUES_MAX];
     unsigned asked = queues, opened;
 
@@ -77,7 +105,7 @@ int tun_open(const char *name, unsigned queues, unsigned mtu, int *ret_fds,
     strcpy(req.ifr_name, name);
     int r = open_queue(&req, &fds[0]);
     if (r == -EINVAL) { /* a device with one queue for ever */
-        req.ifr_flags = IFF_TUN | IFF_NO_PI;
+        req.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | vnet);
         r = open_queue(&req, &fds[0]);
         queues = 1;
     }
@@ -91,6 +119,7 @@ int tun_open(const char *name, unsigned queues, unsigned mtu, int *ret_fds,
     r = configure(req.ifr_name, mtu);
     if (r < 0)
         goto fail;
+    *ret_offloads = vnet ? set_offloads(fds[0], offloads) : 0;
     memcpy(ret_fds, fds, asked * sizeof(fds[0]));
     memcpy(ret_name, req.ifr_name, IFNAMSIZ);
     return 0;
@@ -99,20 +128,20 @@ fail:
     return r;
 }
 
-int tun_adopt(int fd, char ret_name[TUN_NAME_MAX + 1])
+int tun_adopt(int fd, unsigned offloads, char ret_name[TUN_NAME_MAX + 1], unsigned *ret_offloads)
 {
     struct ifreq req = {0};
 
     if (ioctl(fd, TUNGETIFF, &req) < 0)
         return errno == ENOTTY || errno == EINVAL ? -ENOTTY : -errno;
-    if (!(req.ifr_flags & IFF_TUN) || !(req.ifr_flags & IFF_NO_PI) ||
-        (req.ifr_flags & IFF_VNET_HDR))
+    if (!(req.ifr_flags & IFF_TUN) || !(req.ifr_flags & IFF_NO_PI))
         return -EOPNOTSUPP;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
+    *ret_offloads = req.ifr_flags & IFF_VNET_HDR ? set_offloads(fd, offloads) : 0;
     memcpy(ret_name, req.ifr_name, IFNAMSIZ);
     return 0;
 }
@@ -167,18 +196,18 @@ ssize_t tun_read(int fd, void *buf, size_t len)
     return n < 0 ? -errno : n;
 }
 
-int tun_write(int fd, const void *packet, size_t len)
+int tun_write(int fd, const struct iovec *iov, unsigned n)
 {
-    return write(fd, packet, len) < 0 ? -errno : 0;
+    return writev(fd, iov, (int)n) < 0 ? -errno : 0;
 }
 
 unsigned tun_discard(int fd, unsigned max)
 {
-    uint8_t byte;
+    struct virtio_net_hdr room; /* refused with less, where there are such headers */
     unsigned done = 0;
 
     /* A short read takes the whole packet off the queue. */
-    while (done < max && read(fd, &byte, sizeof(byte)) >= 0)
+    while (done < max && read(fd, &room, sizeof(room)) >= 0)
         done++;
     return done;
 }

@@ -1,14 +1,16 @@
 #include "os/udp.h"
 #include "base/err.h"
+#include "os/offload.h"
 #include <assert.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 
-/* Enough for one packet info of either family. */
+/* Enough for one packet info of either family and a segment size. */
 union control {
-    char buf[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+    char buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
 };
 static_assert(CMSG_SPACE(sizeof(struct in_pktinfo)) <= CMSG_SPACE(sizeof(struct in6_pktinfo)),
@@ -47,6 +49,20 @@ static socklen_t bind_address(const struct endpoint *bind, bool v6, struct socka
     return sizeof(*sin);
 }
 
+unsigned udp_offloads(void)
+{
+    _cleanup_(closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    unsigned have = 0;
+
+    if (fd < 0)
+        return 0;
+    if (set_int(fd, IPPROTO_UDP, UDP_GRO, 1) == 0)
+        have |= OFFLOAD_UDP_GRO;
+    if (set_int(fd, IPPROTO_UDP, UDP_SEGMENT, 1280) == 0)
+        have |= OFFLOAD_UDP_GSO;
+    return have;
+}
+
 int udp_open(const struct endpoint *at, unsigned flags, uint32_t mark, int *ret_fd)
 {
     bool v6 = addr_is_zero(&at->addr) ? (flags & UDP_V6) != 0 : !addr_is_v4(&at->addr);
@@ -72,6 +88,8 @@ int udp_open(const struct endpoint *at, unsigned flags, uint32_t mark, int *ret_
     if (r < 0)
         return r;
     set_buffers(fd);
+    if (flags & UDP_JOIN)
+        set_int(fd, IPPROTO_UDP, UDP_GRO, 1); /* without it they come one by one */
     socklen_t len = bind_address(at, v6, &sa);
     if (bind(fd, (struct sockaddr *)&sa, len) < 0)
         return -errno;
@@ -173,7 +191,7 @@ void udp_rx_free(struct udp_rx *rx)
     free(rx);
 }
 
-static void read_pktinfo(struct msghdr *m, struct udp_datagram *d)
+static void read_control(struct msghdr *m, struct udp_datagram *d)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -189,18 +207,26 @@ static void read_pktinfo(struct msghdr *m, struct udp_datagram *d)
             d->local.addr = addr_from_v6(
                 &info.ipi6_addr, IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? info.ipi6_ifindex : 0);
             d->local_ifindex = (uint32_t)info.ipi6_ifindex;
+        } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+
+            memcpy(&size, CMSG_DATA(c), sizeof(size));
+            if (size > 0 && (size_t)size < d->len)
+                d->segment = (size_t)size;
         }
     }
 }
 
-int udp_receive(struct udp_rx *rx, int fd, struct udp_datagram **ret)
+int udp_receive(struct udp_rx *rx, int fd, unsigned max, struct udp_datagram **ret)
 {
-    for (unsigned i = 0; i < rx->count; i++) {
+    unsigned count = MIN(max, rx->count);
+
+    for (unsigned i = 0; i < count; i++) {
         rx->msgs[i].msg_hdr.msg_namelen = sizeof(rx->names[i]);
         rx->msgs[i].msg_hdr.msg_controllen = sizeof(rx->controls[i]);
         rx->msgs[i].msg_hdr.msg_flags = 0;
     }
-    int n = recvmmsg(fd, rx->msgs, rx->count, MSG_DONTWAIT, NULL);
+    int n = recvmmsg(fd, rx->msgs, count, MSG_DONTWAIT, NULL);
     if (n < 0)
         return -errno;
     unsigned kept = 0;
@@ -212,7 +238,7 @@ int udp_receive(struct udp_rx *rx, int fd, struct udp_datagram **ret)
         *d = (struct udp_datagram){.buf = rx->iovs[i].iov_base, .len = rx->msgs[i].msg_len};
         if (endpoint_from_sockaddr((struct sockaddr *)&rx->names[i], &d->remote) < 0)
             continue;
-        read_pktinfo(&rx->msgs[i].msg_hdr, d);
+        read_control(&rx->msgs[i].msg_hdr, d);
         kept++;
     }
     *ret = rx->datagrams;
@@ -276,13 +302,8 @@ void udp_tx_free(struct udp_tx *tx)
 
 /* The source address alone: an interface index beside it would overrule the routing table for
  * replies, so it is given for link-local addresses only, which mean nothing without it. */
-static void write_pktinfo(struct msghdr *m, union control *control, const struct endpoint *local,
-                          uint32_t ifindex)
+static size_t write_pktinfo(struct cmsghdr *c, const struct endpoint *local, uint32_t ifindex)
 {
-    memset(control, 0, sizeof(*control));
-    m->msg_control = control;
-    m->msg_controllen = sizeof(*control);
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
     if (addr_is_v4(&local->addr)) {
         struct in_pktinfo info = {0};
 
@@ -291,24 +312,56 @@ static void write_pktinfo(struct msghdr *m, union control *control, const struct
         c->cmsg_type = IP_PKTINFO;
         c->cmsg_len = CMSG_LEN(sizeof(info));
         memcpy(CMSG_DATA(c), &info, sizeof(info));
-        m->msg_controllen = CMSG_SPACE(sizeof(info));
-    } else {
-        struct in6_pktinfo info = {0};
-
-        memcpy(&info.ipi6_addr, local->addr.b, 16);
-        if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-            info.ipi6_ifindex = local->addr.scope ? local->addr.scope : ifindex;
-        c->cmsg_level = IPPROTO_IPV6;
-        c->cmsg_type = IPV6_PKTINFO;
-        c->cmsg_len = CMSG_LEN(sizeof(info));
-        memcpy(CMSG_DATA(c), &info, sizeof(info));
-        m->msg_controllen = CMSG_SPACE(sizeof(info));
+        return CMSG_SPACE(sizeof(info));
     }
+    struct in6_pktinfo info = {0};
+
+    memcpy(&info.ipi6_addr, local->addr.b, 16);
+    if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+        info.ipi6_ifindex = local->addr.scope ? local->addr.scope : ifindex;
+    c->cmsg_level = IPPROTO_IPV6;
+    c->cmsg_type = IPV6_PKTINFO;
+    c->cmsg_len = CMSG_LEN(sizeof(info));
+    memcpy(CMSG_DATA(c), &info, sizeof(info));
+    return CMSG_SPACE(sizeof(info));
+}
+
+static size_t write_segment(struct cmsghdr *c, size_t segment)
+{
+    uint16_t size = (uint16_t)segment;
+
+    c->cmsg_level = IPPROTO_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(size));
+    memcpy(CMSG_DATA(c), &size, sizeof(size));
+    return CMSG_SPACE(sizeof(size));
 }
 
 static bool same_family(const struct endpoint *a, const struct endpoint *b)
 {
     return addr_is_v4(&a->addr) == addr_is_v4(&b->addr);
+}
+
+static bool has_local(const struct udp_datagram *d)
+{
+    return !d->local_lost && !addr_is_zero(&d->local.addr) && same_family(&d->local, &d->remote);
+}
+
+static void write_control(struct msghdr *m, union control *control, const struct udp_datagram *d)
+{
+    size_t len = 0;
+
+    m->msg_control = NULL;
+    m->msg_controllen = 0;
+    if (!has_local(d) && !d->segment)
+        return;
+    memset(control, 0, sizeof(*control));
+    if (has_local(d))
+        len = write_pktinfo(&control->align, &d->local, d->local_ifindex);
+    if (d->segment)
+        len += write_segment((struct cmsghdr *)(control->buf + len), d->segment);
+    m->msg_control = control;
+    m->msg_controllen = len;
 }
 
 static void message_prepare(struct msghdr *m, struct iovec *iov, struct sockaddr_storage *name,
@@ -320,8 +373,7 @@ static void message_prepare(struct msghdr *m, struct iovec *iov, struct sockaddr
     *iov = (struct iovec){.iov_base = d->buf, .iov_len = d->len};
     m->msg_iov = iov;
     m->msg_iovlen = 1;
-    if (!addr_is_zero(&d->local.addr) && same_family(&d->local, &d->remote))
-        write_pktinfo(m, control, &d->local, d->local_ifindex);
+    write_control(m, control, d);
 }
 
 /* What a source address that is no longer ours makes sendmsg() say. */
@@ -330,32 +382,79 @@ static bool local_is_lost(int err)
     return err == EINVAL || err == EADDRNOTAVAIL || err == ENETUNREACH;
 }
 
-unsigned udp_send(struct udp_tx *tx, int fd, struct udp_datagram *d, unsigned count)
+/* EIO: the device computes no checksums. The others: a segment is longer than the path's MTU, which
+ * a single datagram, by fragmentation, may be. */
+static bool burst_is_refused(int err)
 {
-    unsigned at = 0, left = 0;
+    return err == EIO || err == EINVAL || err == EMSGSIZE;
+}
+
+static unsigned datagrams_of(const struct udp_datagram *d)
+{
+    return d->segment ? (unsigned)((d->len + d->segment - 1) / d->segment) : 1;
+}
+
+/* One by one; how many failed. */
+static unsigned send_cut(int fd, struct msghdr *m, struct udp_datagram *d)
+{
+    struct udp_datagram one = *d;
+    unsigned failed = 0;
+
+    one.segment = 0;
+    for (size_t at = 0; at < d->len; at += d->segment) {
+        struct iovec iov = {.iov_base = d->buf + at, .iov_len = MIN(d->segment, d->len - at)};
+
+        m->msg_iov = &iov;
+        write_control(m, m->msg_control, &one);
+        if (sendmsg(fd, m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+            continue;
+        if (has_local(&one) && local_is_lost(errno)) {
+            d->local_lost = one.local_lost = true;
+            write_control(m, m->msg_control, &one);
+            if (sendmsg(fd, m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                continue;
+        }
+        d->err = errno;
+        failed++;
+    }
+    return failed;
+}
+
+unsigned udp_send(struct udp_tx *tx, int fd, struct udp_datagram *d, unsigned count,
+                  bool *no_bursts, unsigned *fallbacks)
+{
+    unsigned at = 0, failed = 0;
 
     for (unsigned i = 0; i < count; i++)
         message_prepare(&tx->msgs[i].msg_hdr, &tx->iovs[i], &tx->names[i], &tx->controls[i], &d[i]);
     while (at < count) {
-        int n = sendmmsg(fd, tx->msgs + at, count - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-        if (n > 0) {
-            at += (unsigned)n;
-            left += (unsigned)n;
-            continue;
-        }
-        if (errno == EINTR)
-            continue;
         struct msghdr *m = &tx->msgs[at].msg_hdr;
-        if (m->msg_controllen && local_is_lost(errno)) {
-            d[at].local_lost = true;
-            m->msg_control = NULL;
-            m->msg_controllen = 0;
+        int n = -1;
+
+        if (!d[at].segment || !*no_bursts) {
+            n = sendmmsg(fd, tx->msgs + at, count - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (n > 0) {
+                at += (unsigned)n;
+                continue;
+            }
+            if (errno == EINTR)
+                continue;
+        }
+        if (d[at].segment && (*no_bursts || burst_is_refused(errno))) {
+            *no_bursts |= errno == EIO;
+            ++*fallbacks;
+            failed += send_cut(fd, m, &d[at++]);
             continue;
         }
-        d[at++].err = errno;
+        if (has_local(&d[at]) && local_is_lost(errno)) {
+            d[at].local_lost = true;
+            write_control(m, &tx->controls[at], &d[at]);
+            continue;
+        }
+        d[at].err = errno;
+        failed += datagrams_of(&d[at++]);
     }
-    return left;
+    return failed;
 }
 
 int udp_send_one(int fd, const struct endpoint *to, const struct endpoint *local,

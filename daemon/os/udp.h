@@ -3,8 +3,8 @@
  * Owner:   the caller of each fd and of each struct. Threads: an fd any; udp_rx and udp_tx one.
  * Never:   allocates after udp_rx_new() and udp_tx_new(), logs, keeps state of its own.
  *
- * One datagram is one message for now: UDP_GRO (one buffer of many segments) belongs into
- * udp_receive(), UDP_SEGMENT into udp_send(); callers already deal in batches. */
+ * A "burst" is several datagrams of one flow in one buffer, all of @segment bytes but the last,
+ * which may be shorter: what UDP_GRO delivers and UDP_SEGMENT sends in one go through the stack. */
 #pragma once
 #include "model/endpoint.h"
 #include <stdbool.h>
@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #define UDP_PAYLOAD_MAX 65535
+#define UDP_BURST_MAX 65487         /* bytes: 65535 less IPv6 and UDP headers */
+#define UDP_SEGMENTS_MAX 64         /* the bound of all kernels that have it */
 #define UDP_BUFFER_BYTES (8u << 20) /* SO_RCVBUFFORCE, SO_SNDBUFFORCE */
 
 enum udp_flags {
@@ -19,7 +21,11 @@ enum udp_flags {
     UDP_FREEBIND = 1 << 1, /* bind before the address arrives */
     UDP_PKTINFO = 1 << 2,  /* tell the local address of each datagram */
     UDP_V6 = 1 << 3,       /* family of a wildcard; else that of the address decides */
+    UDP_JOIN = 1 << 4,     /* receive bursts, if the kernel can */
 };
+
+/* OFFLOAD_UDP_GRO and OFFLOAD_UDP_GSO, as far as this kernel has them. */
+unsigned udp_offloads(void);
 
 /* A bound, non-blocking socket; IPv6 ones take IPv6 only. @bind: a zero address is the wildcard of
  * the family in @flags; port 0: the kernel's choice. */
@@ -35,10 +41,11 @@ int udp_steer(int fd, unsigned count);
 struct udp_datagram {
     uint8_t *buf;
     size_t len;
+    size_t segment; /* of a burst; 0: one datagram */
     struct endpoint remote;
     struct endpoint local; /* received: only with UDP_PKTINFO. Sent: source to use, zero: any */
     uint32_t local_ifindex;
-    int err;         /* sent: 0, or the errno it failed with */
+    int err;         /* sent: 0, or the errno that some of it failed with */
     bool local_lost; /* sent: not from @local, which does not work any more */
 };
 
@@ -46,9 +53,9 @@ struct udp_rx;
 /* @count buffers of @len bytes each; memory is touched only as far as datagrams reach. */
 struct udp_rx *udp_rx_new(unsigned count, size_t len);
 void udp_rx_free(struct udp_rx *rx);
-/* What is there, up to a batch, valid until the next call. Number, or -errno (-EAGAIN: nothing).
- * A datagram longer than the buffers is left out. */
-int udp_receive(struct udp_rx *rx, int fd, struct udp_datagram **ret);
+/* What is there, up to @max buffers' worth, valid until the next call. Number, or -errno (-EAGAIN:
+ * nothing). A datagram longer than the buffers is left out. */
+int udp_receive(struct udp_rx *rx, int fd, unsigned max, struct udp_datagram **ret);
 /* Throw away what is queued, at most @max datagrams. */
 unsigned udp_discard(int fd, unsigned max);
 
@@ -56,8 +63,11 @@ struct udp_tx;
 struct udp_tx *udp_tx_new(unsigned count);
 void udp_tx_free(struct udp_tx *tx);
 /* Send all, in order, from one socket; one that fails does not stop the others. Results in err and
- * local_lost of each. Returns how many left. @count at most the one of udp_tx_new(). */
-unsigned udp_send(struct udp_tx *tx, int fd, struct udp_datagram *d, unsigned count);
+ * local_lost of each. Returns how many datagrams failed, those in bursts counted one by one. @count
+ * at most the one of udp_tx_new(). A burst that the path refuses goes out in single datagrams, and
+ * is counted in @fallbacks; *no_bursts (the socket's) becomes true when the device cannot do it. */
+unsigned udp_send(struct udp_tx *tx, int fd, struct udp_datagram *d, unsigned count,
+                  bool *no_bursts, unsigned *fallbacks);
 /* One datagram without a udp_tx; 0 or -errno. */
 int udp_send_one(int fd, const struct endpoint *to, const struct endpoint *local,
                  uint32_t local_ifindex, const void *buf, size_t len);

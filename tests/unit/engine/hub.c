@@ -3,6 +3,7 @@
 #include "base/secret.h"
 #include "lab.h"
 #include "os/tun.h"
+#include "os/udp.h"
 #include <stdio.h>
 
 #include "lib/test.h"
@@ -284,8 +285,10 @@ struct hub *hub_new(uv_loop_t *loop, const char *ns, const char *ifname, unsigne
     gate_set_tag(&h->gate, (struct counter_tag){.member = options->cluster ? 1 : 0});
     for (unsigned i = 0; i < HUB_WORKERS_MAX; i++)
         h->tun[i] = -1;
-    assert_int_equal(
-        tun_open(ifname, options->single_queue ? 1 : h->workers, MTU, h->tun, h->ifname), 0);
+    unsigned offloads = options->no_offloads ? 0 : OFFLOAD_ALL, tun;
+    assert_int_equal(tun_open(ifname, options->single_queue ? 1 : h->workers, MTU, offloads, h->tun,
+                              h->ifname, &tun),
+                     0);
     /* The daemon's TUN may be moved away from it; here it always is. */
     run("ip link set %s netns %s", ifname, ns);
     run("ip -n %s addr add 10.77.0.%u/24 dev %s && ip -n %s addr add fd77::%x/64 dev %s nodad && "
@@ -295,6 +298,7 @@ struct hub *hub_new(uv_loop_t *loop, const char *ns, const char *ifname, unsigne
                                    .workers = h->workers,
                                    .handshake_threads = 2,
                                    .tun_fds = h->tun,
+                                   .offloads = offloads & (tun | udp_offloads()),
                                    .mtu = MTU,
                                    .gate = &h->gate,
                                    .beats = h->beats,
