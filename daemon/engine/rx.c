@@ -18,41 +18,49 @@ static bool rarely(uint64_t *last_ns, uint64_t now_ns)
     return true;
 }
 
-void rx_accept(struct worker *w, const struct arrival *a, uint64_t now_ns)
+/* Where an accepted packet came from: the newest one says where its peer is (E1). */
+static unsigned note_source(struct keypair *k, const struct arrival *a)
+{
+    struct endpoint_version version = {.generation = k->generation, .counter = a->counter};
+
+    if (!peer_endpoint_update(k->peer, a->source, a->local, a->local_ifindex, a->slot, &version))
+        return 0;
+    atomic_store(&k->vip, a->slot); /* E3 */
+    return PEER_FACT_ENDPOINT;
+}
+
+/* To the TUN, if the peer may send it. */
+static void deliver(struct worker *w, const struct wg_peer *p, uint8_t *packet, size_t padded)
 {
     struct stats *stats = &w->lane.stats;
-    struct wg_peer *p = a->k->peer;
-    struct endpoint_version version = {.generation = a->k->generation, .counter = a->counter};
-    bool data = a->len > 0;
-    unsigned facts = 0;
+    size_t len;
+    const struct wg_peer *source = allowedips_find_src(&w->e->allowedips, packet, padded, &len);
 
-    if (peer_note_received(p, now_ns, data, (unsigned)a->wire_len))
-        facts |= PEER_FACT_ARM;
-    if (peer_endpoint_update(p, a->source, a->local, a->local_ifindex, a->slot, &version)) {
-        facts |= PEER_FACT_ENDPOINT;
-        atomic_store(&a->k->vip, a->slot); /* E3 */
+    if (!len || len > padded) {
+        count_add(&stats->rx[RX_DROP_MALFORMED], 1);
+    } else if (source != p) {
+        count_add(&stats->rx[RX_DROP_SOURCE], 1);
+        count_add(&stats->rx_no_peer, !source);
+    } else {
+        count_add(&stats->rx[RX_ACCEPT], 1);
+        gro_add(&w->gro, packet, len);
     }
+}
+
+void rx_accept(struct worker *w, const struct arrival *a, uint64_t now_ns)
+{
+    struct wg_peer *p = a->k->peer;
+    unsigned facts = note_source(a->k, a);
+
+    if (peer_note_received(p, now_ns, a->len > 0, (unsigned)a->wire_len))
+        facts |= PEER_FACT_ARM;
     if (facts)
         lane_tell_peer_id(&w->lane, p->id, facts);
-    count_add(&stats->rx_bytes, a->wire_len);
-    if (!data) { /* keepalive */
-        count_add(&stats->rx[RX_ACCEPT], 1);
-        return;
-    }
-    size_t len;
-    struct wg_peer *source = allowedips_find_src(&w->e->allowedips, a->packet, a->len, &len);
-    if (!len || len > a->len) {
-        count_add(&stats->rx[RX_DROP_MALFORMED], 1);
-        return;
-    }
-    if (source != p) {
-        count_add(&stats->rx[RX_DROP_SOURCE], 1);
-        if (!source)
-            count_add(&stats->rx_no_peer, 1);
-        return;
-    }
-    count_add(&stats->rx[RX_ACCEPT], 1);
-    gro_add(&w->gro, a->packet, len);
+    count_add(&w->lane.stats.rx_bytes, a->wire_len);
+    if (a->len > 0)
+        deliver(w, p, a->packet, a->len);
+    else /* keepalive */
+        count_add(&w->lane.stats.rx[RX_ACCEPT], 1);
 }
 
 static void write_tun(void *ctx, const struct iovec *iov, unsigned n)
@@ -82,21 +90,12 @@ void rx_init(struct worker *w)
              write_tun, w);
 }
 
-static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t now_ns)
+static struct arrival arrival_of(const struct run *run, unsigned i, uint16_t slot)
 {
-    if (!run->n)
-        return;
-    aead_open(w->lane.aead, run->k->keys->recv, run->ops, run->n);
-    for (unsigned i = 0; i < run->n; i++) {
-        const struct udp_datagram *d = run->from[i];
-        struct aead_op *op = &run->ops[i];
-        unsigned effects = 0;
+    const struct udp_datagram *d = run->from[i];
+    const struct aead_op *op = &run->ops[i];
 
-        if (!op->ok) {
-            count_add(&w->lane.stats.rx[RX_DROP_AUTH], 1);
-            continue;
-        }
-        struct arrival a = {.k = run->k,
+    return (struct arrival){.k = run->k,
                             .counter = op->counter,
                             .slot = slot,
                             .source = &d->remote,
@@ -105,14 +104,82 @@ static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t
                             .wire_len = HEADROOM + op->len + AEAD_TAG_LEN,
                             .packet = op->dst,
                             .len = op->len};
-        enum rx_verdict v = keypair_receive(run->k, w->e->gate, now_ns, op->counter, &effects);
-        lane_tell_entry_effects(&w->lane, run->entry, effects);
-        if (v == RX_ACCEPT)
-            rx_accept(w, &a, now_ns);
-        else if (v == RX_HOLD)
+}
+
+/* Accepted packets of one key: what they mean for their peer, once for all that came in one
+ * receive; then one by one to the TUN. */
+static void accept_run(struct worker *w, const struct run *run, const enum rx_verdict *verdicts,
+                       uint16_t slot, uint64_t now_ns)
+{
+    struct wg_peer *p = run->k->peer;
+    unsigned accepted = 0, data = 0, facts = 0;
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < run->n; i++) {
+        if (verdicts[i] != RX_ACCEPT)
+            continue;
+        unsigned newest = i;
+        for (; i < run->n && run->from[i] == run->from[newest]; i++) {
+            if (verdicts[i] != RX_ACCEPT)
+                continue;
+            if (run->ops[i].counter > run->ops[newest].counter)
+                newest = i;
+            accepted++;
+            data += run->ops[i].len > 0;
+            bytes += HEADROOM + run->ops[i].len + AEAD_TAG_LEN;
+        }
+        i--;
+        struct arrival a = arrival_of(run, newest, slot);
+        facts |= note_source(run->k, &a);
+    }
+    if (!accepted)
+        return;
+    if (peer_note_received(p, now_ns, data > 0, (unsigned)bytes))
+        facts |= PEER_FACT_ARM;
+    if (data > 1) /* as many make no difference to the timers */
+        peer_note_received(p, now_ns, true, 0);
+    if (facts)
+        lane_tell_peer_id(&w->lane, p->id, facts);
+    count_add(&w->lane.stats.rx_bytes, bytes);
+    count_add(&w->lane.stats.rx[RX_ACCEPT], accepted - data);
+}
+
+static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t now_ns)
+{
+    enum rx_verdict verdicts[BATCH_MAX];
+    uint64_t counters[BATCH_MAX];
+    unsigned effects = 0, good = 0;
+
+    if (!run->n)
+        return;
+    aead_open(w->lane.aead, run->k->keys->recv, run->ops, run->n);
+    for (unsigned i = 0; i < run->n; i++) {
+        if (!run->ops[i].ok)
+            continue;
+        counters[good] = run->ops[i].counter;
+        run->from[good] = run->from[i];
+        run->ops[good++] = run->ops[i];
+    }
+    count_add(&w->lane.stats.rx[RX_DROP_AUTH], run->n - good);
+    run->n = good;
+    keypair_receive_run(run->k, w->e->gate, now_ns, counters, good, verdicts, &effects);
+    lane_tell_entry_effects(&w->lane, run->entry, effects);
+    accept_run(w, run, verdicts, slot, now_ns);
+    for (unsigned i = 0; i < good; i++) {
+        struct arrival a;
+
+        switch (verdicts[i]) {
+        case RX_ACCEPT:
+            if (run->ops[i].len > 0)
+                deliver(w, run->k->peer, run->ops[i].dst, run->ops[i].len);
+            break;
+        case RX_HOLD:
+            a = arrival_of(run, i, slot);
             hold_add(w, run->entry, &a, now_ns);
-        else
-            count_add(&w->lane.stats.rx[v], 1);
+            break;
+        default:
+            count_add(&w->lane.stats.rx[verdicts[i]], 1);
+        }
     }
     run->n = 0;
 }

@@ -290,6 +290,17 @@ enum rx_verdict keypair_receive(struct keypair *k, const struct gate *g, uint64_
     return v;
 }
 
+void keypair_receive_run(struct keypair *k, const struct gate *g, uint64_t now_ns,
+                         const uint64_t *counters, unsigned n, enum rx_verdict *ret,
+                         unsigned *ret_effects)
+{
+    *ret_effects = 0;
+    spin_lock(&k->rx_lock);
+    for (unsigned i = 0; i < n; i++)
+        ret[i] = decide(k, g, now_ns, counters[i], TURN_FIRST, ret_effects);
+    spin_unlock(&k->rx_lock);
+}
+
 enum rx_verdict keypair_receive_held(struct keypair *k, const struct gate *g, uint64_t now_ns,
                                      uint64_t counter, bool timeout, unsigned *ret_effects)
 {

@@ -2,7 +2,7 @@
  *
  * Owner:   main makes and retires it; the index table and the peer's slots point to it; freed after
  *          an RCU grace period. The keys are in the arena.
- * Threads: keypair_open_check(), keypair_receive(), keypair_send() on any thread; what is marked
+ * Threads: keypair_open_check(), keypair_receive*(), keypair_send() on any thread; what is marked
  *          (main) on main only.
  * Never:   logs, allocates more than its replay window, reads a clock.
  *
@@ -124,6 +124,10 @@ enum rx_verdict keypair_open_check(const struct keypair *k, const struct gate *g
  * @ret_effects: keypair_effect bits, also set when the packet is dropped. */
 enum rx_verdict keypair_receive(struct keypair *k, const struct gate *g, uint64_t now_ns,
                                 uint64_t counter, unsigned *ret_effects);
+/* The same for @n packets that came together, in their order; effects of all. */
+void keypair_receive_run(struct keypair *k, const struct gate *g, uint64_t now_ns,
+                         const uint64_t *counters, unsigned n, enum rx_verdict *ret,
+                         unsigned *ret_effects);
 /* A held packet again; @timeout: T_HOLD is over, accept beyond the ceiling and tell (R7). RX_HOLD:
  * still waiting. The caller keeps `held` right through keypair_receive*() alone. */
 enum rx_verdict keypair_receive_held(struct keypair *k, const struct gate *g, uint64_t now_ns,
