@@ -7,6 +7,7 @@
 #include "lab.h"
 #include "noise/noise.h"
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -132,6 +133,61 @@ static void data_flows(const char *outer, unsigned workers, bool with_psk)
     assert_int_equal(b.tx_bytes, a.rx_bytes);
     assert_int_equal(a.staged_dropped, 0);
     pair_free(&p);
+}
+
+/* Eleven datagrams that their sender's kernel keeps in one piece as far as it can. */
+static void burst_flows(int from, int to, const char *address)
+{
+    char text[1050], got_text[2048];
+    int size = 100;
+
+    for (unsigned i = 0; i < sizeof(text); i++)
+        text[i] = (char)(i * 7 >> 2);
+    assert_int_equal(setsockopt(from, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
+    lab_send_to(from, address, PORT, text, sizeof(text));
+    for (size_t at = 0; at < sizeof(text); at += (size_t)size) {
+        ssize_t want = (ssize_t)MIN((size_t)size, sizeof(text) - at), n = -1;
+
+        UNTIL((n = recv(to, got_text, sizeof(got_text), MSG_DONTWAIT)) >= 0);
+        assert_int_equal(n, want);
+        assert_memory_equal(got_text, text + at, (size_t)n);
+    }
+}
+
+static void bursts_flow(bool no_offloads, struct engine_counters *ret_a,
+                        struct engine_counters *ret_b)
+{
+    struct pair p = pair_with(&(struct hub_options){.workers = 2, .no_offloads = no_offloads});
+
+    hub_join(p.a, 1, p.b, 2, "127.0.0.1", NULL);
+    pair_talk(&p);
+    burst_flows(p.a4, p.b4, B4);
+    burst_flows(p.a6, p.b6, B6);
+    *ret_a = hub_counters(p.a);
+    *ret_b = hub_counters(p.b);
+    pair_free(&p);
+}
+
+TEST(a_burst_stays_one_from_end_to_end)
+{
+    struct engine_counters a, b;
+
+    bursts_flow(false, &a, &b);
+    if (!a.tun_cut)
+        skip(); /* a kernel without USO on TUNs */
+    assert_int_equal(a.tun_cut, 2);
+    assert_int_equal(a.tx_bursts, 2);
+    assert_int_equal(b.rx_bursts, 2);
+    assert_int_equal(b.tun_joined, 2 * 10);
+    assert_int_equal(a.tun_malformed + a.tx_fallbacks + b.tun_write_errors, 0);
+}
+
+TEST(without_offloads_the_same_datagrams_pass_one_by_one)
+{
+    struct engine_counters a, b;
+
+    bursts_flow(true, &a, &b);
+    assert_int_equal(a.tun_cut + a.tx_bursts + b.rx_bursts + b.tun_joined, 0);
 }
 
 TEST(data_flows_both_ways_inside_ipv4)
@@ -1189,6 +1245,8 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        E(a_burst_stays_one_from_end_to_end),
+        E(without_offloads_the_same_datagrams_pass_one_by_one),
         E(data_flows_both_ways_inside_ipv4),
         E(data_flows_both_ways_inside_ipv6),
         E(data_flows_with_a_preshared_key_and_one_worker),
