@@ -47,3 +47,5 @@ const struct rng *test_rng(uint64_t seed);
 void test_rng_init(struct test_rng *t, uint64_t seed);
 /* Evenly in [0, @below). */
 uint32_t test_below(const struct rng *r, uint32_t below);
+/* Hexadecimal text to at most @room bytes; anything else fails the test. Returns how many. */
+size_t test_unhex(const char *text, uint8_t *ret, size_t room);

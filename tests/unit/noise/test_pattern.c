@@ -3,7 +3,6 @@
 #include "base/bytes.h"
 #include "lib/test.h"
 #include "noise/noise.h"
-#include <stdlib.h>
 #include <string.h>
 
 #define PROTOCOL "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
@@ -40,15 +39,7 @@ static const struct {
 
 static size_t unhex(const char *text, uint8_t *ret)
 {
-    size_t len = strlen(text) / 2;
-
-    assert_true(len <= MESSAGE_MAX);
-    for (size_t i = 0; i < len; i++) {
-        char two[3] = {text[2 * i], text[2 * i + 1], 0};
-
-        ret[i] = (uint8_t)strtoul(two, NULL, 16);
-    }
-    return len;
+    return test_unhex(text, ret, MESSAGE_MAX);
 }
 
 struct party {

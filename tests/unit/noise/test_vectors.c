@@ -22,16 +22,7 @@ struct aead_case {
 
 static size_t unhex(const char *text, uint8_t *ret)
 {
-    size_t len = strlen(text) / 2;
-
-    assert_true(len <= BYTES_MAX && strlen(text) % 2 == 0);
-    for (size_t i = 0; i < len; i++) {
-        char two[3] = {text[2 * i], text[2 * i + 1], 0}, *end;
-
-        ret[i] = (uint8_t)strtoul(two, &end, 16);
-        assert_true(*end == 0);
-    }
-    return len;
+    return test_unhex(text, ret, BYTES_MAX);
 }
 
 static void assert_hex(const uint8_t *got, const char *want)

@@ -24,15 +24,7 @@ struct data_case {
 
 static unsigned unhex(const char *text, uint8_t *ret)
 {
-    unsigned len = (unsigned)strlen(text) / 2;
-
-    assert_true(len <= BYTES_MAX);
-    for (unsigned i = 0; i < len; i++) {
-        char two[3] = {text[2 * i], text[2 * i + 1], 0};
-
-        ret[i] = (uint8_t)strtoul(two, NULL, 16);
-    }
-    return len;
+    return (unsigned)test_unhex(text, ret, BYTES_MAX);
 }
 
 static void assert_hex(const uint8_t *got, const char *want)
