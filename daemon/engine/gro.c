@@ -34,6 +34,8 @@ void gro_init(struct gro *g, bool vnet, bool tcp, bool udp, gro_write_fn *write,
     g->vnet = vnet;
     g->tcp = tcp && vnet;
     g->udp = udp && vnet;
+    for (unsigned i = 0; i < GRO_FLOWS; i++)
+        g->order[i] = &g->flows[i];
     g->write = write;
     g->ctx = ctx;
 }
@@ -110,7 +112,7 @@ static bool same_flow(const struct gro_flow *f, const struct candidate *c)
 {
     const uint8_t *a = f->packet, *b = c->packet;
 
-    if (f->hash != c->hash || f->v4 != c->v4 || f->tcp != c->tcp)
+    if (f->v4 != c->v4 || f->tcp != c->tcp)
         return false;
     return memcmp(a + f->transport, b + f->transport, 4) == 0 &&
            (c->v4 ? memcmp(a + 12, b + 12, 8) == 0 : memcmp(a + 8, b + 8, 32) == 0);
@@ -201,19 +203,21 @@ static void write_flow(struct gro *g, struct gro_flow *f)
         write_super(g, f);
 }
 
-static void drop_flow(struct gro *g, struct gro_flow *f)
+static void drop_flow(struct gro *g, unsigned i)
 {
-    size_t behind = (size_t)(g->flows + g->flow_count - (f + 1));
+    struct gro_flow *f = g->order[i];
+    unsigned behind = --g->flow_count - i;
 
     write_flow(g, f);
-    memmove(f, f + 1, behind * sizeof(*f));
-    g->flow_count--;
+    memmove(&g->order[i], &g->order[i + 1], behind * sizeof(g->order[0]));
+    memmove(&g->hashes[i], &g->hashes[i + 1], behind * sizeof(g->hashes[0]));
+    g->order[g->flow_count] = f;
 }
 
 void gro_flush(struct gro *g)
 {
     for (unsigned i = 0; i < g->flow_count; i++)
-        write_flow(g, &g->flows[i]);
+        write_flow(g, g->order[i]);
     g->flow_count = 0;
 }
 
@@ -222,9 +226,9 @@ void gro_flush(struct gro *g)
 static void begin_flow(struct gro *g, const struct candidate *c)
 {
     if (g->flow_count == GRO_FLOWS)
-        drop_flow(g, &g->flows[0]);
-    struct gro_flow *f = &g->flows[g->flow_count++];
-    f->hash = c->hash;
+        drop_flow(g, 0);
+    struct gro_flow *f = g->order[g->flow_count];
+    g->hashes[g->flow_count++] = c->hash;
     f->count = 1;
     f->packet = c->packet;
     f->len = c->len;
@@ -280,11 +284,11 @@ void gro_add(struct gro *g, uint8_t *packet, size_t len)
         return;
     }
     for (unsigned i = 0; i < g->flow_count; i++) {
-        if (!same_flow(&g->flows[i], &c))
+        if (g->hashes[i] != c.hash || !same_flow(g->order[i], &c))
             continue;
-        if (try_join(&g->flows[i], &c))
+        if (try_join(g->order[i], &c))
             return;
-        drop_flow(g, &g->flows[i]); /* first what came before */
+        drop_flow(g, i); /* first what came before */
         break;
     }
     if (c.joins)

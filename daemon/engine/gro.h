@@ -19,7 +19,7 @@ struct gro;
 typedef void gro_write_fn(void *ctx, const struct iovec *iov, unsigned n);
 
 struct gro_flow {
-    unsigned hash, count;
+    unsigned count;
     uint8_t *packet; /* the first */
     size_t len;      /* of all, as one packet */
     uint16_t headers, transport, size;
@@ -34,8 +34,10 @@ struct gro {
     gro_write_fn *write;
     void *ctx;
     unsigned flow_count;
-    struct gro_flow flows[GRO_FLOWS]; /* in order of their first packet */
-    uint64_t joined;                  /* packets that left behind another one */
+    unsigned hashes[GRO_FLOWS]; /* of order[], apart from it: one cache line to look through */
+    struct gro_flow *order[GRO_FLOWS]; /* by their first packet; behind flow_count: free */
+    struct gro_flow flows[GRO_FLOWS];
+    uint64_t joined; /* packets that left behind another one */
 };
 
 void gro_init(struct gro *g, bool vnet, bool tcp, bool udp, gro_write_fn *write, void *ctx);
