@@ -543,6 +543,13 @@ static void on_beat(uv_timer_t *t)
     if (c->beat_ns && now.boot_ns - c->beat_ns > GAP_NS + BEAT_MS * NS_PER_MS)
         node_gap(a->node, now.boot_ns - c->beat_ns, now);
     c->beat_ns = now.boot_ns;
+    if (!sentinel_alive(c->sentinel)) {
+        /* Without it a later freeze would go unnoticed: give the VIPs up now (O3). */
+        health_remove(c->conf->run_dir);
+        log_error("the sentinel process is gone; ending", "hint=%s", "a restart makes a new one");
+        app_stop(a, 1, "no sentinel");
+        return;
+    }
     atomic_store(&sentinel_beats(c->sentinel)[0].boot_ns, now.boot_ns);
 }
 

@@ -12,6 +12,7 @@
 #include "control/uapi.h"
 #include "engine/engine.h"
 #include "ha/fifo.h"
+#include "ha/health.h"
 #include "ha/lanprobe.h"
 #include "ha/sentinel.h"
 #include "node/node.h"

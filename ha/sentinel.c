@@ -133,8 +133,12 @@ int sentinel_start(const struct sentinel_config *c, struct sentinel **ret)
     s->shared =
         mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (s->shared == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0) {
+        int r = -errno;
+
+        if (s->shared != MAP_FAILED)
+            munmap(s->shared, sizeof(*s->shared));
         free(s);
-        return -errno;
+        return r;
     }
     pid_t pid = fork();
     if (pid < 0) {
@@ -150,6 +154,13 @@ int sentinel_start(const struct sentinel_config *c, struct sentinel **ret)
     s->pipe_fd = fds[1];
     *ret = s;
     return 0;
+}
+
+bool sentinel_alive(const struct sentinel *s)
+{
+    struct pollfd p = {.fd = s->pipe_fd}; /* its end of the pipe closes with it */
+
+    return poll(&p, 1, 0) == 0;
 }
 
 void sentinel_set_fit(struct sentinel *s, bool fit)

@@ -37,6 +37,7 @@ struct sentinel_config {
 
 struct sentinel;
 int sentinel_start(const struct sentinel_config *c, struct sentinel **ret);
+bool sentinel_alive(const struct sentinel *s); /* false: nobody guards the health file any more */
 void sentinel_set_fit(struct sentinel *s, bool fit);
 /* [0] is main's, [1..] the workers'. */
 struct sentinel_beat *sentinel_beats(struct sentinel *s);

@@ -150,6 +150,7 @@ struct node {
     bool engine_fit, started, lans_ok, fit, draining, shutting_down;
     uint32_t lans_known, lans_alive;
     uint64_t lans_good_since_ns;
+    uint64_t synced_ns; /* when some sibling was last in sync with us; 0: never */
     int weight;
 
     /* Suspicion (N9, R12). */

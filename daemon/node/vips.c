@@ -261,6 +261,12 @@ void readiness(struct node *n, struct instant now)
         return;
     bool in_sync = node_in_sync(n, now), owner = false;
 
+    if (in_sync)
+        n->synced_ns = now.boot_ns;
+    /* Until what we hold is too old to be adopted (R9): the sibling that fell silent may be the one
+     * whose VIP is on its way here, and a lower priority would only make VRRP slower. */
+    bool behind = !n->synced_ns || now.boot_ns - n->synced_ns >= n->gate->fresh_ns;
+
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
         owner |= failover_owned(&n->vip[slot].failover);
     if (!n->started) {
@@ -291,7 +297,7 @@ void readiness(struct node *n, struct instant now)
     }
     /* An owner keeps its weight when the sync link dies: that is no reason to move anything. */
     int weight = n->draining || n->shutting_down  ? WEIGHT_DRAIN
-                 : in_sync || !n->conf.members[0] ? 0
+                 : !behind || !n->conf.members[0] ? 0
                  : owner                          ? n->weight
                                                   : WEIGHT_BEHIND;
     if (weight != n->weight) {

@@ -1,6 +1,7 @@
 #include "wg/aead.h"
 #include "base/bytes.h"
 #include "base/secret.h"
+#include "wg/aead_lanes.h"
 #include <gcrypt.h>
 #include <pthread.h>
 #include <string.h>
@@ -12,7 +13,21 @@ struct aead {
     gcry_cipher_hd_t cipher;
     struct secret32 *key; /* what @cipher is keyed with; arena slot */
     bool keyed;
+    const struct aead_lanes *lanes; /* NULL: this machine has none */
 };
+
+static const struct aead_lanes *lanes_here(void)
+{
+#ifdef GM_AEAD_LANES
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return &aead_avx512;
+    if (__builtin_cpu_supports("avx2"))
+        return &aead_avx2;
+#endif
+    return NULL;
+}
 
 static void library_init(void)
 {
@@ -32,6 +47,7 @@ struct aead *aead_new(void)
     struct aead *a = calloc(1, sizeof(*a));
     if (!a)
         return NULL;
+    a->lanes = lanes_here();
     a->key = secret_alloc();
     if (!a->key ||
         gcry_cipher_open(&a->cipher, GCRY_CIPHER_CHACHA20, GCRY_CIPHER_MODE_POLY1305, 0)) {
@@ -75,7 +91,7 @@ static void use_counter(struct aead *a, uint64_t counter)
     must(gcry_cipher_setiv(a->cipher, nonce, sizeof(nonce)));
 }
 
-void aead_seal(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsigned n)
+static void library_seal(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsigned n)
 {
     use_key(a, key);
     for (unsigned i = 0; i < n; i++) {
@@ -91,7 +107,7 @@ void aead_seal(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsig
     }
 }
 
-unsigned aead_open(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsigned n)
+static unsigned library_open(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsigned n)
 {
     unsigned good = 0;
 
@@ -116,4 +132,49 @@ unsigned aead_open(struct aead *a, const uint8_t key[32], struct aead_op *ops, u
             memset(op->dst, 0, op->len);
     }
     return good;
+}
+
+/* ---- which of them ---- */
+
+const char *aead_name(const struct aead *a)
+{
+    return a->lanes ? a->lanes->name : "libgcrypt";
+}
+
+/* How many of the next packets go to the lanes; 0: all go to the library. */
+static unsigned share(const struct aead_op *ops, unsigned n, unsigned min, size_t len_max)
+{
+    if (n > AEAD_LANES_MAX)
+        n = AEAD_LANES_MAX;
+    if (n < min)
+        return 0;
+    for (unsigned i = 0; i < n; i++)
+        if (ops[i].len > len_max)
+            return 0;
+    return n;
+}
+
+void aead_seal(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsigned n)
+{
+    for (unsigned some;
+         a->lanes && (some = share(ops, n, a->lanes->packets_min, a->lanes->seal_len_max)) > 0;) {
+        a->lanes->seal(key, ops, some);
+        ops += some;
+        n -= some;
+    }
+    if (n)
+        library_seal(a, key, ops, n);
+}
+
+unsigned aead_open(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsigned n)
+{
+    unsigned good = 0;
+
+    for (unsigned some;
+         a->lanes && (some = share(ops, n, a->lanes->packets_min, a->lanes->open_len_max)) > 0;) {
+        good += a->lanes->open(key, ops, some);
+        ops += some;
+        n -= some;
+    }
+    return n ? good + library_open(a, key, ops, n) : good;
 }

@@ -1,5 +1,5 @@
 /* wg/aead.h - bulk ChaCha20-Poly1305 of data packets: one seal/open interface, batch-shaped, so
- * that a faster library is one file (performance.md section 7). Today: libgcrypt.
+ * that a faster one is one file. libgcrypt, and for batches our own lanes where the CPU has them.
  *
  * Owner:   one context per worker; it is re-keyed when the key changes (K1).
  * Threads: the context's own. Never: allocates after aead_new(). */
@@ -21,7 +21,8 @@ struct aead_op {
 };
 
 struct aead *aead_new(void);
-void aead_free(struct aead *a); /* wipes */
+void aead_free(struct aead *a);              /* wipes */
+const char *aead_name(const struct aead *a); /* of what does batches here */
 /* dst gets len bytes and the tag. */
 void aead_seal(struct aead *a, const uint8_t key[32], struct aead_op *ops, unsigned n);
 /* src holds len bytes and the tag; dst gets len bytes. Returns the number of ok ones. */

@@ -140,7 +140,29 @@ TEST(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived)
     close(go[0]);
 }
 
+TEST(a_sentinel_that_dies_is_missed)
+{
+    struct sentinel *s = start();
+    char children[64], line[256] = "";
+    pid_t last = -1;
+
+    assert_true(becomes("health", true, s));
+    assert_true(sentinel_alive(s));
+    snprintf(children, sizeof(children), "/proc/self/task/%d/children", getpid());
+    FILE *f = fopen(children, "re");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof(line), f));
+    fclose(f);
+    for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
+        last = (pid_t)strtol(word, NULL, 10); /* those before it are of earlier tests */
+    assert_int_equal(kill(last, SIGKILL), 0);
+    waitpid(last, NULL, 0);
+    assert_false(sentinel_alive(s));
+    sentinel_end(s);
+}
+
 TEST_MAIN(TS(health_is_there_while_the_daemon_beats_and_is_fit, set_up, clean_up),
           TS(a_loop_that_stands_still_loses_health_and_earns_it_back, set_up, clean_up),
           TS(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived, set_up,
-             clean_up))
+             clean_up),
+          TS(a_sentinel_that_dies_is_missed, set_up, clean_up))
