@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static _Atomic int current = LOG_LEVEL_INFO;
@@ -75,6 +76,18 @@ static int64_t place_passes(struct log_place *place)
     return (uint32_t)next == 1 && (uint32_t)seen > LOG_BURST ? (uint32_t)seen - LOG_BURST : 0;
 }
 
+/* A journal has its own clock; a file or a terminal has none. UTC, to the millisecond (RFC 3339). */
+static int stamp(char *line, size_t len)
+{
+    struct timespec now;
+    struct tm utc;
+    size_t n;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    n = strftime(line, len, "%FT%T", gmtime_r(&now.tv_sec, &utc));
+    return (int)n + snprintf(line + n, len - n, ".%03lluZ ", (unsigned long long)now.tv_nsec / NS_PER_MS);
+}
+
 void log_write(struct log_place *place, enum log_level level, const char *sentence,
                const char *fields, ...)
 {
@@ -82,17 +95,19 @@ void log_write(struct log_place *place, enum log_level level, const char *senten
     static const int priorities[] = {0, 3, 4, 6, 7};
     char line[LOG_LINE_MAX];
     va_list ap;
-    int n = 0;
     int64_t left_out;
+    int n;
 
     if (level > log_get_level() || level == LOG_LEVEL_SILENT ||
         (left_out = place_passes(place)) < 0)
         return;
     if (to_journal())
         n = snprintf(line, sizeof(line), "<%d>%s", priorities[level], sentence);
-    else
-        n = snprintf(line, sizeof(line), "%s%s%s: %s", tag, *tag ? " " : "", names[level],
-                     sentence);
+    else {
+        n = stamp(line, sizeof(line));
+        n += snprintf(line + n, sizeof(line) - (size_t)n, "%s%s%s: %s", tag, *tag ? " " : "",
+                      names[level], sentence);
+    }
     if (n < (int)sizeof(line) - 3 && fields && *fields) {
         n += snprintf(line + n, sizeof(line) - (size_t)n, ": ");
         va_start(ap, fields);

@@ -3,8 +3,8 @@
  *
  * Threads: any but the packet workers' hot paths, which never log.
  * Never:   prints key material (K5).
- * Form:    "<level> sentence: field=value ..." to stderr, or to journald with PRIORITY when the
- *          process is connected to it. A message of one place is limited to LOG_BURST a second. */
+ * Form:    "<time> <tag> <level>: sentence: field=value ..." to stderr, or to journald with PRIORITY
+ *          and without a time when the process is connected to it. A message of one place is limited to LOG_BURST a second. */
 #pragma once
 #include <stdint.h>
 

@@ -15,7 +15,7 @@ void *alloc_aligned(size_t len)
 
 void engine_wake_main(struct engine *e)
 {
-    uv_async_send(e->wake);
+    wake_send(e->wake);
 }
 
 static void tell_effects(struct engine *e, uint32_t index)
@@ -175,9 +175,9 @@ static void free_retired(struct engine *e)
     }
 }
 
-static void on_wake(uv_async_t *h)
+static void on_wake(void *ctx)
 {
-    struct engine *e = h->data;
+    struct engine *e = ctx;
 
     free_retired(e);
     if (e->stopped)
@@ -231,7 +231,10 @@ static void retire_node(void *ctx, void *node, void (*free_fn)(void *))
 
 static void on_wake_closed(uv_handle_t *h)
 {
-    free(h);
+    struct wake *w = h->data;
+
+    wake_done(w);
+    free(w);
 }
 
 static void engine_destroy(struct engine *e)
@@ -247,7 +250,7 @@ static void engine_destroy(struct engine *e)
         allowedips_done(&e->allowedips);
         tables_done(e); /* waits for all that was retired */
         free_retired(e);
-        uv_close((uv_handle_t *)e->wake, on_wake_closed);
+        wake_close(e->wake, on_wake_closed);
     }
     free(e->workers);
     pthread_mutex_destroy(&e->retired_lock);
@@ -261,12 +264,11 @@ static int engine_init(struct engine *e, uv_loop_t *main_loop)
     e->wake = calloc(1, sizeof(*e->wake));
     if (!e->wake)
         return -ENOMEM;
-    r = uv_async_init(main_loop, e->wake, on_wake);
+    r = wake_init(e->wake, main_loop, on_wake, e);
     if (r < 0) {
         free(TAKE_PTR(e->wake));
         return r;
     }
-    e->wake->data = e;
     r = tables_init(e);
     if (r < 0)
         return r;
@@ -412,7 +414,7 @@ void engine_wake_held(struct engine *e)
             continue; /* one that is being added looks at the raised ceiling itself, or at its timer
                        */
         atomic_store(&w->examine_held, true);
-        uv_async_send(&w->wake);
+        wake_send(&w->wake);
     }
 }
 
@@ -420,7 +422,7 @@ void engine_discard_queued(struct engine *e)
 {
     for (unsigned i = 0; i < e->worker_count && !e->stopped; i++) {
         atomic_store(&e->workers[i].discard, true);
-        uv_async_send(&e->workers[i].wake);
+        wake_send(&e->workers[i].wake);
     }
 }
 
@@ -430,7 +432,7 @@ void engine_resume(struct engine *e)
         struct worker *w = &e->workers[i];
 
         atomic_store(&w->resume_upto, w->gap_delivered);
-        uv_async_send(&w->wake);
+        wake_send(&w->wake);
     }
 }
 

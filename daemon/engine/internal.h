@@ -11,6 +11,7 @@
 #include "engine/gro.h"
 #include "engine/gso.h"
 #include "engine/rcu.h"
+#include "engine/wake.h"
 #include "os/tun.h"
 #include "os/udp.h"
 #include "wg/aead.h"
@@ -269,7 +270,7 @@ struct worker {
     bool started, loop_made, loop_ended;
     uv_loop_t loop;
     uv_prepare_t prepare;
-    uv_async_t wake;
+    struct wake wake;
     uv_timer_t beat, hold_timer;
     bool awake; /* between the first callback of a turn and the poll */
 
@@ -437,7 +438,7 @@ struct engine {
     _Atomic int failed;           /* first error of a TUN or a loop */
     bool failed_told;
 
-    uv_async_t *wake; /* main's; freed when it is closed */
+    struct wake *wake; /* main's; freed when it is closed */
     pthread_mutex_t retired_lock;
     struct retired *retired_ready; /* past their grace period */
 };

@@ -166,7 +166,7 @@ int worker_run(struct worker *w, int (*fn)(struct worker *w, void *arg), void *a
     if (!w->gone) {
         c.next = w->calls;
         w->calls = &c;
-        uv_async_send(&w->wake);
+        wake_send(&w->wake);
         while (!c.done)
             pthread_cond_wait(&w->call_done, &w->call_lock);
     }
@@ -223,9 +223,9 @@ int worker_remove_sockets(struct worker *w, void *socket_group)
     return 0;
 }
 
-static void on_wake(uv_async_t *h)
+static void on_wake(void *ctx)
 {
-    struct worker *w = h->data;
+    struct worker *w = ctx;
     uint64_t now_ns = turn(w);
 
     run_calls(w);
@@ -288,8 +288,8 @@ static int loop_init(struct worker *w)
     uv_prepare_init(&w->loop, &w->prepare);
     uv_timer_init(&w->loop, &w->beat);
     uv_timer_init(&w->loop, &w->hold_timer);
-    w->prepare.data = w->beat.data = w->hold_timer.data = w->wake.data = w->tun_poll.data = w;
-    r = uv_async_init(&w->loop, &w->wake, on_wake);
+    w->prepare.data = w->beat.data = w->hold_timer.data = w->tun_poll.data = w;
+    r = wake_init(&w->wake, &w->loop, on_wake, w);
     if (r < 0)
         return r;
     uv_prepare_start(&w->prepare, on_prepare);
@@ -345,7 +345,7 @@ void worker_stop(struct worker *w)
     w->gone = true;
     pthread_mutex_unlock(&w->call_lock);
     atomic_store(&w->stop, true);
-    uv_async_send(&w->wake);
+    wake_send(&w->wake);
     pthread_join(w->thread, NULL);
     w->started = false;
     w->loop_ended = true;
@@ -360,6 +360,7 @@ void worker_done(struct worker *w)
         if (!w->loop_ended)
             loop_end(w);
         uv_loop_close(&w->loop);
+        wake_done(&w->wake);
     }
     hold_free(w);
     lane_done(&w->lane);

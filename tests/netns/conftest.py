@@ -37,8 +37,10 @@ def pytest_runtest_makereport(item, call):
     cluster = item.funcargs.get("cluster") if hasattr(item, "funcargs") else None
     if report.when == "call" and report.failed and cluster and cluster.lab:
         for m in cluster.lab.members:
-            with open(m.log, encoding="utf-8", errors="replace") as f:
-                report.sections.append((f"the last words of {m.name}", "".join(f.readlines()[-40:])))
+            for path in (m.log, m.keepalived_log):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    report.sections.append((f"the last words of {m.name}: {os.path.basename(path)}",
+                                            "".join(f.readlines()[-40:])))
 
 
 class Cluster:

@@ -44,7 +44,8 @@ STATE_FILE = os.path.join(LAB_DIR, "state.json")
 ENV_MARK = "GUARDMOUNT_LAB"          # in the environment of every process of the lab
 
 DAEMON_START_S, SYNC_S, OWNER_S, REACH_S = 15, 20, 20, 15
-DAEMON_END_S, KEEPALIVED_END_S = 10, 5
+DAEMON_END_S = 10
+KEEPALIVED_END_S = 12                       # it waits for its own children for up to 5 s
 
 
 # ---------------------------------------------------------------- one lab at a time

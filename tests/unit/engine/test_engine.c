@@ -1043,7 +1043,7 @@ static void stall_begin(struct stall *s, struct worker *w)
     sem_init(&s->over, 0, 0);
     pthread_mutex_lock(&w->call_lock);
     w->calls = &s->call;
-    uv_async_send(&w->wake);
+    wake_send(&w->wake);
     pthread_mutex_unlock(&w->call_lock);
     sem_wait(&s->began);
 }

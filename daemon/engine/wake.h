@@ -1,0 +1,25 @@
+/* engine/wake.h - one thread wakes the loop of another.
+ *
+ * Owner: who calls wake_init(). Threads: wake_send() any, all else the loop's own.
+ * Never:   waits. uv_async_send() does (libuv before 1.45): a loop that is woken while its waker is
+ * between two steps spins on sched_yield(), and a scheduler that charges for yields then starves it
+ * (ADR 0007). What was written before wake_send() is seen by the callback that follows it; several
+ * sends may be one callback. */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <uv.h>
+
+struct wake {
+    uv_poll_t poll;
+    int fd; /* eventfd(2) */
+    _Atomic bool pending;
+    void (*woken)(void *ctx);
+    void *ctx;
+};
+
+int wake_init(struct wake *w, uv_loop_t *loop, void (*woken)(void *ctx), void *ctx);
+void wake_send(struct wake *w);
+/* The loop lets go; @closed may be NULL, and may call wake_done(). */
+void wake_close(struct wake *w, uv_close_cb closed);
+void wake_done(struct wake *w); /* after the last wake_send() */
