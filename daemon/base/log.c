@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/fields.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LEFT_OUT_LEN 48 /* room for "(n like it left out)" and the end of the line */
 
 static _Atomic int current = LOG_LEVEL_INFO;
 static char tag[64];
@@ -41,7 +44,7 @@ int log_level_parse(const char *text, enum log_level *ret)
 
 void log_set_tag(const char *text)
 {
-    snprintf(tag, sizeof(tag), "%s", text);
+    fields_escape(tag, sizeof(tag), text);
 }
 
 /* systemd tells by device and inode that stderr is its journal. */
@@ -81,32 +84,35 @@ void log_write(struct log_place *place, enum log_level level, const char *senten
     static const char *const names[] = {"", "error", "warn", "info", "debug"};
     static const int priorities[] = {0, 3, 4, 6, 7};
     char line[LOG_LINE_MAX];
-    va_list ap;
-    int n = 0;
+    const size_t room = sizeof(line) - LEFT_OUT_LEN;
+    size_t n;
     int64_t left_out;
 
     if (level > log_get_level() || level == LOG_LEVEL_SILENT ||
         (left_out = place_passes(place)) < 0)
         return;
     if (to_journal())
-        n = snprintf(line, sizeof(line), "<%d>%s", priorities[level], sentence);
+        n = (size_t)sprintf(line, "<%d>", priorities[level]);
     else
-        n = snprintf(line, sizeof(line), "%s%s%s: %s", tag, *tag ? " " : "", names[level],
-                     sentence);
-    if (n < (int)sizeof(line) - 3 && fields && *fields) {
-        n += snprintf(line + n, sizeof(line) - (size_t)n, ": ");
+        n = (size_t)sprintf(line, "%s%s%s: ", tag, *tag ? " " : "", names[level]);
+    n += fields_escape(line + n, room - n, sentence);
+    if (fields && *fields && n + 3 < room) {
+        va_list ap;
+
         va_start(ap, fields);
-        n += vsnprintf(line + n, sizeof(line) - (size_t)n, fields, ap);
+        size_t len = fields_vformat(line + n + 2, room - n - 2, fields, ap);
         va_end(ap);
+        if (len) {
+            memcpy(line + n, ": ", 2);
+            n += 2 + len;
+        }
     }
-    if (left_out && n < (int)sizeof(line) - 2)
-        n += snprintf(line + n, sizeof(line) - (size_t)n, " (%lld like it left out)",
-                      (long long)left_out);
-    if (n > (int)sizeof(line) - 2)
-        n = (int)sizeof(line) - 2;
+    if (left_out)
+        n += (size_t)snprintf(line + n, sizeof(line) - n, " (%lld like it left out)",
+                              (long long)left_out);
     line[n++] = '\n';
     /* One write, so that lines of several threads do not mix; a log that cannot be written is lost.
      */
-    if (write(STDERR_FILENO, line, (size_t)n) < 0)
+    if (write(STDERR_FILENO, line, n) < 0)
         return;
 }
