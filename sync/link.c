@@ -167,8 +167,7 @@ static void conn_close(struct conn *c, const char *reason)
 
         l->counters.handshakes_failed++;
         address_text(l, c->member, text);
-        log_warn("sync link not made", "member=%u address=%s reason=\"%s\"", c->member, text,
-                 reason);
+        log_warn("sync link not made", "member=%u address=%s reason=%s", c->member, text, reason);
     }
     if (m->conn == c)
         m->conn = NULL;
@@ -564,7 +563,7 @@ static void listen_now(struct links *l)
         stop_listening(l);
     }
     address_text(l, l->conf.identity.self, text);
-    log_warn("cannot listen for siblings yet", "address=%s error=\"%s\"", text, uv_strerror(r));
+    log_warn("cannot listen for siblings yet", "address=%s error=%s", text, uv_strerror(r));
 }
 
 /* ---- time ---- */

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/fields.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -9,6 +10,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LEFT_OUT_LEN 48 /* room for "(n like it left out)" and the end of the line */
 
 static _Atomic int current = LOG_LEVEL_INFO;
 static char tag[64];
@@ -42,7 +45,7 @@ int log_level_parse(const char *text, enum log_level *ret)
 
 void log_set_tag(const char *text)
 {
-    snprintf(tag, sizeof(tag), "%s", text);
+    fields_escape(tag, sizeof(tag), text);
 }
 
 /* systemd tells by device and inode that stderr is its journal. */
@@ -76,8 +79,9 @@ static int64_t place_passes(struct log_place *place)
     return (uint32_t)next == 1 && (uint32_t)seen > LOG_BURST ? (uint32_t)seen - LOG_BURST : 0;
 }
 
-/* A journal has its own clock; a file or a terminal has none. UTC, to the millisecond (RFC 3339). */
-static int stamp(char *line, size_t len)
+/* A journal has its own clock; a file or a terminal has none. UTC, to the millisecond (RFC 3339).
+ */
+static size_t stamp(char *line, size_t len)
 {
     struct timespec now;
     struct tm utc;
@@ -85,7 +89,8 @@ static int stamp(char *line, size_t len)
 
     clock_gettime(CLOCK_REALTIME, &now);
     n = strftime(line, len, "%FT%T", gmtime_r(&now.tv_sec, &utc));
-    return (int)n + snprintf(line + n, len - n, ".%03lluZ ", (unsigned long long)now.tv_nsec / NS_PER_MS);
+    return n + (size_t)snprintf(line + n, len - n, ".%03lluZ ",
+                                (unsigned long long)now.tv_nsec / NS_PER_MS);
 }
 
 void log_write(struct log_place *place, enum log_level level, const char *sentence,
@@ -94,34 +99,37 @@ void log_write(struct log_place *place, enum log_level level, const char *senten
     static const char *const names[] = {"", "error", "warn", "info", "debug"};
     static const int priorities[] = {0, 3, 4, 6, 7};
     char line[LOG_LINE_MAX];
-    va_list ap;
+    const size_t room = sizeof(line) - LEFT_OUT_LEN;
     int64_t left_out;
-    int n;
+    size_t n;
 
     if (level > log_get_level() || level == LOG_LEVEL_SILENT ||
         (left_out = place_passes(place)) < 0)
         return;
     if (to_journal())
-        n = snprintf(line, sizeof(line), "<%d>%s", priorities[level], sentence);
+        n = (size_t)sprintf(line, "<%d>", priorities[level]);
     else {
         n = stamp(line, sizeof(line));
-        n += snprintf(line + n, sizeof(line) - (size_t)n, "%s%s%s: %s", tag, *tag ? " " : "",
-                      names[level], sentence);
+        n += (size_t)sprintf(line + n, "%s%s%s: ", tag, *tag ? " " : "", names[level]);
     }
-    if (n < (int)sizeof(line) - 3 && fields && *fields) {
-        n += snprintf(line + n, sizeof(line) - (size_t)n, ": ");
+    n += fields_escape(line + n, room - n, sentence);
+    if (fields && *fields && n + 3 < room) {
+        va_list ap;
+
         va_start(ap, fields);
-        n += vsnprintf(line + n, sizeof(line) - (size_t)n, fields, ap);
+        size_t len = fields_vformat(line + n + 2, room - n - 2, fields, ap);
         va_end(ap);
+        if (len) {
+            memcpy(line + n, ": ", 2);
+            n += 2 + len;
+        }
     }
-    if (left_out && n < (int)sizeof(line) - 2)
-        n += snprintf(line + n, sizeof(line) - (size_t)n, " (%lld like it left out)",
-                      (long long)left_out);
-    if (n > (int)sizeof(line) - 2)
-        n = (int)sizeof(line) - 2;
+    if (left_out)
+        n += (size_t)snprintf(line + n, sizeof(line) - n, " (%lld like it left out)",
+                              (long long)left_out);
     line[n++] = '\n';
     /* One write, so that lines of several threads do not mix; a log that cannot be written is lost.
      */
-    if (write(STDERR_FILENO, line, (size_t)n) < 0)
+    if (write(STDERR_FILENO, line, n) < 0)
         return;
 }

@@ -3,8 +3,10 @@
  *
  * Threads: any but the packet workers' hot paths, which never log.
  * Never:   prints key material (K5).
- * Form:    "<time> <tag> <level>: sentence: field=value ..." to stderr, or to journald with PRIORITY
- *          and without a time when the process is connected to it. A message of one place is limited to LOG_BURST a second. */
+ * Form:    "<time> <tag> <level>: sentence: field=value ..." to stderr, or to journald with
+ *          PRIORITY and without a time when the process is connected to it. Values are quoted and
+ *          escaped as base/fields.h tells, so what came from the network cannot forge a field or a
+ *          line. A message of one place is limited to LOG_BURST a second. */
 #pragma once
 #include <stdint.h>
 
@@ -23,7 +25,7 @@ int log_level_parse(const char *text, enum log_level *ret);
 void log_set_tag(const char *tag); /* printed before each line, e.g. the interface's name */
 
 #define LOG_BURST 20      /* lines of one place a second; how many were left out is said later */
-#define LOG_LINE_MAX 1024 /* bytes; what is longer is cut */
+#define LOG_LINE_MAX 1024 /* bytes, its end included; what is longer is cut */
 
 /* A place in the source that logs; static, zeroed. */
 struct log_place {

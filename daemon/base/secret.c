@@ -136,7 +136,6 @@ void secret_free(void *slot)
 {
     if (!slot)
         return;
-    sodium_memzero(slot, SECRET_SLOT_LEN);
     pthread_mutex_lock(&arena.lock);
     size_t offset = (size_t)((uintptr_t)slot - (uintptr_t)arena.slots);
     size_t n = offset / SECRET_SLOT_LEN;
@@ -144,6 +143,9 @@ void secret_free(void *slot)
                 arena.used[n / 64] & 1ull << n % 64;
     assert(ours);
     (void)ours;
+    /* Only now: what is not ours is not to be written to, and who gets the slot next finds zeros.
+     */
+    sodium_memzero(slot, SECRET_SLOT_LEN);
     arena.used[n / 64] &= ~(1ull << n % 64);
     arena.used_count--;
     arena.free_list[arena.free_count++] = (uint32_t)n;

@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include "base/fields.h"
 #include "base/secret.h"
 #include "node/internal.h"
 #include <limits.h>
@@ -11,7 +12,7 @@ void say(struct node *n, enum node_log level, const char *sentence, const char *
     va_list ap;
 
     va_start(ap, format);
-    vsnprintf(fields, sizeof(fields), format, ap);
+    fields_vformat(fields, sizeof(fields), format, ap);
     va_end(ap);
     if (level == NODE_ALARM)
         n->counters.alarms++;

@@ -82,6 +82,7 @@ struct node_ops {
     /* Durable facts of this member's life. */
     int (*raise_seq)(void *ctx, uint64_t seen, uint64_t *ret_seq);
     void (*reserve_stamps)(void *ctx, uint64_t real_ns);
+    /* @fields is text that is ready to be written (base/fields.h). */
     void (*log)(void *ctx, enum node_log level, const char *sentence, const char *fields);
 };
 

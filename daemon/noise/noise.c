@@ -106,24 +106,27 @@ void hmac_blake2s(uint8_t ret[32], const void *key, size_t key_len, const void *
 void noise_hkdf(const uint8_t ck[32], const void *in, size_t in_len, uint8_t ret1[32],
                 uint8_t *ret2, uint8_t *ret3)
 {
-    uint8_t temp[32], t1[32], block[33];
+    uint8_t temp[32], t1[32], t2[32], block[33];
 
     hmac_blake2s(temp, ck, 32, in, in_len);
     block[0] = 1;
     hmac_blake2s(t1, temp, 32, block, 1);
-    if (ret2) {
+    if (ret2 || ret3) { /* the third is made of the second */
         memcpy(block, t1, 32);
         block[32] = 2;
-        hmac_blake2s(ret2, temp, 32, block, 33);
+        hmac_blake2s(t2, temp, 32, block, 33);
     }
     if (ret3) {
-        memcpy(block, ret2, 32);
+        memcpy(block, t2, 32);
         block[32] = 3;
         hmac_blake2s(ret3, temp, 32, block, 33);
     }
+    if (ret2)
+        memcpy(ret2, t2, 32);
     memcpy(ret1, t1, 32); /* last: @ck may be @ret1 */
     secret_wipe(temp, sizeof(temp));
     secret_wipe(t1, sizeof(t1));
+    secret_wipe(t2, sizeof(t2));
     secret_wipe(block, sizeof(block));
 }
 

@@ -1,6 +1,8 @@
 #include "wg/ratelimit.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include <pthread.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +16,7 @@ struct bucket {
 
 struct ratelimit {
     pthread_mutex_t lock;
-    uint64_t seed;
+    uint8_t hash_key[crypto_shorthash_KEYBYTES];
     struct bucket bucket[RATELIMIT_SOURCES_MAX];
 };
 
@@ -23,7 +25,7 @@ struct ratelimit *ratelimit_new(uint64_t hash_seed)
     struct ratelimit *r = calloc(1, sizeof(*r));
 
     if (r) {
-        r->seed = hash_seed;
+        store_le64(r->hash_key, hash_seed);
         pthread_mutex_init(&r->lock, NULL);
     }
     return r;
@@ -37,17 +39,14 @@ void ratelimit_free(struct ratelimit *r)
     free(r);
 }
 
-static uint64_t mix(uint64_t seed, const uint8_t source[16])
+/* Keyed, and every bit counts: neighbours must not meet in one row, nor may anybody choose who
+ * does. */
+static struct bucket *row_of(struct ratelimit *r, const uint8_t source[16])
 {
-    uint64_t h = seed;
+    uint8_t hash[crypto_shorthash_BYTES];
 
-    for (unsigned i = 0; i < 16; i += 8) {
-        uint64_t v;
-        memcpy(&v, source + i, 8);
-        h = (h ^ v) * 0x9fb21c651e98df25ull;
-        h ^= h >> 29;
-    }
-    return h * 0xd6e8feb86659fd93ull ^ h >> 32;
+    crypto_shorthash(hash, source, 16, r->hash_key);
+    return &r->bucket[load_le64(hash) % (RATELIMIT_SOURCES_MAX / WAYS) * WAYS];
 }
 
 bool ratelimit_allow(struct ratelimit *r, const struct ip_addr *source, uint64_t now_ns)
@@ -59,7 +58,7 @@ bool ratelimit_allow(struct ratelimit *r, const struct ip_addr *source, uint64_t
     if (!addr_is_v4(source))
         memset(key + 8, 0, 8);
     pthread_mutex_lock(&r->lock);
-    struct bucket *row = &r->bucket[mix(r->seed, key) % (RATELIMIT_SOURCES_MAX / WAYS) * WAYS];
+    struct bucket *row = row_of(r, key);
     struct bucket *b = NULL, *oldest = row;
     for (unsigned i = 0; i < WAYS; i++) {
         if (memcmp(row[i].source, key, sizeof(key)) == 0)

@@ -2,7 +2,8 @@
  * messages with bytes changed, whose mac1 is made good again so that what lies behind it is
  * reached.
  *
- * Input: the kind of message, whether the hub is under load, and (position, byte) changes. */
+ * Input: the kind of message, a byte of bits (LOAD: the hub is under load; PROVED: the sender knows
+ * its cookie, so that mutated messages come through under load), and (position, byte) changes. */
 #include "base/bytes.h"
 #include "noise/noise.h"
 #include "unit/wg/ends.h"
@@ -12,6 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+enum { LOAD = 1, PROVED = 2 };
 
 static struct ends *ends;
 static uint8_t initiation[HANDSHAKE_LEN_MAX], response[HANDSHAKE_LEN_MAX], reply[HANDSHAKE_LEN_MAX];
@@ -52,6 +55,15 @@ static void mac1_again(uint8_t *m, unsigned len, const struct identity *to)
         blake2s(m + len - 32, 16, to->mac1_key, 32, m, len - 32);
 }
 
+static void mac2_again(struct end *to, uint8_t *m, unsigned len)
+{
+    struct endpoint source = end_source(1);
+    uint8_t cookie[16];
+
+    cookie_make(&to->cookies, to->env.real_ns, 0, &source, cookie);
+    handshake_add_mac2(m, len, cookie);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static const struct {
@@ -82,13 +94,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         if (kind < 2)
             mac1_again(m, n, &to->self);
     }
-    to->env.under_load = head[1] & 1;
+    bool load = head[1] & LOAD, proved = head[1] & PROVED && kind < 2;
+    if (proved)
+        mac2_again(to, m, n);
+    to->env.under_load = load;
     size_t slots = secret_slots_used();
     struct handshake_result r;
     enum handshake_verdict v = end_receive(to, m, n, &r);
     must(r.reply_len <= sizeof(r.reply));
     if (kind < 2 && memcmp(m + 8, kinds[kind].message + 8, n - 40) != 0)
         must(v != HANDSHAKE_INITIATION_VALID && v != HANDSHAKE_RESPONSE_VALID);
+    if (kind < 2 && !changed && proved)
+        must(v == (kind == 0 ? HANDSHAKE_INITIATION_VALID : HANDSHAKE_RESPONSE_VALID));
+    if (proved)
+        must(v != HANDSHAKE_REPLY_COOKIE);
     if (changed && kind == 2)
         must(v != HANDSHAKE_COOKIE_VALID || memcmp(m, reply, reply_len) == 0);
     must((v == HANDSHAKE_INITIATION_VALID || v == HANDSHAKE_RESPONSE_VALID) == (r.keys != NULL));

@@ -85,6 +85,12 @@ TEST(hmac_and_hkdf_of_blake2s)
     assert_hex(one, "17cdf2d7371de9035d081b63b5d0993c1ce87d38abb21913f3bc825920f88124");
     assert_hex(two, "437f52b1d367f50760b57edc19f21fba061fe48eedb600857a555bb169e767be");
     assert_hex(three, "74c97525c9c2f75b71987b2c664078b3d3d361d21bf460a9de63ac1b9072d624");
+    uint8_t again[32], third[32];
+    noise_hkdf(key, "input", 5, again, NULL, third); /* the third without the second */
+    assert_memory_equal(again, one, 32);
+    assert_memory_equal(third, three, 32);
+    noise_hkdf(key, "input", 5, again, NULL, NULL);
+    assert_memory_equal(again, one, 32);
     noise_hkdf(key, NULL, 0, key, two, NULL); /* in place, as MixKey does */
     assert_hex(key, "c721263eb9c1e142637c6845caa327c26f72d474b5ab0fca6a3196afb34e16f9");
     assert_hex(two, "18ce871e8176c0ad7e3859b50196d60e94367d8256a8d80e4ccdf69813328b45");

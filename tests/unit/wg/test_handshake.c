@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define NS_PER_S 1000000000ull
+#define CONSTRUCTION "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
+#define IDENTIFIER "WireGuard v1 zx2c4 Jason@zx2c4.com"
 
 static struct ends *ends(void)
 {
@@ -282,22 +284,117 @@ TEST(stamps_rise_whatever_the_clock_does)
     assert_true(stamp_choose(0, 0, real + 3600 * s, boot + s, real, boot) <= real + 61 * s);
 }
 
-TEST(a_source_under_load_gets_its_rate_and_no_more)
+/* What a message of one end would be if X25519 with @point gave zeros, as it does for points of
+ * small order: everybody could make it. */
+static unsigned forge_initiation(struct ends *e, const uint8_t point[32],
+                                 uint8_t ret[HANDSHAKE_LEN_MAX])
 {
-    struct ratelimit *l = ratelimit_new(1);
-    struct endpoint a = end_source(1);
-    struct ip_addr b = addr_from_v4((const uint8_t[]){192, 0, 2, 2});
-    unsigned burst = 0, later = 0;
+    static const uint8_t zeros[32];
+    struct message_initiation *m = (struct message_initiation *)ret;
+    uint8_t stamp[TAI64N_LEN];
+    struct noise n;
 
-    assert_non_null(l);
-    for (unsigned i = 0; i < 100; i++)
-        burst += ratelimit_allow(l, &a.addr, NS_PER_S);
-    assert_in_range(burst, 1, 20);
-    assert_true(ratelimit_allow(l, &b, NS_PER_S)); /* another is not punished for it */
-    for (unsigned i = 0; i < 1000; i++)            /* one second, a try each millisecond */
-        later += ratelimit_allow(l, &a.addr, NS_PER_S + i * 1000000);
-    assert_in_range(later, 15, 25);
-    ratelimit_free(l);
+    memset(ret, 0, HANDSHAKE_LEN_MAX);
+    stamp_at(1000, stamp);
+    store_le32(m->type, MESSAGE_INITIATION);
+    store_le32(m->sender, 77);
+    memcpy(m->ephemeral, point, 32);
+    noise_start(&n, CONSTRUCTION, sizeof(CONSTRUCTION) - 1, IDENTIFIER, sizeof(IDENTIFIER) - 1);
+    noise_mix_hash(&n, e->r.self.public_key.b, 32);
+    noise_mix_key(&n, point, 32);
+    noise_mix_hash(&n, point, 32);
+    noise_mix_key(&n, zeros, 32);
+    noise_encrypt(&n, m->encrypted_static, e->i.self.public_key.b, 32);
+    noise_mix_key(&n, e->i.peer.secret->static_static, 32);
+    noise_encrypt(&n, m->encrypted_timestamp, stamp, sizeof(stamp));
+    blake2s(m->macs.mac1, 16, e->i.peer.mac1_key, 32, ret, sizeof(*m) - sizeof(m->macs));
+    return sizeof(*m);
+}
+
+static unsigned forge_response(struct ends *e, const uint8_t point[32],
+                               uint8_t ret[HANDSHAKE_LEN_MAX])
+{
+    static const uint8_t zeros[32];
+    struct message_response *m = (struct message_response *)ret;
+    struct noise n = {0};
+
+    memset(ret, 0, HANDSHAKE_LEN_MAX);
+    store_le32(m->type, MESSAGE_RESPONSE);
+    store_le32(m->sender, 77);
+    store_le32(m->receiver, e->i.initiation.local_index);
+    memcpy(m->ephemeral, point, 32);
+    memcpy(n.ck, e->i.initiation.state->ck, 32);
+    memcpy(n.h, e->i.initiation.state->h, 32);
+    noise_mix_key(&n, point, 32);
+    noise_mix_hash(&n, point, 32);
+    noise_mix_key(&n, zeros, 32);
+    noise_mix_key(&n, zeros, 32);
+    noise_mix_psk(&n, e->i.peer.secret->psk);
+    noise_encrypt(&n, m->encrypted_nothing, NULL, 0);
+    blake2s(m->macs.mac1, 16, e->r.peer.mac1_key, 32, ret, sizeof(*m) - sizeof(m->macs));
+    return sizeof(*m);
+}
+
+TEST(an_ephemeral_of_small_order_is_dropped)
+{
+    /* Of orders 1, 2, 4 and 8, and 2^255-19 and its neighbours, which are the same. */
+    static const char *const points[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"};
+    struct ends *e = ends();
+    uint8_t m[HANDSHAKE_LEN_MAX], point[32];
+
+    initiation(e, 1000, m);
+    size_t slots = secret_slots_used();
+    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+        assert_int_equal(test_unhex(points[i], point, sizeof(point)), 32);
+        unsigned len = forge_initiation(e, point, m);
+        assert_true(handshake_mac1_ok(&e->r.self, m, len));
+        assert_int_equal(end_verdict(&e->r, m, len), HANDSHAKE_DROP_AUTH);
+        len = forge_response(e, point, m);
+        assert_true(handshake_mac1_ok(&e->i.self, m, len));
+        assert_int_equal(end_verdict(&e->i, m, len), HANDSHAKE_DROP_AUTH);
+    }
+    assert_int_equal(secret_slots_used(), slots);
+    ends_free(e);
+}
+
+TEST(under_load_a_source_that_proved_itself_still_has_a_rate)
+{
+    struct ends *e = ends();
+    uint8_t m[HANDSHAKE_LEN_MAX], cookie[16];
+    struct endpoint source = end_source(1);
+    unsigned len = initiation(e, 1000, m);
+
+    e->r.env.under_load = true;
+    e->r.env.ratelimit = ratelimit_new(1);
+    assert_non_null(e->r.env.ratelimit);
+    /* Who did not answer with the cookie takes nothing from the rate of that address. */
+    for (unsigned i = 0; i < 50; i++)
+        assert_int_equal(end_verdict(&e->r, m, len), HANDSHAKE_REPLY_COOKIE);
+    cookie_make(&e->r.cookies, e->r.env.real_ns, 0, &source, cookie);
+    handshake_add_mac2(m, len, cookie);
+    size_t slots = secret_slots_used();
+    for (unsigned i = 0; i < RATELIMIT_BURST; i++)
+        assert_int_equal(end_verdict(&e->r, m, len), HANDSHAKE_INITIATION_VALID);
+    struct handshake_result dropped;
+    assert_int_equal(end_receive(&e->r, m, len, &dropped), HANDSHAKE_DROP_RATE);
+    assert_int_equal(dropped.reply_len, 0); /* silence */
+    assert_null(dropped.keys);
+    handshake_result_clear(&dropped);
+    e->r.env.now_ns += NS_PER_S / RATELIMIT_PER_S;
+    assert_int_equal(end_verdict(&e->r, m, len), HANDSHAKE_INITIATION_VALID);
+    assert_int_equal(end_verdict(&e->r, m, len), HANDSHAKE_DROP_RATE);
+    e->r.env.under_load = false; /* the rate is for times of load only */
+    assert_int_equal(end_verdict(&e->r, m, len), HANDSHAKE_INITIATION_VALID);
+    assert_int_equal(secret_slots_used(), slots);
+    ratelimit_free(e->r.env.ratelimit);
+    ends_free(e);
 }
 
 TEST_MAIN(T(no_bit_of_an_initiation_may_change), T(no_bit_of_a_response_may_change),
@@ -307,4 +404,5 @@ TEST_MAIN(T(no_bit_of_an_initiation_may_change), T(no_bit_of_a_response_may_chan
           T(an_answer_serves_only_the_initiation_it_was_made_for),
           T(under_load_a_cookie_must_come_back), T(a_forged_cookie_reply_is_not_believed),
           T(results_leave_no_secret_behind), T(stamps_rise_whatever_the_clock_does),
-          T(a_source_under_load_gets_its_rate_and_no_more))
+          T(an_ephemeral_of_small_order_is_dropped),
+          T(under_load_a_source_that_proved_itself_still_has_a_rate))
