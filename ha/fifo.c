@@ -234,7 +234,8 @@ int fifo_create(const char *path)
     return 0;
 }
 
-static int open_end(const char *path, int *ret_fd)
+/* A descriptor, or a negative errno. */
+static int open_end(const char *path)
 {
     struct stat st;
     int fd, r;
@@ -249,8 +250,7 @@ static int open_end(const char *path, int *ret_fd)
         close(fd);
         return -ENOTSUP;
     }
-    *ret_fd = fd;
-    return 0;
+    return fd;
 }
 
 static void set_writer(struct fifo *f, bool present)
@@ -334,7 +334,8 @@ static void follow_path(struct fifo *f)
     if (fstat(f->fd, &here) == 0 && lstat(f->path, &there) == 0 && here.st_dev == there.st_dev &&
         here.st_ino == there.st_ino)
         return;
-    if (open_end(f->path, &fd) < 0)
+    fd = open_end(f->path);
+    if (fd < 0)
         return;
     dup3(fd, f->fd, O_CLOEXEC);
     close(fd);
@@ -370,7 +371,7 @@ int fifo_open(uv_loop_t *loop, const char *path, const struct fifo_ops *ops, str
     f->path = strdup(path);
     if (!f->path)
         goto fail;
-    r = open_end(path, &f->fd);
+    r = f->fd = open_end(path);
     if (r < 0)
         goto fail;
     r = uv_poll_init(loop, &f->poll, f->fd);

@@ -53,8 +53,8 @@ TEST(addresses_are_read_and_printed)
                                       "fe80::1%no-such-if",
                                       "fe80::1%4294967296",
                                       "example.org",
-                                      "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%"
-                                      "1234567890123456789"};
+                                      ("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%"
+                                       "1234567890123456789")};
     char buf[ADDR_TEXT_LEN];
     struct ip_addr a;
 
