@@ -45,10 +45,22 @@ static int make_directory(const char *path)
     return 0;
 }
 
-static void confine_sentinel(void)
+/* A sentinel with more than it needs is not to run; one that the kernel does not filter (it may
+ * lack the means) is better than none, as for the daemon itself. */
+static int confine_sentinel(void)
 {
-    privilege_drop(PRIVILEGE_SENTINEL);
-    privilege_filter(PRIVILEGE_SENTINEL);
+    int r = privilege_drop(PRIVILEGE_SENTINEL);
+
+    if (r < 0) {
+        log_error("the sentinel's capabilities cannot be dropped", "error=%s hint=%s", strerror(-r),
+                  "it needs CAP_NET_ADMIN");
+        return r;
+    }
+    r = privilege_filter(PRIVILEGE_SENTINEL);
+    if (r < 0)
+        log_warn("the kernel does not filter the sentinel's system calls", "error=%s",
+                 strerror(-r));
+    return 0;
 }
 
 static int start_sentinel(struct app *a, struct cluster *c)
@@ -64,7 +76,9 @@ static int start_sentinel(struct app *a, struct cluster *c)
                                 .remove_vip = remove_vip,
                                 .confine = confine_sentinel};
     int r = sentinel_start(&s, &c->sentinel);
-    if (r < 0)
+    if (r == -EALREADY)
+        log_error("another guardmountd runs on this run directory", "path=%s", c->conf->run_dir);
+    else if (r < 0)
         log_error("the sentinel process cannot be started", "error=%s", strerror(-r));
     return r;
 }
@@ -121,7 +135,8 @@ static int load_conf(struct cluster *c, const char *conf_path)
     }
     if (c->conf->memory_lock_required && secret_arena_require_lock() < 0) { /* K3 */
         log_error("the memory of keys cannot be locked", "hint=%s",
-                  "raise LimitMEMLOCK, or say MemoryLock = off in [Node]");
+                  "raise RLIMIT_MEMLOCK (LimitMEMLOCK= of the unit, `ulimit -l`) or give it "
+                  "CAP_IPC_LOCK; MemoryLock = off in [Node] goes on without");
         return -EPERM;
     }
     return 0;

@@ -2,7 +2,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "ha/health.h"
+#include <assert.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -22,7 +24,91 @@ struct shared {
 struct sentinel {
     struct shared *shared;
     int pipe_fd; /* the daemon's end; closed by its death */
+    int lock_fd; /* its post */
 };
+
+/* What the child knows. */
+struct guard {
+    const struct sentinel_config *c;
+    struct shared *shared;
+    pid_t daemon;
+    int pipe_fd, lock_fd;
+};
+
+/* ---- whose the post is ---- */
+
+enum { DEED, POST };
+
+static int lock_set(int fd, off_t byte, short type)
+{
+    struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    return fcntl(fd, F_SETLK, &l) < 0 ? -errno : 0;
+}
+
+/* Somebody other than @pid has it. */
+static bool lock_is_anothers(int fd, off_t byte, pid_t pid)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    return fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK && l.l_pid != pid;
+}
+
+/* Deeds are short, so whoever has the lock is asked again and again. -ETIMEDOUT. */
+static int deed_begin(int fd)
+{
+    struct timespec pause = {.tv_nsec = NS_PER_MS};
+    uint64_t until = clock_boot_ns() + SENTINEL_LINGER_NS;
+    int r;
+
+    while ((r = lock_set(fd, DEED, F_WRLCK)) == -EAGAIN || r == -EACCES) {
+        if (clock_boot_ns() > until)
+            return -ETIMEDOUT;
+        nanosleep(&pause, NULL);
+    }
+    return r;
+}
+
+static void deed_end(int fd)
+{
+    int r = lock_set(fd, DEED, F_UNLCK);
+
+    assert(r == 0);
+}
+
+/* The daemon takes its post. */
+static int post_take(const char *run_dir, int *ret_fd)
+{
+    char path[PATH_MAX];
+    int r;
+
+    snprintf(path, sizeof(path), "%s/" SENTINEL_LOCK, run_dir);
+    _cleanup_(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    if ((r = deed_begin(fd)) < 0)
+        return r;
+    r = lock_set(fd, POST, F_WRLCK);
+    deed_end(fd);
+    if (r < 0)
+        return r == -EAGAIN || r == -EACCES ? -EALREADY : r;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* True: it is our daemon's post (which may be about to end), or was and is nobody's yet; deed_end()
+ * when what was to be done is done. False: leave everything as it is. */
+static bool post_is_ours(const struct guard *g)
+{
+    /* Who stands still with the lock in its hand must not keep health up. */
+    deed_begin(g->lock_fd);
+    bool ours = !lock_is_anothers(g->lock_fd, POST, g->daemon);
+    if (!ours)
+        deed_end(g->lock_fd);
+    return ours;
+}
+
+/* ---- the watch ---- */
 
 static bool beats_good(struct shared *s, uint64_t now_ns, uint64_t freeze_ns)
 {
@@ -35,45 +121,50 @@ static bool beats_good(struct shared *s, uint64_t now_ns, uint64_t freeze_ns)
     return true;
 }
 
-/* Nobody has it open for writing: end of file at once. */
+/* keepalived has it open for both directions, and the daemon, the only other reader, is dead. So it
+ * can be told without reading: the lines are for the daemon that comes next. */
 static bool keepalived_gone(const char *run_dir)
 {
-    char path[512], byte;
-    bool gone = false;
+    char path[PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/vrrp.fifo", run_dir);
-    _cleanup_(closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return true;
-    for (unsigned i = 0; i < 65536; i++) {
-        ssize_t n = read(fd, &byte, 1); /* lines that nobody will read any more */
-        if (n > 0)
-            continue;
-        gone = n == 0;
-        break;
-    }
-    return gone;
+    _cleanup_(closep) int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0;
 }
 
 /* The daemon is dead. What keepalived still holds it gives up by itself, for want of health. */
-static void after_death(const struct sentinel_config *c)
+static void after_death(const struct guard *g)
 {
     uint64_t until = clock_boot_ns() + SENTINEL_LINGER_NS;
     struct timespec pause = {.tv_nsec = SENTINEL_LOOK_MS * 1000000};
 
-    do {
-        if (keepalived_gone(c->run_dir)) {
-            for (unsigned i = 1; i <= c->vip_count; i++)
-                c->remove_vip(&c->vips[i]);
+    for (bool first = true; first || clock_boot_ns() < until; first = false) {
+        if (!post_is_ours(g))
             return;
-        }
+        if (first)
+            health_remove(g->c->run_dir);
+        bool gone = keepalived_gone(g->c->run_dir);
+        for (unsigned i = 1; gone && i <= g->c->vip_count; i++)
+            g->c->remove_vip(&g->c->vips[i]);
+        deed_end(g->lock_fd);
+        if (gone)
+            return;
         nanosleep(&pause, NULL);
-    } while (clock_boot_ns() < until);
+    }
 }
 
-static void watch(const struct sentinel_config *c, struct shared *s, int pipe_fd)
+static bool raise_health(const struct guard *g)
 {
-    struct pollfd p = {.fd = pipe_fd, .events = POLLIN};
+    if (!post_is_ours(g))
+        return false;
+    bool up = health_raise(g->c->run_dir) == 0;
+    deed_end(g->lock_fd);
+    return up;
+}
+
+static void watch(const struct guard *g)
+{
+    struct pollfd p = {.fd = g->pipe_fd, .events = POLLIN};
     struct timespec pause = {.tv_nsec = SENTINEL_LOOK_MS * 1000000};
     bool up = false, fell = false;
     uint64_t good_since = 0;
@@ -84,27 +175,42 @@ static void watch(const struct sentinel_config *c, struct shared *s, int pipe_fd
 
         if (r > 0)
             break; /* the only thing that happens to the pipe is its end */
-        bool frozen = !beats_good(s, now, c->freeze_after_ns);
-        bool good = !frozen && atomic_load(&s->fit);
+        bool frozen = !beats_good(g->shared, now, g->c->freeze_after_ns);
+        bool good = !frozen && atomic_load(&g->shared->fit);
         if (frozen)
             fell = true;
         if (!good) {
             good_since = 0;
-            if (up)
-                health_remove(c->run_dir);
+            if (up && post_is_ours(g)) {
+                health_remove(g->c->run_dir);
+                deed_end(g->lock_fd);
+            }
             up = false;
             continue;
         }
         if (!good_since)
             good_since = now;
         if (!up && (!fell || now - good_since >= SENTINEL_RISE_NS))
-            up = health_raise(c->run_dir) == 0;
+            up = raise_health(g);
     }
-    health_remove(c->run_dir);
-    after_death(c);
+    after_death(g);
 }
 
-static void child(const struct sentinel_config *c, struct shared *s, int pipe_fd)
+/* Nothing of the daemon's stays open here, above all not the TUN: it must go with the daemon. */
+static bool keep_descriptors(struct guard *g)
+{
+    int pipe_fd = fcntl(g->pipe_fd, F_DUPFD_CLOEXEC, 5);
+    int lock_fd = fcntl(g->lock_fd, F_DUPFD_CLOEXEC, 5);
+
+    if (pipe_fd < 0 || lock_fd < 0 || dup3(pipe_fd, 3, O_CLOEXEC) < 0 ||
+        dup3(lock_fd, 4, O_CLOEXEC) < 0 || close_range(5, ~0u, 0) < 0)
+        return false;
+    g->pipe_fd = 3;
+    g->lock_fd = 4;
+    return true;
+}
+
+static void child(struct guard *g)
 {
     sigset_t all;
 
@@ -112,48 +218,65 @@ static void child(const struct sentinel_config *c, struct shared *s, int pipe_fd
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     prctl(PR_SET_NAME, "gm-sentinel");
-    if (pipe_fd != 3)
-        dup2(pipe_fd, 3);
-    close_range(4, ~0u, 0); /* above all the TUN: it must go with the daemon */
+    /* What fails here the daemon sees by the end of the pipe (sentinel_alive). */
+    if (!keep_descriptors(g))
+        _exit(1);
     mlockall(MCL_CURRENT | MCL_FUTURE);
     sched_setscheduler(0, SCHED_RR, &(struct sched_param){.sched_priority = RT_PRIORITY});
-    c->confine();
-    health_remove(c->run_dir);
-    watch(c, s, 3);
+    if (g->c->confine() < 0)
+        _exit(1);
+    if (post_is_ours(g)) {
+        health_remove(g->c->run_dir);
+        deed_end(g->lock_fd);
+    }
+    watch(g);
     _exit(0);
 }
 
 int sentinel_start(const struct sentinel_config *c, struct sentinel **ret)
 {
-    int fds[2];
+    int fds[2], r;
     struct sentinel *s = calloc(1, sizeof(*s));
 
     if (!s)
         return -ENOMEM;
+    r = post_take(c->run_dir, &s->lock_fd);
+    if (r < 0)
+        goto fail;
     s->shared =
         mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (s->shared == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0) {
-        int r = -errno;
-
-        if (s->shared != MAP_FAILED)
-            munmap(s->shared, sizeof(*s->shared));
-        free(s);
-        return r;
+    if (s->shared == MAP_FAILED) {
+        r = -errno;
+        goto fail_lock;
     }
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        r = -errno;
+        goto fail_map;
+    }
+    struct guard g = {
+        .c = c, .shared = s->shared, .daemon = getpid(), .pipe_fd = fds[0], .lock_fd = s->lock_fd};
     pid_t pid = fork();
     if (pid < 0) {
-        int r = -errno;
-        close(fds[0]);
-        close(fds[1]);
-        free(s);
-        return r;
+        r = -errno;
+        goto fail_pipe;
     }
     if (pid == 0)
-        child(c, s->shared, fds[0]);
+        child(&g);
     close(fds[0]);
     s->pipe_fd = fds[1];
     *ret = s;
     return 0;
+
+fail_pipe:
+    close(fds[0]);
+    close(fds[1]);
+fail_map:
+    munmap(s->shared, sizeof(*s->shared));
+fail_lock:
+    close(s->lock_fd);
+fail:
+    free(s);
+    return r;
 }
 
 bool sentinel_alive(const struct sentinel *s)
@@ -178,6 +301,7 @@ void sentinel_end(struct sentinel *s)
     if (!s)
         return;
     atomic_store(&s->shared->fit, false);
+    close(s->lock_fd); /* the post is free before the sentinel looks */
     close(s->pipe_fd);
     munmap(s->shared, sizeof(*s->shared));
     free(s);

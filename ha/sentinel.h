@@ -9,7 +9,11 @@
  * A beat older than freeze_after, or the pipe from the daemon closed: health is removed at once.
  * After a freeze it returns when all beats were good for SENTINEL_RISE_NS. When the daemon is gone
  * and no keepalived has the FIFO open, the VIPs are taken off the interfaces: nobody serves them.
- */
+ *
+ * Between two daemons: RUN_DIR/SENTINEL_LOCK has two bytes to lock, held by process, so that none
+ * outlives its holder. POST is the daemon's for its life; DEED is taken for a moment by who takes
+ * the post, and by a sentinel for each thing that it does. Under DEED a sentinel looks whose the
+ * post is: once it is another daemon's, it touches nothing more and ends. */
 #pragma once
 #include "model/vip.h"
 #include <stdbool.h>
@@ -32,10 +36,15 @@ struct sentinel_config {
     unsigned vip_count;
     /* Take all addresses of a VIP off this machine. */
     void (*remove_vip)(const struct vip *v);
-    void (*confine)(void); /* in the child, before it watches: drop what it does not need */
+    /* In the child, before it watches: drop what it does not need. Negative: it must not go on. */
+    int (*confine)(void);
 };
 
+#define SENTINEL_LOCK "sentinel.lock"
+
 struct sentinel;
+/* -EALREADY: another live daemon has the post; nothing was touched. -ETIMEDOUT: a former sentinel
+ * does not finish what it is about (SENTINEL_LINGER_NS). */
 int sentinel_start(const struct sentinel_config *c, struct sentinel **ret);
 bool sentinel_alive(const struct sentinel *s); /* false: nobody guards the health file any more */
 void sentinel_set_fit(struct sentinel *s, bool fit);

@@ -127,12 +127,25 @@ def test_member_that_became_a_daemon_still_has_its_keys(member):
 
 
 def test_daemon_that_cannot_start_says_so_with_its_exit_status(member):
+    wait_until((member.home / "run" / "health").exists, PATIENCE_S, "no health")
     done = subprocess.run(["ip", "netns", "exec", NS, str(BIN_DIR / "guardmountd"), "-c",
                            str(member.conf)], capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and "another guardmountd runs" in done.stderr, done.stderr
+    time.sleep(0.3)
+    assert (member.home / "run" / "health").exists()  # and did the first no harm
     done = subprocess.run([str(BIN_DIR / "guardmountd"), "-c", "/nonexistent/x"],
                           capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and "/nonexistent/x: No such file" in done.stderr, done.stderr
+
+
+def test_memory_that_cannot_be_locked_is_refused_with_the_limit_to_raise(member):
+    """Without the capability that makes the limit void; keys in swap are not to happen by accident."""
+    done = subprocess.run(["ip", "netns", "exec", NS, "setpriv", "--bounding-set", "-ipc_lock",
+                           "prlimit", "--memlock=0:0", str(BIN_DIR / "guardmountd"), "-c",
+                           str(member.conf)], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1, done.stderr
+    for word in ("RLIMIT_MEMLOCK", "LimitMEMLOCK", "CAP_IPC_LOCK", "MemoryLock = off"):
+        assert word in done.stderr, done.stderr
 
 
 def test_reload_takes_over_what_can_change(member):

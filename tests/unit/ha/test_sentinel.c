@@ -5,10 +5,13 @@
 #include "ha/health.h"
 #include "ha/sentinel.h"
 #include "lib/test.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,12 +50,14 @@ static void remove_vip(const struct vip *v)
         fclose(f);
 }
 
-static void confine(void)
+static int confine(void)
 {
+    return 0;
 }
 
 static int set_up(void **state)
 {
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* sentinels of daemons that die are waited for, too */
     strcpy(dir, "/tmp/gm-sentinel-XXXXXX");
     return mkdtemp(dir) ? 0 : -1;
 }
@@ -61,9 +66,9 @@ static int clean_up(void **state)
 {
     while (waitpid(-1, NULL, 0) > 0) /* a sentinel outlives its daemon a little */
         ;
-    static const char *const names[] = {"health", "weight", "vrrp.fifo", "removed"};
+    static const char *const names[] = {"health", "weight", "vrrp.fifo", "removed", SENTINEL_LOCK};
 
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 5; i++)
         if (exists(names[i]))
             unlink(path);
     return rmdir(dir);
@@ -113,7 +118,24 @@ TEST(a_loop_that_stands_still_loses_health_and_earns_it_back)
     sentinel_end(s);
 }
 
-TEST(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived)
+/* The last child of @parent; those before it are of earlier tests. */
+static pid_t last_child(pid_t parent)
+{
+    char children[64], line[1024] = "";
+    pid_t last = -1;
+
+    snprintf(children, sizeof(children), "/proc/%d/task/%d/children", parent, parent);
+    FILE *f = fopen(children, "re");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof(line), f));
+    fclose(f);
+    for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
+        last = (pid_t)strtol(word, NULL, 10);
+    return last;
+}
+
+/* A daemon of its own process, with health up; it beats until it is killed. */
+static pid_t daemon_start(void)
 {
     int go[2];
     char c;
@@ -135,28 +157,141 @@ TEST(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived)
     close(go[1]);
     assert_int_equal(read(go[0], &c, 1), 1);
     assert_int_equal(c, 'y');
+    close(go[0]);
+    return daemon;
+}
+
+static void daemon_kill(pid_t daemon)
+{
     kill(daemon, SIGKILL);
     waitpid(daemon, NULL, 0);
+}
+
+/* keepalived's end of the FIFO. */
+static int keepalived_start(void)
+{
+    snprintf(path, sizeof(path), "%s/vrrp.fifo", dir);
+    assert_int_equal(fifo_create(path), 0);
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+TEST(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived)
+{
+    pid_t daemon = daemon_start();
+
+    daemon_kill(daemon);
     assert_true(becomes("health", false, NULL));
     assert_true(becomes("removed", true, NULL));
-    close(go[0]);
+}
+
+TEST(while_keepalived_is_there_addresses_are_its_own_and_its_lines_are_kept)
+{
+    static const char line[] = "GROUP \"GM_1\" FAULT 250\n";
+    char got[64] = "";
+    int keepalived = keepalived_start();
+    pid_t daemon = daemon_start();
+
+    daemon_kill(daemon);
+    assert_int_equal(write(keepalived, line, strlen(line)), strlen(line));
+    assert_true(becomes("health", false, NULL));
+    usleep(200000);
+    assert_false(exists("removed"));
+    assert_int_equal(read(keepalived, got, sizeof(got) - 1), strlen(line));
+    assert_string_equal(got, line); /* for the daemon that comes next */
+    close(keepalived);
+    assert_true(becomes("removed", true, NULL));
+}
+
+TEST(a_successor_is_left_alone_by_the_sentinel_before_it)
+{
+    int keepalived = keepalived_start(); /* for its sake the old one lingers */
+    pid_t before = daemon_start();
+
+    daemon_kill(before);
+    assert_true(becomes("health", false, NULL));
+    struct sentinel *s = start();
+    assert_true(becomes("health", true, s));
+    close(keepalived); /* what becomes of the VIPs now is for the successor to say */
+    for (unsigned ms = 0; ms < 2500; ms += 5) {
+        sentinel_beats(s)[0].boot_ns = clock_boot_ns();
+        assert_true(exists("health"));
+        assert_false(exists("removed"));
+        usleep(5000);
+    }
+    sentinel_end(s);
+}
+
+TEST(a_sentinel_that_comes_late_does_not_take_the_successors_health)
+{
+    pid_t before = daemon_start(), late = last_child(before);
+
+    assert_int_equal(kill(late, SIGSTOP), 0);
+    daemon_kill(before);
+    assert_true(exists("health"));
+    struct sentinel *s = start();
+    assert_true(becomes("health", true, s));
+    usleep(50000); /* the new sentinel has begun by taking the old file away */
+    assert_true(becomes("health", true, s));
+    assert_int_equal(kill(late, SIGCONT), 0);
+    for (unsigned ms = 0; ms < 300; ms += 5) {
+        sentinel_beats(s)[0].boot_ns = clock_boot_ns();
+        assert_true(exists("health"));
+        assert_false(exists("removed"));
+        usleep(5000);
+    }
+    sentinel_end(s);
+}
+
+TEST(a_second_daemon_is_refused_and_does_the_first_no_harm)
+{
+    pid_t first = daemon_start();
+    struct sentinel_config c = {.run_dir = dir,
+                                .freeze_after_ns = 200000000,
+                                .vips = vips,
+                                .vip_count = 1,
+                                .remove_vip = remove_vip,
+                                .confine = confine};
+    struct sentinel *s = NULL;
+
+    assert_int_equal(sentinel_start(&c, &s), -EALREADY);
+    assert_null(s);
+    for (unsigned ms = 0; ms < 300; ms += 5) {
+        assert_true(exists("health"));
+        usleep(5000);
+    }
+    assert_false(exists("removed"));
+    daemon_kill(first);
+    assert_true(becomes("removed", true, NULL));
+}
+
+static int confine_fails(void)
+{
+    return -EPERM;
+}
+
+TEST(a_sentinel_that_cannot_be_confined_is_none)
+{
+    struct sentinel_config c = {.run_dir = dir, .confine = confine_fails, .vips = vips};
+    struct sentinel *s;
+
+    assert_int_equal(sentinel_start(&c, &s), 0);
+    sentinel_set_fit(s, true);
+    for (unsigned ms = 0; sentinel_alive(s) && ms < WAIT_MS; ms += 5)
+        usleep(5000);
+    assert_false(sentinel_alive(s));
+    assert_false(exists("health"));
+    sentinel_end(s);
 }
 
 TEST(a_sentinel_that_dies_is_missed)
 {
     struct sentinel *s = start();
-    char children[64], line[256] = "";
-    pid_t last = -1;
 
     assert_true(becomes("health", true, s));
     assert_true(sentinel_alive(s));
-    snprintf(children, sizeof(children), "/proc/self/task/%d/children", getpid());
-    FILE *f = fopen(children, "re");
-    assert_non_null(f);
-    assert_non_null(fgets(line, sizeof(line), f));
-    fclose(f);
-    for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
-        last = (pid_t)strtol(word, NULL, 10); /* those before it are of earlier tests */
+    pid_t last = last_child(getpid());
     assert_int_equal(kill(last, SIGKILL), 0);
     waitpid(last, NULL, 0);
     assert_false(sentinel_alive(s));
@@ -167,4 +302,10 @@ TEST_MAIN(TS(health_is_there_while_the_daemon_beats_and_is_fit, set_up, clean_up
           TS(a_loop_that_stands_still_loses_health_and_earns_it_back, set_up, clean_up),
           TS(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived, set_up,
              clean_up),
+          TS(while_keepalived_is_there_addresses_are_its_own_and_its_lines_are_kept, set_up,
+             clean_up),
+          TS(a_successor_is_left_alone_by_the_sentinel_before_it, set_up, clean_up),
+          TS(a_sentinel_that_comes_late_does_not_take_the_successors_health, set_up, clean_up),
+          TS(a_second_daemon_is_refused_and_does_the_first_no_harm, set_up, clean_up),
+          TS(a_sentinel_that_cannot_be_confined_is_none, set_up, clean_up),
           TS(a_sentinel_that_dies_is_missed, set_up, clean_up))
