@@ -14,6 +14,7 @@ class Figure:
     title: str
     unit: str
     more_is_better: bool = False
+    drawn: bool = True              # in the chart, too
 
 
 _TCP = (("tcp_up", "TCP, 1 stream up"), ("tcp_down", "TCP, 1 stream down"),
@@ -24,20 +25,21 @@ _UDP = tuple((f"udp{size}_{way}", f"UDP, {text}, {way}") for way in ("up", "down
 FIGURES = (
     *(Figure(f"{key}.gbps", title, "Gbit/s", True) for key, title in _TCP),
     *(Figure(f"{key}.hub_s_per_gb", f"{title}: hub CPU", "s/GB") for key, title in _TCP),
-    *(Figure(f"{key}.machine_s_per_gb", f"{title}: machine CPU", "s/GB") for key, title in _TCP),
+    *(Figure(f"{key}.machine_s_per_gb", f"{title}: machine CPU", "s/GB", drawn=False) for key, title in _TCP),
     Figure("ping.median_us", "ping, idle, median", "us"),
     Figure("ping.p99_us", "ping, idle, p99", "us"),
     Figure("ping_loaded.median_us", "ping under 4 streams, median", "us"),
     Figure("ping_loaded.p99_us", "ping under 4 streams, p99", "us"),
     *(Figure(f"{key}.kpps", f"{title}: without loss", "1000/s", True) for key, title in _UDP),
-    *(Figure(f"{key}.{how}_{unit}", f"{title}: {text} of {how} at 30 000/s", measure)
+    *(Figure(f"{key}.{how}_{unit}", f"{title}: {text} of {how} at 30 000/s", measure,
+             drawn=unit != "loss")
       for key, title in _UDP for how in ("bursts", "singles")
       for unit, text, measure in (("us", "hub CPU", "us/packet"), ("loss", "loss", "%"))),
     Figure("load.memory_mib", "hub memory at its peak under load", "MiB"),
 )
 
 
-def summarize(records):
+def summarize(records, ours):
     """Rows in the order of FIGURES for each layout: {"layout", "figure", "of": {program: stats}}.
 
     Samples taken while others used the machine count only where there are no others."""
@@ -58,15 +60,14 @@ def summarize(records):
             if of:
                 rows.append({"layout": layout, "key": figure.key, "title": figure.title,
                              "unit": figure.unit, "more_is_better": figure.more_is_better,
-                             "of": of, "ratio": ratios(of)})
+                             "drawn": figure.drawn, "of": of, "ratio": ratios(of, ours)})
     return rows
 
 
-def ratios(of):
-    """Of the first program to each other one."""
-    (_, ours), *others = of.items()
-    return {name: ours["median"] / theirs["median"] for name, theirs in others
-            if theirs["median"] > 0}
+def ratios(of, ours):
+    """Of our median to each other program's."""
+    return {name: of[ours]["median"] / theirs["median"] for name, theirs in of.items()
+            if ours in of and name != ours and theirs["median"] > 0}
 
 
 def number(value):
@@ -85,9 +86,10 @@ def cell(stats):
             + (f" -{stats['left_out']}" if stats["left_out"] else ""))
 
 
-def table(rows):
-    """As text: medians, [least..most], samples left out, ratios of the first to the others."""
+def table(rows, ours):
+    """As text: medians, [least..most], samples left out, ratios of ours to the others."""
     programs = list(dict.fromkeys(p for row in rows for p in row["of"]))
+    others = [p for p in programs if p != ours]
     lines = []
     for layout in dict.fromkeys(row["layout"] for row in rows):
         mine = [row for row in rows if row["layout"] == layout]
@@ -96,8 +98,8 @@ def table(rows):
             body.append([f"{row['title']} ({row['unit']})",
                          *(cell(row["of"][p]) if p in row["of"] else "-" for p in programs),
                          *(f"{row['ratio'][p]:.2f}" if p in row["ratio"] else "-"
-                           for p in programs[1:])])
-        head = [layout, *programs, *(f"/ {p}" for p in programs[1:])]
+                           for p in others)])
+        head = [layout, *programs, *(f"/ {p}" for p in others)]
         widths = [max(len(line[n]) for line in [head, *body]) for n in range(len(head))]
         for line in [head, *body]:
             lines.append("  ".join([line[0].ljust(widths[0]),

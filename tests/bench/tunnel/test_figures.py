@@ -19,7 +19,7 @@ def samples(program, values, others=0.0, layout="open", key="tcp_up.gbps"):
 
 
 def only_row(records):
-    [row] = figures.summarize(records)
+    [row] = figures.summarize(records, "ours")
     return row
 
 
@@ -37,9 +37,13 @@ def test_disturbed_samples_are_left_out_while_calm_ones_remain():
 
 
 def test_layouts_are_rows_of_their_own():
-    rows = figures.summarize(samples("ours", [1]) + samples("ours", [2], layout="one-core"))
+    rows = figures.summarize(samples("ours", [1]) + samples("ours", [2], layout="one-core"), "ours")
     assert [(r["layout"], r["of"]["ours"]["median"]) for r in rows] == [("open", 1),
                                                                       ("one-core", 2)]
+
+
+def test_without_our_sample_there_is_no_ratio():
+    assert only_row(samples("theirs", [1]) + samples("more", [2]))["ratio"] == {}
 
 
 def test_ratio_to_nothing_is_left_out():
@@ -48,7 +52,7 @@ def test_ratio_to_nothing_is_left_out():
 
 def test_table_has_a_dash_where_a_program_has_no_sample():
     records = samples("ours", [1]) + samples("theirs", [2]) + samples("ours", [7], key="ping.p99_us")
-    text = figures.table(figures.summarize(records))
+    text = figures.table(figures.summarize(records, "ours"), "ours")
     line = next(t for t in text.splitlines() if t.startswith("ping"))
     assert line.split()[-2:] == ["-", "-"] and "7.00 [7.00..7.00]" in line
 
