@@ -36,6 +36,19 @@ FIGURES = (
       for key, title in _UDP for how in ("bursts", "singles")
       for unit, text, measure in (("us", "hub CPU", "us/packet"), ("loss", "loss", "%"))),
     Figure("load.memory_mib", "hub memory at its peak under load", "MiB"),
+    Figure("handshake.rate", "handshakes, 64 in flight", "1/s", True),
+    Figure("handshake.hub_us", "handshake: hub CPU", "us"),
+    Figure("handshake.median_us", "handshake, 64 in flight: time to the answer", "us"),
+    Figure("handshake.lost", "handshakes that were not answered", "", drawn=False),
+    *(Figure(f"storm{rate}.{key}", f"storm of {rate} handshakes/s: {text}", unit, drawn=drawn)
+      for rate in (0, 500, 1000, 2000, 4000)
+      for key, text, unit, drawn in (("median_us", "ping median", "us", False),
+                                     ("p99_us", "ping p99", "us", True),
+                                     ("answered", "answered", "%", False))),
+    *(Figure(f"memory.{n}_mib", f"hub memory with {n:,} peers".replace(",", " "), "MiB")
+      for n in (1, 1000, 50000, 100000)),
+    Figure("memory.peer_bytes", "hub memory for one more peer", "B"),
+    Figure("memory.configure_us", "wg addconf of one more peer", "us"),
 )
 
 
@@ -95,7 +108,7 @@ def table(rows, ours):
         mine = [row for row in rows if row["layout"] == layout]
         body = []
         for row in mine:
-            body.append([f"{row['title']} ({row['unit']})",
+            body.append([f"{row['title']}" + (f" ({row['unit']})" if row["unit"] else ""),
                          *(cell(row["of"][p]) if p in row["of"] else "-" for p in programs),
                          *(f"{row['ratio'][p]:.2f}" if p in row["ratio"] else "-"
                            for p in others)])

@@ -33,19 +33,21 @@ class Layout:
     name: str
     says: str
     clients: int = 1
-    pinned: bool = False            # the hub on the first core, all else on the others
+    hub_cores: int = 0              # the hub on the first ones, all else on the others; 0: anywhere
     off: tuple = ()                 # features that the cables lack, as ethtool calls them
 
     def hub_cpus(self):
-        return CPUS[:1] if self.pinned else CPUS
+        return CPUS[:self.hub_cores] or CPUS
 
     def load_cpus(self):
-        return CPUS[1:] if self.pinned else CPUS
+        return CPUS[self.hub_cores:]
 
 
 LAYOUTS = {layout.name: layout for layout in (
     Layout("open", "one client, no pinning, cables pass UDP bursts whole"),
-    Layout("one-core", "the hub pinned to one core, all else on the others", pinned=True),
+    Layout("one-core", "the hub pinned to one core, all else on the others", hub_cores=1),
+    Layout("two-cores", "the hub on two cores, all else on the others: room for handshakes beside "
+           "data", hub_cores=2),
     Layout("no-uso", "cables without UDP segmentation: bursts are cut at the sender and joined "
            "by the receiver's GRO, as with most network cards", off=("tx-udp-segmentation",)),
     Layout("wire", "cables without any offload: every packet travels alone",
