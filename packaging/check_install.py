@@ -54,7 +54,7 @@ def check_unit(root):
         assert (root / path.lstrip("/")).exists() or path.startswith("/bin/"), path
     assert "ConditionPathExists=/etc/guardmount/guardmount.conf" in text
     # These it needs, or it dies at its start, or adopts nothing: see docs/hardening.md.
-    for line in ("SystemCallFilter=capset chown", "BindPaths=/dev/net/tun"):
+    for line in ("SystemCallFilter=capset chown seccomp", "BindPaths=/dev/net/tun"):
         assert line in text, line
     assert "ProcSubset=pid" not in text and "RuntimeDirectory=" not in text
     out = run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit)
