@@ -260,8 +260,10 @@ int app_start(struct app *a)
 
     if (r >= 0)
         r = a->cluster ? app_cluster_start(a) : start_plain(a);
-    if (r >= 0)
+    if (r >= 0) {
+        app_notify_start(a);
         return 0;
+    }
     log_error("the data plane cannot be started", "error=%s", strerror(-r));
     return r;
 }

@@ -701,7 +701,7 @@ static void change_hub(struct app *a, const struct conf_hub *now, const struct c
 
 /* As a whole or not at all: a file that is bad, or that asks for what only a start can do, changes
  * nothing. */
-void app_cluster_reload(struct app *a)
+static void reload(struct app *a)
 {
     struct cluster *c = a->cluster;
     struct conf *now = c->conf, *next = NULL;
@@ -720,6 +720,13 @@ void app_cluster_reload(struct app *a)
     conf_free(now);
     log_info("configuration reloaded", "path=%s", next->path);
     log_set_level(next->log_level);
+}
+
+void app_cluster_reload(struct app *a)
+{
+    notify_reloading();
+    reload(a);
+    notify_ready();
 }
 
 /* ---- end ---- */
@@ -753,6 +760,7 @@ void app_cluster_signal(struct app *a)
         return;
     }
     c->drain_until_ns = clock_boot_ns() + 4 * c->conf->advert_ms * NS_PER_MS + DRAIN_SLACK_NS;
+    notify_stopping();
     log_info("draining", "up_to_ms=%llu",
              (unsigned long long)((c->drain_until_ns - clock_boot_ns()) / NS_PER_MS));
     uv_timer_start(&c->ending, on_draining, 0, 5);
@@ -777,6 +785,7 @@ void app_cluster_free(struct app *a)
         app_close_handle((uv_handle_t *)&c->announcing);
         app_close_handle((uv_handle_t *)&c->settling);
         app_close_handle((uv_handle_t *)&c->ending);
+        app_close_handle((uv_handle_t *)&c->notifying);
     }
     life_end(&c->life);
 }

@@ -18,6 +18,7 @@
 #include "node/node.h"
 #include "os/announce.h"
 #include "os/netlink.h"
+#include "os/notify.h"
 #include "os/privilege.h"
 #include "store/life.h"
 #include "store/store.h"
@@ -65,12 +66,13 @@ struct cluster {
     struct announce *announce;
     struct server *server;
     uint64_t started_ns;
-    uv_timer_t beat, announcing, settling, ending;
+    uv_timer_t beat, announcing, settling, ending, notifying;
     uint64_t beat_ns; /* of main's last beat */
     uint64_t reads;   /* VIP slots whose addresses are to be read, one bit each */
     bool reading_at_start;
     unsigned announce_left[VIPS_MAX];
-    uint64_t drain_until_ns; /* 0: not ending */
+    uint64_t drain_until_ns;          /* 0: not ending */
+    char told[NOTIFY_STATUS_LEN + 1]; /* the service manager's status line */
 };
 
 struct instant app_now(void);
@@ -93,6 +95,9 @@ void app_cluster_turn(struct app *a);   /* before node_tick(): addresses that ar
 void app_cluster_signal(struct app *a); /* SIGTERM: drain first */
 void app_cluster_reload(struct app *a); /* SIGHUP */
 void app_cluster_free(struct app *a);
+
+/* app_notify.c: the service manager hears of it, then once a second */
+void app_notify_start(struct app *a);
 
 /* app_status.c */
 int app_status_start(struct app *a);

@@ -291,6 +291,17 @@ void sentinel_set_fit(struct sentinel *s, bool fit)
     atomic_store(&s->shared->fit, fit);
 }
 
+bool sentinel_all_beat(const struct sentinel *s, unsigned count, uint64_t since_ns)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t at = atomic_load(&s->shared->beat[i].boot_ns);
+
+        if (!at || at < since_ns)
+            return false;
+    }
+    return true;
+}
+
 struct sentinel_beat *sentinel_beats(struct sentinel *s)
 {
     return s->shared->beat;

@@ -50,4 +50,6 @@ bool sentinel_alive(const struct sentinel *s); /* false: nobody guards the healt
 void sentinel_set_fit(struct sentinel *s, bool fit);
 /* [0] is main's, [1..] the workers'. */
 struct sentinel_beat *sentinel_beats(struct sentinel *s);
+/* Has each of the first @count beaten at @since_ns or later? One that has not begun has not. */
+bool sentinel_all_beat(const struct sentinel *s, unsigned count, uint64_t since_ns);
 void sentinel_end(struct sentinel *s); /* health is removed; does not wait. NULL is fine */

@@ -1,8 +1,10 @@
 #include "conf/conf.h"
 #include "base/err.h"
 #include <fcntl.h>
+#include <grp.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +14,28 @@ static int refuse(const char *path, int error, const char *why, char ret_error[C
 {
     snprintf(ret_error, CONF_ERROR_LINE_MAX, "%.*s: %s", CONF_PATH_MAX, path, why);
     return error;
+}
+
+/* root:guardmount 0640: the daemon, which is not root, reads it and cannot change it. */
+static bool for_service_group(const struct stat *st)
+{
+    const struct group *service;
+
+    if (st->st_uid != 0 || (st->st_mode & 077) != 040)
+        return false;
+    service = getgrnam(CONF_GROUP);
+    return service && service->gr_gid == st->st_gid;
+}
+
+/* A credential of our service. Its folder keeps others out; an access list in the file, by which we
+ * may read it, shows as bits of the group. */
+static bool is_credential(const char *path, const struct stat *st)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    size_t len = dir ? strlen(dir) : 0;
+
+    return len && strncmp(path, dir, len) == 0 && path[len] == '/' &&
+           !strchr(path + len + 1, '/') && (st->st_mode & 037) == 0;
 }
 
 /* It holds keys: nobody else may read it, or choose what is in it. */
@@ -28,7 +52,7 @@ static int check_file(const char *path, const struct stat *st, char ret_error[CO
                  st->st_uid);
         return refuse(path, -EPERM, why, ret_error);
     }
-    if (st->st_mode & 077) {
+    if (st->st_mode & 077 && !for_service_group(st) && !is_credential(path, st)) {
         snprintf(why, sizeof(why), "has mode %04o, and holds keys; run: chmod 600 FILE",
                  st->st_mode & 07777);
         return refuse(path, -EPERM, why, ret_error);

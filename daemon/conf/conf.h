@@ -5,7 +5,8 @@
  * Owner:   whoever loaded it; keys are in arena slots of its own. Threads: main.
  * Errors:  all that a file has, in the order of its lines, one a line of text:
  *          "FILE:LINE: what is wrong; what to do". A value is quoted only where no key can stand.
- * Never:   half a configuration: a file is taken as a whole or not at all. Mode 0600 or refused.
+ * Never:   half a configuration: a file is taken as a whole or not at all. Mode 0600 or refused,
+ *          but for root:CONF_GROUP 0640, and a credential of systemd's (its folder is private).
  *          A key in memory that is not locked, wiped and kept from core dumps. */
 #pragma once
 #include "base/log.h"
@@ -18,6 +19,7 @@
 #define CONF_ERROR_LINE_MAX 512 /* bytes of one of them, with its NUL or newline */
 #define CONF_ERROR_LEN ((CONF_ERRORS_MAX + 1) * CONF_ERROR_LINE_MAX)
 #define CONF_PATH_MAX 255
+#define CONF_GROUP "guardmount" /* of the daemon's user, as packages make it */
 #define CONF_HUBS_MAX 8
 #define CONF_HUBS_SERVED 1 /* of them by one process, so far */
 #define CONF_LANS_MAX 8

@@ -91,6 +91,39 @@ TEST(file_of_another_user_is_refused)
     expect(p->path, -EPERM, "belongs to user 12345");
 }
 
+/* The positive case needs the group: the packages' test has it. */
+TEST(file_for_a_group_other_than_the_services_is_refused)
+{
+    struct place *p = *state;
+
+    write_file(p->path, 0640, sample, strlen(sample));
+    if (geteuid() != 0 || chown(p->path, 0, 12345) < 0)
+        skip();
+    expect(p->path, -EPERM, "has mode 0640");
+}
+
+TEST(credential_of_the_service_is_read_although_its_access_list_looks_wide)
+{
+    struct place *p = *state;
+    char other[80];
+
+    write_file(p->path, 0440, sample, strlen(sample));
+    expect(p->path, -EPERM, "has mode 0440");
+    setenv("CREDENTIALS_DIRECTORY", p->dir, 1);
+    expect(p->path, 0, "");
+    chmod(p->path, 0444); /* but not by everybody, nor written by a group */
+    expect(p->path, -EPERM, "has mode 0444");
+    chmod(p->path, 0460);
+    expect(p->path, -EPERM, "has mode 0460");
+    chmod(p->path, 0440);
+    snprintf(other, sizeof(other), "%s-", p->dir); /* not that folder, nor one above it */
+    setenv("CREDENTIALS_DIRECTORY", other, 1);
+    expect(p->path, -EPERM, "has mode 0440");
+    setenv("CREDENTIALS_DIRECTORY", "/tmp", 1);
+    expect(p->path, -EPERM, "has mode 0440");
+    unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 TEST(what_is_no_file_is_said)
 {
     struct place *p = *state;
@@ -148,6 +181,8 @@ TEST(empty_file_and_bad_bytes_are_told_with_the_path)
 #define TP(name) TS(name, setup, teardown)
 
 TEST_MAIN(TP(file_of_mode_0600_is_read), TP(file_that_others_can_read_or_write_is_refused),
-          TP(file_of_another_user_is_refused), TP(what_is_no_file_is_said),
-          TP(symbolic_link_is_judged_by_its_target), TP(size_and_path_are_bounded),
-          TP(empty_file_and_bad_bytes_are_told_with_the_path))
+          TP(file_of_another_user_is_refused),
+          TP(file_for_a_group_other_than_the_services_is_refused),
+          TP(credential_of_the_service_is_read_although_its_access_list_looks_wide),
+          TP(what_is_no_file_is_said), TP(symbolic_link_is_judged_by_its_target),
+          TP(size_and_path_are_bounded), TP(empty_file_and_bad_bytes_are_told_with_the_path))

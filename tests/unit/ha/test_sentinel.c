@@ -298,6 +298,22 @@ TEST(a_sentinel_that_dies_is_missed)
     sentinel_end(s);
 }
 
+TEST(all_beat_when_each_has_begun_and_none_is_old)
+{
+    struct sentinel *s = start();
+    struct sentinel_beat *beat = sentinel_beats(s);
+
+    beat[0].boot_ns = 1000;
+    assert_false(sentinel_all_beat(s, 3, 900)); /* two have not begun */
+    beat[1].boot_ns = 900;
+    beat[2].boot_ns = 899;
+    assert_false(sentinel_all_beat(s, 3, 900));
+    assert_true(sentinel_all_beat(s, 2, 900)); /* no such loop: not asked for */
+    beat[2].boot_ns = 2000;
+    assert_true(sentinel_all_beat(s, 3, 900));
+    sentinel_end(s);
+}
+
 TEST_MAIN(TS(health_is_there_while_the_daemon_beats_and_is_fit, set_up, clean_up),
           TS(a_loop_that_stands_still_loses_health_and_earns_it_back, set_up, clean_up),
           TS(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived, set_up,
@@ -308,4 +324,5 @@ TEST_MAIN(TS(health_is_there_while_the_daemon_beats_and_is_fit, set_up, clean_up
           TS(a_sentinel_that_comes_late_does_not_take_the_successors_health, set_up, clean_up),
           TS(a_second_daemon_is_refused_and_does_the_first_no_harm, set_up, clean_up),
           TS(a_sentinel_that_cannot_be_confined_is_none, set_up, clean_up),
-          TS(a_sentinel_that_dies_is_missed, set_up, clean_up))
+          TS(a_sentinel_that_dies_is_missed, set_up, clean_up),
+          TS(all_beat_when_each_has_begun_and_none_is_old, set_up, clean_up))

@@ -1,0 +1,182 @@
+"""What `cmake --install` leaves is what a distribution packages: every file is where it belongs, the
+unit is as closed as promised, systemd's tools take what is meant for them, and the shells complete
+what the command's own help says."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BUILD, PREFIX = Path(sys.argv[1]), Path(sys.argv[2])
+EXPOSURE_MAX = 20  # tenths, of systemd-analyze security
+
+FILES = """
+bin/guardmount
+sbin/guardmountd
+lib/systemd/system/guardmountd.service
+lib/sysusers.d/guardmount.conf
+lib/tmpfiles.d/guardmount.conf
+libexec/guardmount/complete
+share/bash-completion/completions/guardmount
+share/fish/vendor_completions.d/guardmount.fish
+share/zsh/site-functions/_guardmount
+share/man/man1/guardmount.1
+share/man/man5/guardmount.conf.5
+share/man/man8/guardmountd.8
+share/doc/guardmount/examples/guardmount.conf
+share/doc/guardmount/examples/sysctl.conf
+share/doc/guardmount/examples/keepalived.service.conf
+share/doc/guardmount/examples/credentials.conf
+share/doc/guardmount/examples/wg-quick.conf
+""".split()
+
+
+def run(*argv, **kw):
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, **kw)
+    assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def check_files(root):
+    have = {str(p.relative_to(root)) for p in root.rglob("*") if not p.is_dir()}
+    want = {str(PREFIX / f).lstrip("/") for f in FILES}
+    assert want <= have, f"missing: {sorted(want - have)}"
+    assert have <= want, f"not in the list of this test: {sorted(have - want)}"
+
+
+def check_unit(root):
+    unit = root / str(PREFIX / "lib/systemd/system/guardmountd.service").lstrip("/")
+    text = unit.read_text()
+    assert "@" not in re.sub(r"@(system-service|privileged|resources)\b", "", text), text
+    for path in re.findall(r"^Exec\w+=-?(\S+)", text, re.M):
+        assert (root / path.lstrip("/")).exists() or path.startswith("/bin/"), path
+    assert "ConditionPathExists=/etc/guardmount/guardmount.conf" in text
+    # These it needs, or it dies at its start, or adopts nothing: see docs/hardening.md.
+    for line in ("SystemCallFilter=capset chown seccomp", "BindPaths=/dev/net/tun"):
+        assert line in text, line
+    assert "ProcSubset=pid" not in text and "RuntimeDirectory=" not in text
+    out = run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit)
+    print(re.search(r"Overall exposure.*", out).group())
+
+
+def check_system_files(root):
+    """In a root of its own: the users exist, and the folders have their modes."""
+    etc = root / "etc"
+    etc.mkdir()
+    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (etc / "group").write_text("root:x:0:\n")
+    for kind in ("sysusers", "tmpfiles"):
+        folder = root / f"usr/lib/{kind}.d"
+        folder.mkdir(parents=True, exist_ok=True)
+        made = root / str(PREFIX / f"lib/{kind}.d/guardmount.conf").lstrip("/")
+        (folder / "guardmount.conf").write_text(made.read_text())
+    run("systemd-sysusers", f"--root={root}", "guardmount.conf")
+    groups = (etc / "group").read_text()
+    assert re.search(r"^guardmount-admin:.*:guardmount$", groups, re.M), groups
+    assert re.search(r"^guardmount:.*:/usr/sbin/nologin$", (etc / "passwd").read_text(), re.M)
+    if os.geteuid() != 0:
+        return
+    run("systemd-tmpfiles", f"--root={root}", "--create", "guardmount.conf")
+    gid = int(re.search(r"^guardmount:x:(\d+):", groups, re.M).group(1))
+    for name, mode in (("run/guardmount", 0o1775), ("run/wireguard", 0o1775),
+                       ("etc/guardmount", 0o750)):
+        s = (root / name).stat()
+        assert (s.st_mode & 0o7777, s.st_uid, s.st_gid) == (mode, 0, gid), (name, oct(s.st_mode))
+    assert (root / "run/guardmount/keepalived-check.log").stat().st_uid == 0
+
+
+class Completion:
+    def __init__(self, root):
+        at = lambda f: root / str(PREFIX / f).lstrip("/")
+        self.guardmount, self.helper = at("bin/guardmount"), at("libexec/guardmount/complete")
+        self.env = dict(os.environ, GUARDMOUNT=str(self.guardmount), LC_ALL="C.UTF-8")
+        self.scripts = {}
+        for shell, f in (("bash", "share/bash-completion/completions/guardmount"),
+                         ("zsh", "share/zsh/site-functions/_guardmount"),
+                         ("fish", "share/fish/vendor_completions.d/guardmount.fish")):
+            text = at(f).read_text()
+            installed = str(PREFIX / "libexec/guardmount/complete")
+            assert installed in text, f
+            self.scripts[shell] = root / f"script.{shell}"
+            self.scripts[shell].write_text(text.replace(installed, str(self.helper)))
+
+    def help(self, *words):
+        return run(self.guardmount, "help", *words)
+
+    def of_helper(self, *words):
+        out = run(self.helper, *words, env=self.env).splitlines()
+        return [line.split("\t")[0] for line in out]
+
+    def of_bash(self, *words):
+        quoted = " ".join(f"'{w}'" for w in ("guardmount",) + words)
+        out = run("bash", "--norc", "-c", f"source {self.scripts['bash']}; COMP_WORDS=({quoted});"
+                  f"COMP_CWORD={len(words)}; _guardmount; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+                  env=self.env)
+        return out.split()
+
+    def of_zsh(self, *words):
+        quoted = " ".join(f"'{w}'" for w in ("guardmount",) + words)
+        out = run("zsh", "-f", "-c", "_describe() { print -rl -- ${(P)argv[-1]} };"
+                  "_files() { print :files };"
+                  f"words=({quoted}); CURRENT={len(words) + 1}; source {self.scripts['zsh']}",
+                  env=self.env)
+        return [line.split(":")[0] or line for line in out.splitlines()]
+
+    def of_fish(self, *words):
+        out = run("fish", "-N", "-c", f"source {self.scripts['fish']};"
+                  f"complete -C 'guardmount {' '.join(words)}'", env=self.env)
+        return [line.split("\t")[0] for line in out.splitlines()]
+
+
+def options_in(text):
+    """Of the lines of a help text that begin with one."""
+    found = set()
+    for line in re.findall(r"^ +(-.*)$", text, re.M):
+        found |= set(re.findall(r"(?:^|[ ,])(--?[a-z][a-z-]*)", re.split(r"  +", line)[0]))
+    return found
+
+
+def check_completions(root):
+    c = Completion(root)
+    general = c.help()
+    commands = re.findall(r"^  ([a-z][a-z-]+) {2,}\S", general, re.M)
+    assert len(commands) >= 8 and "status" in commands, general
+    assert c.of_helper("") == commands == c.of_helper("--json", "") == c.of_helper("help", "")
+    assert c.of_helper("-s", "x", "--color", "=", "never", "") == commands
+    for command in commands:
+        text = c.help(command)
+        want = options_in(general) | options_in(text)
+        assert set(c.of_helper(command, "-")) == want, (command, want, c.of_helper(command, "-"))
+        first = re.match(r"Usage: guardmount \S+ ([a-z]+(?:\|[a-z]+)*)(?= |$)", text)
+        if first:
+            assert c.of_helper(command, "") == first.group(1).split("|"), command
+    assert c.of_helper("-s", "") == [":files"] == c.of_helper("ha", "render", "-o", "")
+    assert c.of_helper("check-config", "") == [":files"]
+    assert c.of_helper("--color", "") == ["auto", "always", "never"]
+
+    st = sorted(x for x in commands if x.startswith("st"))
+    assert c.of_bash("st") == st and sorted(c.of_fish("st")) == st, (c.of_bash("st"), c.of_fish("st"))
+    assert set(c.of_zsh("st")) == set(commands), c.of_zsh("st")  # zsh filters by itself
+    assert c.of_bash("--color", "=", "al") == ["always"]
+    assert "--peers" in c.of_bash("status", "--p") and "--peers" in c.of_fish("status", "--p")
+    assert "--peers" in c.of_zsh("status", "--p") and ":files" in c.of_zsh("check-config", "")
+    folder = root / "a-folder"
+    folder.mkdir()
+    assert c.of_bash("check-config", f"{root}/a-fol") == [str(folder)]
+    assert c.of_fish("check-config", f"{root}/a-fol") == [f"{folder}/"]
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        root = Path(name)
+        run("cmake", "--install", BUILD, env=dict(os.environ, DESTDIR=name))
+        check_files(root)
+        check_unit(root)
+        check_completions(root / "")
+        check_system_files(root)
+
+
+main()
