@@ -25,6 +25,14 @@ static const struct command commands[] = {
     {"metrics", "[--no-peers]", "counters and gauges as OpenMetrics text",
      "  --no-peers    without the wireguard_peer_* series of single peers",
      "guardmount metrics > /var/lib/prometheus/node-exporter/guardmount.prom", cmd_metrics},
+    {"events", "[-f|--follow] [--since N|TIME]", "what happened: ownership, handshakes, refusals",
+     "  -f, --follow  go on with what happens from now on, until interrupted\n"
+     "  --since N     only events with a number above N; with a unit (90s, 10m, 2h, 7d): only\n"
+     "                those that are younger\n"
+     "  -j, --json    an object a line, with \"schema\": 1",
+     "guardmount events --since 10m\n"
+     "guardmount events -f --json | jq 'select(.event == \"handshake.refused\")'",
+     cmd_events},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",
