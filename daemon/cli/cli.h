@@ -31,6 +31,7 @@ struct command {
 int cmd_status(const struct cli *c, int argc, char **argv);
 int cmd_health(const struct cli *c, int argc, char **argv);
 int cmd_events(const struct cli *c, int argc, char **argv);
+int cmd_why(const struct cli *c, int argc, char **argv);
 int cmd_metrics(const struct cli *c, int argc, char **argv);
 int cmd_ha(const struct cli *c, int argc, char **argv);
 int cmd_check_config(const struct cli *c, int argc, char **argv);

@@ -108,6 +108,59 @@ TEST(following_shows_what_happens_later)
     uv_run(&h->loop, UV_RUN_NOWAIT);
 }
 
+TEST(why_is_one_screen)
+{
+    struct house *h = *state;
+    const char *verdict, *reason;
+    int up, count;
+
+    h->why = (struct control_why){
+        .hub = 1, .owner = 1, .served = true, .vip_owned = true, .fit = true, .now_real_ns = T0};
+    strcpy(h->why.name, "alice");
+    strcpy(h->why.state, "active");
+    strcpy(h->why.vip, "main");
+    strcpy(h->why.vip_state, "active");
+    strcpy(h->why.owner_name, "m1");
+    strcpy(h->why.allowed, "10.77.0.2/32");
+    h->why.handshake_real_ns = T0 - 3600 * NS_PER_S;
+    h->why.rx_bytes = 1024;
+    h->why.refused = (struct control_fact){.real_ns = T0 - 12 * NS_PER_S, .count = 5};
+    strcpy(h->why.refused.reason, "stale-stamp");
+    strcpy(h->why.refused.endpoint, "192.0.2.1:5");
+    const struct child *c = guardmount(h, "", "why alice");
+    assert_int_equal(c->status, 4);
+    assert_string_equal(
+        c->out,
+        "alice AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= is down: its last handshake was "
+        "refused 12 s ago from 192.0.2.1:5: the timestamp is not later than the last one that was "
+        "accepted\n"
+        "  what to do: a copy of an old packet; or the peer's clock went back: set it, or give the "
+        "peer a new key\n"
+        "\n"
+        "  record          active\n"
+        "  VIP             main, active here, owner m1\n"
+        "  endpoint        not known\n"
+        "  last handshake  1 h 0 min ago\n"
+        "  traffic         1.0 KiB received, 0 B sent\n"
+        "  AllowedIPs      10.77.0.2/32\n"
+        "  refused         12 s ago, 192.0.2.1:5, stale-stamp (5 times)\n");
+    json_t *o = json_of(guardmount(h, "", "why alice --json"));
+    assert_int_equal(json_unpack(o, "{s:s, s:b, s:{s:{s:s, s:i}}}", "verdict", &verdict, "up", &up,
+                                 "facts", "refused", "reason", &reason, "count", &count),
+                     0);
+    assert_string_equal(verdict, "stale-stamp");
+    assert_string_equal(reason, "stale-stamp");
+    assert_true(!up && count == 5);
+    json_decref(o);
+
+    h->why.has_session = true;
+    h->why.session = (struct status_session){.slot = "current", .owned = true, .age_ms = 61000};
+    h->why.data_ms = 5000;
+    expect(guardmount(h, "NO_COLOR=", "--color=always why alice"), 0, "\033[32mup\033[0m");
+    expect(guardmount(h, "", "why alice"), 0, "session         1 min 1 s old, ours, data 5 s ago");
+    expect(guardmount(h, "", "why bob"), 1, "no peer is called 'bob'");
+}
+
 TEST(wrong_use_is_exit_code_2)
 {
     static const struct {
@@ -119,6 +172,12 @@ TEST(wrong_use_is_exit_code_2)
         {"events --since -5", "not '-5'"},
         {"events --since 99999999999999999999999", "not '9999"},
         {"events -x", "unexpected '-x'"},
+        {"why", "takes one peer"},
+        {"why a b", "takes one peer"},
+        {"why --all", "takes one peer"},
+        {"why ''", "is no name or key"},
+        {"why 0123456789012345678901234567890123456789012345678901234567890123456789",
+         "is no name or key"},
     };
     struct house *h = *state;
 
@@ -129,4 +188,5 @@ TEST(wrong_use_is_exit_code_2)
 TEST_MAIN(TD(events_are_lines_with_stable_names), TD(events_are_json_lines_with_numbers_as_numbers),
           TD(events_can_be_asked_for_by_age),
           TD(a_full_journal_is_read_in_pieces_and_says_what_it_lost),
-          TD(following_shows_what_happens_later), TD(wrong_use_is_exit_code_2))
+          TD(following_shows_what_happens_later), TD(why_is_one_screen),
+          TD(wrong_use_is_exit_code_2))
