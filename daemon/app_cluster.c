@@ -566,6 +566,7 @@ static void on_beat(uv_timer_t *t)
         return;
     }
     atomic_store(&sentinel_beats(c->sentinel)[0].boot_ns, now.boot_ns);
+    app_take_refusals(a);
 }
 
 static void on_lans(void *ctx, uint32_t known, uint32_t alive)
@@ -616,8 +617,8 @@ int app_cluster_start(struct app *a)
     if (announce_open(&c->announce) < 0)
         log_warn("neighbours will not be told by us where a VIP is; keepalived tells them",
                  "needs=%s", "CAP_NET_RAW");
-    if ((r = app_start_engine(a, &e)) < 0 || (r = start_node(a, c)) < 0 ||
-        (r = open_vip_sockets(a, c)) < 0)
+    if ((r = app_start_engine(a, &e)) < 0 || (r = app_events_open(a)) < 0 ||
+        (r = start_node(a, c)) < 0 || (r = open_vip_sockets(a, c)) < 0)
         return r;
     if (c->hub->fwmark)
         app_node_ops.set_fwmark(a, c->hub->fwmark);
@@ -775,6 +776,7 @@ void app_cluster_free(struct app *a)
     if (c->conf && c->sentinel)
         sentinel_end(c->sentinel);
     server_free(c->server);
+    app_events_free(a);
     links_free(c->links);
     fifo_close(c->fifo);
     lanprobe_stop(c->lanprobe);

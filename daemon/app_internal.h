@@ -8,8 +8,10 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "control/journal.h"
 #include "control/server.h"
 #include "control/uapi.h"
+#include "control/verdicts.h"
 #include "engine/engine.h"
 #include "ha/fifo.h"
 #include "ha/health.h"
@@ -65,6 +67,10 @@ struct cluster {
     struct netlink *netlink;
     struct announce *announce;
     struct server *server;
+    struct journal *journal;
+    struct verdicts *verdicts, *strangers; /* of peers; of keys that are no peer's */
+    uint64_t strangers_second;             /* when the last ones were told, and how many then */
+    unsigned strangers_told;
     uint64_t started_ns;
     uv_timer_t beat, announcing, settling, ending, notifying;
     uint64_t beat_ns; /* of main's last beat */
@@ -101,6 +107,20 @@ void app_notify_start(struct app *a);
 
 /* app_status.c */
 int app_status_start(struct app *a);
+
+/* app_events.c */
+int app_events_open(struct app *a); /* before the node */
+void app_events_free(struct app *a);
+void app_notice(void *ctx, const struct notice *n); /* the node's op */
+void app_take_refusals(struct app *a);
+const char *app_vip_name(const struct app *a, uint16_t id); /* "": plain mode */
+void app_fill_events(void *ctx, const struct control_request *r, struct control_events *ret);
+uint64_t app_last_event(void *ctx);
+
+/* app_peers.c */
+void app_fill_peers(struct app *a, struct status *s, bool rows, struct instant now);
+int app_fill_why(void *ctx, const struct control_request *r, struct control_why *ret,
+                 char ret_message[CONTROL_MESSAGE_LEN]);
 
 /* app_uapi.c */
 int app_uapi_start(struct app *a);

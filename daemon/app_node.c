@@ -229,4 +229,5 @@ const struct node_ops app_node_ops = {
     .commit = op_commit,
     .change_done = op_change_done,
     .log = op_log,
+    .notice = app_notice,
 };

@@ -48,7 +48,7 @@ static void vips(struct app *a, struct status *s, struct instant now)
     }
 }
 
-static void hub(struct app *a, struct status *s)
+static void hub(struct app *a, struct status *s, struct instant now)
 {
     struct status_hub *h = &s->hub[s->hub_count++];
     char key[KEY_TEXT_LEN + 1] = "";
@@ -64,6 +64,9 @@ static void hub(struct app *a, struct status *s)
     node_key_counts(a->node, &owned, &replicas);
     h->sessions_owned = owned;
     h->sessions_replica = replicas;
+    uint64_t failover = node_counters(a->node)->last_failover_boot_ns;
+    h->has_last_failover = failover;
+    h->last_failover_ms = failover ? (now.boot_ns - failover) / NS_PER_MS : 0;
 }
 
 static void add(struct app *a, struct status *s, bool counter, const char *name, const char *label,
@@ -172,7 +175,8 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     s->uptime_ms = (now.boot_ns - a->cluster->started_ns) / NS_PER_MS;
     members(a, s, now);
     vips(a, s, now);
-    hub(a, s);
+    hub(a, s, now);
+    app_fill_peers(a, s, r->peers, now);
     if (r->kind != CONTROL_METRICS)
         return;
     status_add_metric(s, false, "guardmount_build_info", "version=\"" GM_VERSION "\"", "Build", 1);
@@ -193,7 +197,11 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
 
 int app_status_start(struct app *a)
 {
-    struct server_ops ops = {.ctx = a, .status = on_status};
+    struct server_ops ops = {.ctx = a,
+                             .status = on_status,
+                             .events = app_fill_events,
+                             .last_event = app_last_event,
+                             .why = app_fill_why};
     char path[CONF_PATH_MAX + 16];
 
     a->cluster->started_ns = clock_boot_ns();

@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "proto/control.pb-c.h"
+#include "proto/control_see.h"
 #include "proto/memory.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static size_t character(const unsigned char *p)
     return len;
 }
 
-static void copy_text(char *field, size_t room, const char *text)
+void control_text(char *field, size_t room, const char *text)
 {
     const unsigned char *p = (const unsigned char *)text;
     size_t at = 0;
@@ -52,8 +53,6 @@ static void copy_text(char *field, size_t room, const char *text)
     }
     field[at] = '\0';
 }
-
-#define text_to(field, text) copy_text(field, sizeof(field), text)
 
 const char *status_labels(char buf[CONTROL_TEXT_MAX + 1], const char *key, const char *value, ...)
 {
@@ -174,6 +173,8 @@ void control_reply_done(struct control_reply *r)
 {
     status_free(r->status);
     free(r->openmetrics);
+    free(r->events);
+    free(r->why);
     *r = (struct control_reply){0};
 }
 
@@ -203,6 +204,9 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
     w.hub = r->hub;
     w.kind = (Guardmount__ControlKind)r->kind;
     w.peers = r->peers;
+    w.after = r->after;
+    w.wait_ms = r->wait_ms;
+    w.peer = (char *)r->peer;
     err =
         frame_alloc(guardmount__control_request__get_packed_size(&w), CONTROL_REQUEST_MAX, &frame);
     if (err < 0)
@@ -221,6 +225,8 @@ struct wire_reply {
     Guardmount__Metric metric[CONTROL_METRICS_MAX], *metrics[CONTROL_METRICS_MAX];
     Guardmount__StatusPeer *peer, **peers;
     Guardmount__StatusSession *session, **sessions;
+    void *events;
+    struct wire_why why;
 };
 
 static void put_members(struct wire_reply *r, struct status *s)
@@ -389,6 +395,10 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
     r->w.openmetrics = (ProtobufCBinaryData){reply->openmetrics_len, (uint8_t *)reply->openmetrics};
     if (reply->status)
         err = put_status(r, reply->status);
+    if (err >= 0 && reply->events)
+        err = events_put(&r->w, reply->events, &r->events);
+    if (reply->why)
+        r->w.why = why_put(&r->why, reply->why);
     if (err >= 0)
         err = frame_alloc(guardmount__control_reply__get_packed_size(&r->w), CONTROL_REPLY_MAX,
                           &frame);
@@ -401,11 +411,17 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
     free(r->peers);
     free(r->session);
     free(r->sessions);
+    free(r->events);
     free(r);
     return err;
 }
 
 /* ---- decoding ---- */
+
+static bool kind_known(unsigned kind)
+{
+    return kind <= CONTROL_METRICS || kind == CONTROL_EVENTS || kind == CONTROL_WHY;
+}
 
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret)
 {
@@ -419,13 +435,19 @@ int control_decode_request(const uint8_t *buf, size_t len, struct control_reques
     w = guardmount__control_request__unpack(&m.allocator, len, buf);
     if (!w)
         return m.exhausted ? -ENOMEM : -EBADMSG;
-    if (w->version != CONTROL_VERSION || (unsigned)w->kind > CONTROL_METRICS)
+    if (w->version != CONTROL_VERSION || !kind_known(w->kind))
         r = -EPROTONOSUPPORT;
     else if (w->hub > HUB_ID_MAX)
         r = -EBADMSG;
     else
-        *ret = (struct control_request){w->version, (uint8_t)w->hub, (enum control_kind)w->kind,
-                                        w->peers};
+        *ret = (struct control_request){.version = w->version,
+                                        .hub = (uint8_t)w->hub,
+                                        .kind = (enum control_kind)w->kind,
+                                        .peers = w->peers,
+                                        .after = w->after,
+                                        .wait_ms = MIN(w->wait_ms, CONTROL_WAIT_MAX_MS)};
+    if (r >= 0)
+        text_to(ret->peer, w->peer);
     guardmount__control_request__free_unpacked(w, &m.allocator);
     return r;
 }
@@ -564,6 +586,9 @@ static int take_reply(const Guardmount__ControlReply *w, struct control_reply *r
         ret->openmetrics[w->openmetrics.len] = '\0';
         ret->openmetrics_len = w->openmetrics.len;
     }
+    int r = see_take(w, ret);
+    if (r < 0)
+        return r;
     ret->status = status_new();
     return ret->status ? take_status(w, ret->status) : -ENOMEM;
 }

@@ -6,6 +6,7 @@
  *          characters: it can be shown on a terminal, in JSON and in labels. */
 #pragma once
 #include "model/ids.h"
+#include "model/notice.h"
 #include "model/vip.h"
 #include <stddef.h>
 
@@ -16,17 +17,24 @@
 #define CONTROL_HUBS_MAX 8
 #define CONTROL_METRICS_MAX 512
 #define CONTROL_TEXT_MAX 127
+#define CONTROL_MESSAGE_LEN 256
 #define CONTROL_ALLOWED_MAX 511 /* a peer's prefixes with commas; what is more is "..." */
 #define CONTROL_PEERS_MAX 20000 /* rows of a reply */
 #define CONTROL_SESSIONS_MAX 8  /* of one peer */
+#define CONTROL_EVENTS_MAX 512  /* of a reply; the next request gets the next ones */
+#define CONTROL_WAIT_MAX_MS 4000
 
-enum control_kind { CONTROL_STATUS, CONTROL_METRICS };
+enum control_kind { CONTROL_STATUS, CONTROL_METRICS, CONTROL_EVENTS = 20, CONTROL_WHY = 21 };
 
 struct control_request {
     uint32_t version;
     uint8_t hub; /* 0: all */
     enum control_kind kind;
     bool peers; /* rows of single peers as well */
+    /* CONTROL_EVENTS: those with a higher serial; how long to wait for the first of them. */
+    uint64_t after;
+    uint32_t wait_ms;
+    char peer[64]; /* CONTROL_WHY: name, key, or the beginning of a key */
 };
 
 struct status_member {
@@ -111,12 +119,51 @@ void status_add_allowed(struct status_peer *p, const char *prefix);
 const char *status_labels(char buf[CONTROL_TEXT_MAX + 1], const char *key, const char *value, ...)
     __attribute__((sentinel));
 
+struct control_events {
+    uint64_t last, missed; /* highest serial that there is; how many after the asked one are gone */
+    unsigned count;
+    struct control_event {
+        uint64_t serial, real_ns;
+        char name[32];
+        unsigned field_count;
+        struct {
+            char key[16], value[NOTICE_VALUE_LEN];
+        } field[NOTICE_FIELDS];
+    } event[CONTROL_EVENTS_MAX];
+};
+
+/* Why a peer is down, as facts; the command judges. */
+struct control_why {
+    uint8_t hub, owner; /* owner: member; 0: nobody known */
+    struct public_key key;
+    char name[64], state[16]; /* state of the record; "unknown": there is none */
+    bool served, vip_owned, fit;
+    uint64_t now_real_ns; /* the member's clock */
+    char vip[VIP_NAME_MAX + 1], vip_state[16], owner_name[VIP_NAME_MAX + 1], endpoint[80];
+    uint64_t handshake_real_ns, stamp_real_ns; /* UTC; 0: never */
+    uint64_t rx_bytes, tx_bytes;
+    uint16_t keepalive_s;
+    char allowed[CONTROL_ALLOWED_MAX + 1];
+    bool has_session;
+    struct status_session session; /* the one in use */
+    uint64_t data_ms;              /* age of the last data under it; 0: none */
+    uint32_t attempts;             /* of the hub's handshake under way */
+    uint64_t attempts_ms;          /* since the first of them */
+    struct control_fact {
+        uint64_t real_ns, count; /* real_ns: UTC of the last one; 0: none */
+        char reason[32], endpoint[80], vip[VIP_NAME_MAX + 1];
+        uint8_t member;
+    } refused, answered, unanswered, data_refused, session_refused;
+};
+
 struct control_reply {
-    int error;         /* 0 or negative errno */
-    char message[256]; /* with an error: what to do */
+    int error;                         /* 0 or negative errno */
+    char message[CONTROL_MESSAGE_LEN]; /* with an error: what to do */
     struct status *status;
     char *openmetrics; /* of CONTROL_METRICS: malloc, ends with NUL */
     size_t openmetrics_len;
+    struct control_events *events; /* of CONTROL_EVENTS: malloc; NULL: there never was one */
+    struct control_why *why;       /* of CONTROL_WHY: malloc */
 };
 
 void control_reply_done(struct control_reply *r);

@@ -30,6 +30,8 @@ struct command {
 
 int cmd_status(const struct cli *c, int argc, char **argv);
 int cmd_health(const struct cli *c, int argc, char **argv);
+int cmd_events(const struct cli *c, int argc, char **argv);
+int cmd_why(const struct cli *c, int argc, char **argv);
 int cmd_metrics(const struct cli *c, int argc, char **argv);
 int cmd_ha(const struct cli *c, int argc, char **argv);
 int cmd_check_config(const struct cli *c, int argc, char **argv);
@@ -37,6 +39,8 @@ int cmd_genkey(const struct cli *c, int argc, char **argv);
 
 /* One question to the daemon. An exit code; on failure a line was printed. */
 int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret);
+int client_request(const struct cli *c, const struct control_request *request,
+                   struct control_reply *ret);
 
 /* "guardmount: " and a line end are added. Returns @status. */
 int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -101,9 +101,9 @@ static int exchange(int fd, const struct control_request *request, struct contro
     return r < 0 ? r : control_decode_reply(answer, len, ret);
 }
 
-int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret)
+int client_request(const struct cli *c, const struct control_request *request,
+                   struct control_reply *ret)
 {
-    struct control_request request = {.version = CONTROL_VERSION, .kind = kind, .peers = peers};
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     _cleanup_(closep) int fd = -1;
     int r = socket_path(c, path, sizeof(path));
@@ -113,7 +113,7 @@ int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct c
     if (r != EXIT_GOOD)
         return r;
     *ret = (struct control_reply){0};
-    r = exchange(fd, &request, ret);
+    r = exchange(fd, request, ret);
     if (r == -ETIMEDOUT)
         return cli_fail(EXIT_UNREACHABLE,
                         "the daemon at %s did not answer within %d s; is it stopped?", path,
@@ -130,4 +130,11 @@ int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct c
         return EXIT_FAILED;
     }
     return EXIT_GOOD;
+}
+
+int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret)
+{
+    struct control_request request = {.version = CONTROL_VERSION, .kind = kind, .peers = peers};
+
+    return client_request(c, &request, ret);
 }

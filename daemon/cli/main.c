@@ -1,7 +1,6 @@
 #include "base/err.h"
 #include "cli/cli.h"
 #include <locale.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +24,21 @@ static const struct command commands[] = {
     {"metrics", "[--no-peers]", "counters and gauges as OpenMetrics text",
      "  --no-peers    without the wireguard_peer_* series of single peers",
      "guardmount metrics > /var/lib/prometheus/node-exporter/guardmount.prom", cmd_metrics},
+    {"events", "[-f|--follow] [--since N|TIME]", "what happened: ownership, handshakes, refusals",
+     "  -f, --follow  go on with what happens from now on, until interrupted\n"
+     "  --since N     only events with a number above N; with a unit (90s, 10m, 2h, 7d): only\n"
+     "                those that are younger\n"
+     "  -j, --json    an object a line, with \"schema\": 1",
+     "guardmount events --since 10m\n"
+     "guardmount events -f --json | jq 'select(.event == \"handshake.refused\")'",
+     cmd_events},
+    {"why", "PEER", "why a peer is down, and what to do about it",
+     "  PEER          its name, its public key, or the first letters of the key (4 at least)\n"
+     "  -j, --json    {\"schema\": 1, \"up\": ..., \"verdict\": ..., \"findings\": [...], "
+     "\"facts\": {...}}\n"
+     "\n"
+     "Exit code 0: it is up; 4: it is down.",
+     "guardmount why alice", cmd_why},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",
@@ -42,18 +56,6 @@ static const struct command commands[] = {
     {"help", "[COMMAND]", "this text, or a command's", "  There are no options.",
      "guardmount help ha", cmd_help},
 };
-
-int cli_fail(int status, const char *format, ...)
-{
-    va_list args;
-
-    fputs("guardmount: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    return status;
-}
 
 const char *cli_value(char **argv, int *i, const char *shown, const char *word)
 {
@@ -81,7 +83,7 @@ static void usage(FILE *out)
           "      --color WHEN      auto, always or never; NO_COLOR is honoured\n"
           "  -h, --help            with a command: what it does, with an example\n"
           "\n"
-          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health).\n"
+          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health, why).\n"
           "Example: guardmount status\n",
           out);
 }

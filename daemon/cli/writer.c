@@ -7,6 +7,18 @@
 #include <time.h>
 #include <wchar.h>
 
+int cli_fail(int status, const char *format, ...)
+{
+    va_list args;
+
+    fputs("guardmount: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return status;
+}
+
 bool color_wanted(const struct cli *c, FILE *out)
 {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");

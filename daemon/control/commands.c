@@ -26,6 +26,30 @@ static int write_metrics(struct control_reply *ret)
     return 0;
 }
 
+static int take_events(const struct server_ops *ops, const struct control_request *r,
+                       struct control_reply *ret)
+{
+    ret->events = calloc(1, sizeof(*ret->events));
+    if (!ret->events)
+        return -ENOMEM;
+    ops->events(ops->ctx, r, ret->events);
+    return 0;
+}
+
+static int take_why(const struct server_ops *ops, const struct control_request *r,
+                    struct control_reply *ret)
+{
+    char message[CONTROL_MESSAGE_LEN] = "";
+    int err = -ENOMEM;
+
+    ret->why = calloc(1, sizeof(*ret->why));
+    if (ret->why)
+        err = ops->why(ops->ctx, r, ret->why, message);
+    if (err < 0)
+        refuse(ret, err, *message ? message : strerror(-err));
+    return 0;
+}
+
 void command_run(const struct server_ops *ops, const struct control_request *r, int error,
                  struct control_reply *ret)
 {
@@ -40,14 +64,22 @@ void command_run(const struct server_ops *ops, const struct control_request *r, 
                                          : strerror(-error));
         return;
     }
-    ret->status = status_new();
-    if (!ret->status) {
-        refuse(ret, -ENOMEM, strerror(ENOMEM));
-        return;
+    switch (r->kind) {
+    case CONTROL_EVENTS:
+        err = take_events(ops, r, ret);
+        break;
+    case CONTROL_WHY:
+        err = take_why(ops, r, ret);
+        break;
+    case CONTROL_STATUS:
+    case CONTROL_METRICS:
+        err = (ret->status = status_new()) ? 0 : -ENOMEM;
+        if (err >= 0)
+            ops->status(ops->ctx, r, ret->status);
+        if (err >= 0 && r->kind == CONTROL_METRICS)
+            err = write_metrics(ret);
+        break;
     }
-    ops->status(ops->ctx, r, ret->status);
-    if (r->kind == CONTROL_METRICS)
-        err = write_metrics(ret);
     if (err < 0)
         refuse(ret, err, strerror(-err));
 }

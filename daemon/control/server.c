@@ -1,12 +1,20 @@
 #include "control/server.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "control/commands.h"
 #include "control/listen.h"
 #include "control/stream.h"
 #include <grp.h>
+#include <uv.h>
+
+#define LOOK_MS 50 /* so often whether there is news for who waits */
 
 struct server {
+    uv_timer_t *look; /* lives until libuv has closed it */
+    struct list waiters;
+    unsigned waiting;
     struct server_ops ops;
     struct stream *stream;
     char *path;
@@ -16,6 +24,9 @@ struct server {
 struct session {
     struct server *server;
     struct stream_client *client;
+    struct list waiter; /* server.waiters: @asked is answered later */
+    struct control_request asked;
+    uint64_t until_ns;
     size_t len;
     uint8_t frame[CONTROL_HEAD_LEN + CONTROL_REQUEST_MAX];
 };
@@ -38,6 +49,50 @@ static void answer(struct session *s, const struct control_request *r, int error
         stream_hang_up(s->client);
     else
         stream_answer(s->client, frame, len, !r); /* who cannot be understood is sent away */
+}
+
+/* ---- requests that wait for an event ---- */
+
+static void end_wait(struct session *s)
+{
+    if (list_empty(&s->waiter))
+        return;
+    list_remove(&s->waiter);
+    if (--s->server->waiting == 0)
+        uv_timer_stop(s->server->look);
+}
+
+static void on_look(uv_timer_t *t)
+{
+    struct server *v = t->data;
+    uint64_t now = clock_boot_ns(), last = v->ops.last_event(v->ops.ctx);
+
+    list_for_each (it, &v->waiters) {
+        struct session *s = list_entry(it, struct session, waiter);
+
+        if (last == s->asked.after && now < s->until_ns)
+            continue;
+        end_wait(s);
+        answer(s, &s->asked, 0);
+    }
+}
+
+/* False: it is answered at once. Another number than the last one is news: a lower one, or one of
+ * an earlier life. */
+static bool wait_for_event(struct session *s, const struct control_request *r)
+{
+    struct server *v = s->server;
+
+    if (r->kind != CONTROL_EVENTS || !r->wait_ms || v->waiting == SERVER_WAITERS_MAX ||
+        v->ops.last_event(v->ops.ctx) != r->after)
+        return false;
+    s->asked = *r;
+    s->until_ns = clock_boot_ns() + r->wait_ms * NS_PER_MS;
+    stream_owe(s->client);
+    list_append(&v->waiters, &s->waiter);
+    if (v->waiting++ == 0)
+        uv_timer_start(v->look, on_look, LOOK_MS, LOOK_MS);
+    return true;
 }
 
 /* Bytes that the frame still wants; 0: it is whole. -EMSGSIZE. */
@@ -72,7 +127,8 @@ static size_t on_data(void *ctx, void *state, const uint8_t *buf, size_t len)
                      : control_decode_request(s->frame + CONTROL_HEAD_LEN,
                                               s->len - CONTROL_HEAD_LEN, &r);
     s->len = 0;
-    answer(s, error < 0 ? NULL : &r, error);
+    if (error < 0 || !wait_for_event(s, &r))
+        answer(s, error < 0 ? NULL : &r, error);
     return taken;
 }
 
@@ -83,13 +139,20 @@ static void *on_opened(void *ctx, struct stream_client *c)
     if (s) {
         s->server = ctx;
         s->client = c;
+        list_init(&s->waiter);
     }
     return s;
 }
 
 static void on_closed(void *ctx, void *state)
 {
+    end_wait(state);
     free(state);
+}
+
+static void on_look_closed(uv_handle_t *h)
+{
+    free(h);
 }
 
 int server_new(uv_loop_t *loop, const char *path, const struct server_ops *ops, struct server **ret)
@@ -99,9 +162,10 @@ int server_new(uv_loop_t *loop, const char *path, const struct server_ops *ops, 
     struct stream_ops on = {s, on_opened, on_data, on_closed};
     int fd, r = -ENOMEM;
 
-    if (!s || !(s->path = strdup(path)))
+    if (!s || !(s->path = strdup(path)) || !(s->look = malloc(sizeof(*s->look))))
         goto fail;
     s->ops = *ops;
+    list_init(&s->waiters);
     r = listen_unix(path, 0660, admin ? admin->gr_gid : (gid_t)-1, &fd);
     if (r < 0)
         goto fail;
@@ -115,11 +179,15 @@ int server_new(uv_loop_t *loop, const char *path, const struct server_ops *ops, 
         unlink(path);
         goto fail;
     }
+    uv_timer_init(loop, s->look);
+    s->look->data = s;
     *ret = s;
     return 0;
 fail:
-    if (s)
+    if (s) {
         free(s->path);
+        free(s->look);
+    }
     free(s);
     return r;
 }
@@ -131,6 +199,7 @@ void server_free(struct server *s)
     if (listen_file_is(s->path, &s->file))
         unlink(s->path);
     stream_free(s->stream);
+    uv_close((uv_handle_t *)s->look, on_look_closed);
     free(s->path);
     free(s);
 }

@@ -14,7 +14,16 @@ struct server_ops {
     /* Fill @ret (zeroed) for r->hub (0: all). Rows of status_add_metric() are wanted for
      * CONTROL_METRICS only, rows of status_add_peer() only if r->peers. */
     void (*status)(void *ctx, const struct control_request *r, struct status *ret);
+    /* CONTROL_EVENTS: fill @ret (zeroed). last_event: highest serial that there is. */
+    void (*events)(void *ctx, const struct control_request *r, struct control_events *ret);
+    uint64_t (*last_event)(void *ctx);
+    /* CONTROL_WHY: fill @ret (zeroed). -ENOENT and the like, with what to do about it. */
+    int (*why)(void *ctx, const struct control_request *r, struct control_why *ret,
+               char ret_message[CONTROL_MESSAGE_LEN]);
 };
+
+/* Requests for events may wait for one (CONTROL_WAIT_MAX_MS at most), this many of them. */
+#define SERVER_WAITERS_MAX 32
 
 /* Mode 0660, group guardmount-admin where there is one. -EADDRINUSE: a live daemon answers there.
  */

@@ -86,6 +86,7 @@ static void tell(struct engine *e, const struct fact *f)
     case FACT_GAP:
     case FACT_UNKNOWN_INDEX:
     case FACT_WRONG_VIP:
+    case FACT_DROPPED:
         e->ops.fact(e->ops.ctx, f);
         break;
     }

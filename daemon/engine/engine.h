@@ -102,6 +102,18 @@ bool engine_index_known(struct engine *e, uint32_t index);
 /* Handshakes: queue a job (HANDSHAKE_INITIATE). -EAGAIN: the queue is full. */
 int engine_handshake(struct engine *e, const struct handshake_job *job);
 
+/* Handshake messages dropped since the last call that say whom they are from (nobody has proved
+ * it): a row for each key and verdict. What does not fit is not told, only counted. */
+#define ENGINE_REFUSALS_MAX 64
+struct engine_refusal {
+    enum handshake_verdict verdict;
+    struct public_key key;
+    uint16_t vip_slot;
+    struct endpoint source; /* of the last one */
+    unsigned count;
+};
+unsigned engine_take_refusals(struct engine *e, struct engine_refusal ret[ENGINE_REFUSALS_MAX]);
+
 /* Main seals and sends by itself: an empty packet on the peer's current key. TX_NO_KEY also when no
  * endpoint is known. */
 enum tx_verdict engine_send_keepalive(struct engine *e, struct wg_peer *p, uint64_t now_ns);

@@ -55,7 +55,10 @@ static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch
 #define LOAD_DEPTH (HANDSHAKE_QUEUE_MAX / 8) /* H10 */
 #define LOAD_DELAY_NS (10 * NS_PER_MS)
 #define LOAD_STICKY_NS (1 * NS_PER_S)
-#define REPEAT_SETS 256 /* recent initiations of one worker (H11) */
+#define DROPS_TOLD 32                  /* of one worker: dropped data that main heard of lately */
+#define DROP_AGAIN_NS (1 * NS_PER_S)   /* the same again, of the same peer */
+#define DROP_OTHER_NS (50 * NS_PER_MS) /* of another peer, in the same place */
+#define REPEAT_SETS 256                /* recent initiations of one worker (H11) */
 #define REPEAT_WAYS 4
 
 /* Written by one thread each, read by any. */
@@ -307,6 +310,10 @@ struct worker {
 
     /* Rates. */
     uint64_t read_addresses_ns, unknown_index_ns, wrong_vip_ns;
+    struct drop_told {
+        uint64_t peer_id, at_ns;
+        enum rx_verdict verdict;
+    } drops[DROPS_TOLD];
     uint64_t unreachable_tokens_ns; /* time that may still be spent on errors */
     uint64_t unreachable_seen_ns;
     struct repeats *repeats;
@@ -391,6 +398,10 @@ struct pool {
     pthread_cond_t result_room;
     struct result_node *first, *last;
     unsigned result_count;
+    /* For main to take. */
+    pthread_mutex_t refusal_lock;
+    struct engine_refusal refusals[ENGINE_REFUSALS_MAX];
+    unsigned refusal_count;
 };
 
 int pool_init(struct engine *e);

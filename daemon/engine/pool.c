@@ -112,6 +112,41 @@ static bool main_wants(const struct handshake_job *job, const struct handshake_r
            r->verdict == HANDSHAKE_RESPONSE_VALID || r->verdict == HANDSHAKE_COOKIE_VALID;
 }
 
+/* What main has no use for but to tell people. */
+static void refusal_add(struct pool *p, const struct handshake_result *r)
+{
+    struct engine_refusal *row = p->refusals;
+
+    if (!r->has_key)
+        return;
+    pthread_mutex_lock(&p->refusal_lock);
+    while (row < p->refusals + p->refusal_count &&
+           (row->verdict != r->verdict || !public_key_equal(&row->key, &r->key)))
+        row++;
+    if (row == p->refusals + p->refusal_count && p->refusal_count < ENGINE_REFUSALS_MAX) {
+        p->refusal_count++;
+        *row = (struct engine_refusal){.verdict = r->verdict, .key = r->key};
+    }
+    if (row < p->refusals + p->refusal_count) {
+        row->vip_slot = r->vip;
+        row->source = r->source;
+        row->count++;
+    }
+    pthread_mutex_unlock(&p->refusal_lock);
+}
+
+unsigned engine_take_refusals(struct engine *e, struct engine_refusal ret[ENGINE_REFUSALS_MAX])
+{
+    struct pool *p = &e->pool;
+
+    pthread_mutex_lock(&p->refusal_lock);
+    unsigned count = p->refusal_count;
+    memcpy(ret, p->refusals, count * sizeof(*ret));
+    p->refusal_count = 0;
+    pthread_mutex_unlock(&p->refusal_lock);
+    return count;
+}
+
 static void result_free(struct result_node *n)
 {
     handshake_result_clear(&n->r);
@@ -212,10 +247,12 @@ static void serve(struct pool_thread *t)
     rcu_enter();
     run(t, &job, load, now_ns, &n->r);
     rcu_leave();
-    if (main_wants(&job, &n->r))
+    if (main_wants(&job, &n->r)) {
         result_push(e, n);
-    else
+    } else {
+        refusal_add(&e->pool, &n->r);
         result_free(n);
+    }
 }
 
 static void *pool_main(void *arg)
@@ -246,6 +283,7 @@ int pool_init(struct engine *e)
     sem_init(&p->available, 0, 0);
     pthread_mutex_init(&p->take_lock, NULL);
     pthread_mutex_init(&p->result_lock, NULL);
+    pthread_mutex_init(&p->refusal_lock, NULL);
     pthread_cond_init(&p->result_room, NULL);
     p->ratelimit = ratelimit_new(rng_u64(&rng_system));
     p->jobs = alloc_aligned(p->rings * sizeof(*p->jobs));
@@ -306,5 +344,6 @@ void pool_done(struct engine *e)
     sem_destroy(&p->available);
     pthread_mutex_destroy(&p->take_lock);
     pthread_mutex_destroy(&p->result_lock);
+    pthread_mutex_destroy(&p->refusal_lock);
     pthread_cond_destroy(&p->result_room);
 }

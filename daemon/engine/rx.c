@@ -18,6 +18,19 @@ static bool rarely(uint64_t *last_ns, uint64_t now_ns)
     return true;
 }
 
+/* Counted; and main is told whose it was, so often that a flood of them costs nothing. */
+static void drop(struct worker *w, uint64_t peer_id, enum rx_verdict verdict, uint64_t now_ns)
+{
+    struct drop_told *told = &w->drops[(peer_id * RX_VERDICTS + verdict) % DROPS_TOLD];
+    bool same = told->peer_id == peer_id && told->verdict == verdict;
+
+    count_add(&w->lane.stats.rx[verdict], 1);
+    if (now_ns - told->at_ns < (same ? DROP_AGAIN_NS : DROP_OTHER_NS))
+        return;
+    *told = (struct drop_told){peer_id, now_ns, verdict};
+    lane_tell(&w->lane, &(struct fact){.kind = FACT_DROPPED, .peer_id = peer_id, .index = verdict});
+}
+
 /* Where an accepted packet came from: the newest one says where its peer is (E1). */
 static unsigned note_source(struct keypair *k, const struct arrival *a)
 {
@@ -30,7 +43,8 @@ static unsigned note_source(struct keypair *k, const struct arrival *a)
 }
 
 /* To the TUN, if the peer may send it. */
-static void deliver(struct worker *w, const struct wg_peer *p, uint8_t *packet, size_t padded)
+static void deliver(struct worker *w, const struct wg_peer *p, uint8_t *packet, size_t padded,
+                    uint64_t now_ns)
 {
     struct stats *stats = &w->lane.stats;
     size_t len;
@@ -39,7 +53,7 @@ static void deliver(struct worker *w, const struct wg_peer *p, uint8_t *packet, 
     if (!len || len > padded) {
         count_add(&stats->rx[RX_DROP_MALFORMED], 1);
     } else if (source != p) {
-        count_add(&stats->rx[RX_DROP_SOURCE], 1);
+        drop(w, p->id, RX_DROP_SOURCE, now_ns);
         count_add(&stats->rx_no_peer, !source);
     } else {
         count_add(&stats->rx[RX_ACCEPT], 1);
@@ -58,7 +72,7 @@ void rx_accept(struct worker *w, const struct arrival *a, uint64_t now_ns)
         lane_tell_peer_id(&w->lane, p->id, facts);
     count_add(&w->lane.stats.rx_bytes, a->wire_len);
     if (a->len > 0)
-        deliver(w, p, a->packet, a->len);
+        deliver(w, p, a->packet, a->len, now_ns);
     else /* keepalive */
         count_add(&w->lane.stats.rx[RX_ACCEPT], 1);
 }
@@ -171,14 +185,14 @@ static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t
         switch (verdicts[i]) {
         case RX_ACCEPT:
             if (run->ops[i].len > 0)
-                deliver(w, run->k->peer, run->ops[i].dst, run->ops[i].len);
+                deliver(w, run->k->peer, run->ops[i].dst, run->ops[i].len, now_ns);
             break;
         case RX_HOLD:
             a = arrival_of(run, i, slot);
             hold_add(w, run->entry, &a, now_ns);
             break;
         default:
-            count_add(&w->lane.stats.rx[verdicts[i]], 1);
+            drop(w, run->k->peer_id, verdicts[i], now_ns);
         }
     }
     run->n = 0;
@@ -227,7 +241,7 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     if (v == RX_ACCEPT && !owned)
         v = RX_DROP_NOT_OWNER;
     if (v != RX_ACCEPT) {
-        count_add(&stats->rx[v], 1);
+        drop(w, k->peer_id, v, now_ns);
         if (v == RX_DROP_NOT_OWNER && owned)
             wrong_vip(w, k, &op, slot, now_ns);
         return;

@@ -149,6 +149,8 @@ static void pending_release(struct node *n, struct pending *w, bool replicated, 
             n->ops.send_keepalive(n->ops.ctx, &k->peer->wg, now.boot_ns);
         } else {
             n->counters.handshakes_made[0]++;
+            note_peer(n, k->peer, w->vip,
+                      (struct notice){.kind = NOTICE_HANDSHAKE_ANSWERED, .endpoint = w->to});
             timers_session_made(&k->peer->timers, &k->peer->wg, now.boot_ns);
             send_handshake(n, k->peer, w->vip, &w->to, &w->local, w->local_ifindex, w->message,
                            w->len, now);
@@ -238,27 +240,51 @@ static struct node_key *new_key(struct node *n, struct node_peer *p, struct hand
     return k;
 }
 
+static void refuse(struct node *n, struct node_peer *p, const struct handshake_result *r,
+                   enum notice_reason reason)
+{
+    note_peer(n, p, r->vip,
+              (struct notice){.kind = NOTICE_HANDSHAKE_REFUSED,
+                              .endpoint = r->source,
+                              .reason = reason,
+                              .number = 1});
+}
+
+static enum notice_reason initiation_refused(const struct node *n, const struct node_peer *p,
+                                             const struct handshake_result *r, struct instant now)
+{
+    /* H2: the early check ran on another thread; this one decides. */
+    if (memcmp(r->stamp, p->received, TAI64N_LEN) <= 0)
+        return REASON_STALE_STAMP;
+    if (p->last_accepted_ns && now.boot_ns - p->last_accepted_ns < INITIATION_MIN_GAP_NS)
+        return REASON_TOO_SOON;
+    if (!gate_owned(n->gate, r->vip))
+        return REASON_WRONG_MEMBER;
+    if (now.boot_ns < atomic_load(&n->gate->resume_ns))
+        return REASON_RESUMING;
+    if (clustered(n) && !n->fit)
+        return REASON_NOT_READY; /* P10: not before anti-entropy or solo_start_after */
+    return REASON_NONE;
+}
+
 static void initiation_valid(struct node *n, struct node_peer *p, struct handshake_result *r,
                              struct instant now)
 {
     struct keypair *out[NEXT_SLOTS + 2];
+    enum notice_reason refused = initiation_refused(n, p, r, now);
 
-    /* H2: the early check ran on another thread; this one decides. */
-    if (memcmp(r->stamp, p->received, TAI64N_LEN) <= 0) {
-        n->counters.stamps_stale++;
+    if (refused) {
+        n->counters.stamps_stale += refused == REASON_STALE_STAMP;
+        refuse(n, p, r, refused);
         return;
     }
-    if (p->last_accepted_ns && now.boot_ns - p->last_accepted_ns < INITIATION_MIN_GAP_NS)
-        return;
-    if (!gate_owned(n->gate, r->vip) || now.boot_ns < atomic_load(&n->gate->resume_ns))
-        return;
-    if (clustered(n) && !n->fit)
-        return; /* P10: not before anti-entropy or solo_start_after */
     peer_take_stamp(n, p, r->stamp);
     p->last_accepted_ns = now.boot_ns;
     struct node_key *k = new_key(n, p, r, false, now);
-    if (!k)
+    if (!k) {
+        refuse(n, p, r, REASON_NO_MEMORY);
         return;
+    }
     keys_remove_out(n, out, peer_install_next(&p->wg, k->kp, out));
     pending_add(n, k, r, false, now);
 }

@@ -169,6 +169,10 @@ struct node {
 /* node.c */
 void say(struct node *n, enum node_log level, const char *sentence, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Time is filled in. */
+void note(struct node *n, struct notice notice);
+/* Also its key, the VIP of @slot and, unless given, where it is. */
+void note_peer(struct node *n, struct node_peer *p, uint16_t slot, struct notice notice);
 const char *key_text(const struct public_key *k);           /* short form for logs; static buffer */
 uint16_t vip_slot_of_id(const struct node *n, uint16_t id); /* 0: none */
 uint16_t vip_id_of_slot(const struct node *n, uint16_t slot);

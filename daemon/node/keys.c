@@ -368,6 +368,10 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     if (k->ours || !key_owned(k))
         return;
     k->ours = true;
+    note_peer(n, p, atomic_load(&k->kp->vip),
+              (struct notice){.kind = NOTICE_SESSION_ADOPTED,
+                              .member = atomic_load(&k->kp->owner),
+                              .number = counter_term_now(&k->kp->tx)});
     n->counters.adopted_hot++;
     n->owned_count++;
     k->held_by = 0;
@@ -394,6 +398,8 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
         k->ours = false;
         n->owned_count--;
         n->counters.yielded++;
+        note_peer(n, k->peer, atomic_load(&k->kp->vip),
+                  (struct notice){.kind = NOTICE_SESSION_YIELDED, .member = owner, .number = term});
     }
     list_remove(&k->busy);
     list_remove(&k->raise);
@@ -435,6 +441,8 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
     k->slot = atomic_load(&p->current) == k->kp ? SLOT_CURRENT : SLOT_PREVIOUS;
     atomic_store(&k->kp->confirmed, true);
     atomic_store(&p->handshake_real_ns, now.real_ns);
+    note_peer(n, k->peer, atomic_load(&k->kp->vip),
+              (struct notice){.kind = NOTICE_HANDSHAKE_DONE, .initiator = k->kp->hub_initiated});
     timers_session_made(&k->peer->timers, p, now.boot_ns);
     k->peer->rekey_at_ns = k->peer->urgent_at_ns = 0; /* T3, H8 and R9a are done with it */
     keys_remove_out(n, out, count);
@@ -448,6 +456,15 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
     key_replicate(n, k, now);
 }
 
+static enum notice_reason unfit_reason(const struct node_key *k)
+{
+    return k->dirty         ? REASON_DIRTY
+           : k->quarantined ? REASON_QUARANTINE
+           : k->collided    ? REASON_INDEX_COLLISION
+           : k->stale       ? REASON_OUTDATED
+                            : REASON_TOO_OLD;
+}
+
 /* H8: what cannot be adopted is dropped, and the hub starts anew from the endpoint. */
 static void unfit(struct node *n, struct node_key *k, struct instant now)
 {
@@ -456,10 +473,10 @@ static void unfit(struct node *n, struct node_key *k, struct instant now)
     if (key_owned(k))
         return;
     n->counters.adopted_warm++;
-    say(n, NODE_INFO, "replica not fit for adoption, starting a handshake",
-        "peer=%s age_s=%llu dirty=%d quarantined=%d", key_text(&p->wg.key),
-        (unsigned long long)(keypair_age_hi(k->kp, now.boot_ns) / NS_PER_S), k->dirty,
-        k->quarantined);
+    note_peer(n, p, atomic_load(&k->kp->vip),
+              (struct notice){.kind = NOTICE_SESSION_REFUSED,
+                              .member = atomic_load(&k->kp->owner),
+                              .reason = unfit_reason(k)});
     key_remove(n, k, false);
     /* Somebody touched it: the peer is there, or somebody wants to reach it. */
     handshake_urgently(n, p, now);

@@ -19,6 +19,24 @@ void say(struct node *n, enum node_log level, const char *sentence, const char *
     n->ops.log(n->ops.ctx, level, sentence, fields);
 }
 
+void note(struct node *n, struct notice notice)
+{
+    notice.real_ns = n->now.real_ns;
+    n->ops.notice(n->ops.ctx, &notice);
+}
+
+void note_peer(struct node *n, struct node_peer *p, uint16_t slot, struct notice notice)
+{
+    struct endpoint local;
+    uint32_t ifindex;
+
+    notice.peer = p->wg.key;
+    notice.vip = vip_id_of_slot(n, slot);
+    if (!endpoint_is_set(&notice.endpoint))
+        peer_endpoint_get(&p->wg, &notice.endpoint, &local, &ifindex);
+    note(n, notice);
+}
+
 const char *key_text(const struct public_key *k)
 {
     static char text[KEY_TEXT_LEN + 1];
@@ -140,8 +158,8 @@ void node_gap(struct node *n, uint64_t gap_ns, struct instant now)
     if (!clustered(n))
         return;
     n->counters.gaps++;
-    say(n, NODE_WARN, "the process stood still", "gap_ms=%llu",
-        (unsigned long long)(gap_ns / NS_PER_MS));
+    siblings_now(n, now);
+    note(n, (struct notice){.kind = NOTICE_PROCESS_GAP, .number = gap_ns / NS_PER_MS});
     /* N9: a sibling may have gone on with our keys; a redrawn tag, a later term on every key. */
     struct counter_tag tag = gate_tag(n->gate);
     rng_fill(n->rng, &tag.rnd, 1);
@@ -187,11 +205,14 @@ uint64_t node_tick(struct node *n, struct instant now)
         peer_tell_endpoint(n, p, now);
         struct keypair *cur = atomic_load(&p->wg.current);
         bool ours = !cur || atomic_load(&cur->state) != KEYPAIR_REPLICA;
+        unsigned attempts = p->timers.attempts;
         struct timers_todo todo = timers_step(&p->timers, &p->wg, n->rng, now.boot_ns);
 
         if (todo.actions & TIMERS_ZERO)
             peer_drop_keys(n, p);
         if (todo.actions & TIMERS_GAVE_UP) {
+            note_peer(n, p, vip,
+                      (struct notice){.kind = NOTICE_HANDSHAKE_UNANSWERED, .number = attempts});
             n->ops.drop_staged(n->ops.ctx, &p->wg);
             handshake_forget(n, p);
         }
@@ -246,6 +267,27 @@ void node_engine_fit(struct node *n, bool fit, struct instant now)
     readiness(n, now);
 }
 
+/* REASON_NONE: nothing that a peer or an operator could do anything about. */
+static enum notice_reason drop_reason(enum rx_verdict v)
+{
+    switch (v) {
+    case RX_DROP_EXPIRED:
+        return REASON_EXPIRED;
+    case RX_DROP_REPLAY:
+        return REASON_REPLAY;
+    case RX_DROP_BELOW_FLOOR:
+        return REASON_BELOW_CEILING;
+    case RX_DROP_NOT_OWNER:
+        return REASON_WRONG_MEMBER;
+    case RX_DROP_UNFIT:
+        return REASON_NOT_ADOPTABLE;
+    case RX_DROP_SOURCE:
+        return REASON_SOURCE_NOT_ALLOWED;
+    default:
+        return REASON_NONE;
+    }
+}
+
 void node_fact(struct node *n, const struct fact *f, struct instant now)
 {
     struct node_peer *p;
@@ -271,6 +313,7 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
     case FACT_ENDPOINT:
         p = peer_by_id(n, f->peer_id);
         if (p) {
+            note_peer(n, p, atomic_load(&p->wg.vip), (struct notice){.kind = NOTICE_PEER_ROAMED});
             p->endpoint_untold = true;
             peer_tell_endpoint(n, p, now);
         }
@@ -286,6 +329,14 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
         p = peer_by_id(n, f->peer_id);
         if (p)
             peer_endpoint_clear_local(&p->wg);
+        break;
+    case FACT_DROPPED:
+        p = peer_by_id(n, f->peer_id);
+        if (p && drop_reason((enum rx_verdict)f->index))
+            note_peer(n, p, atomic_load(&p->wg.vip),
+                      (struct notice){.kind = NOTICE_DATA_REFUSED,
+                                      .reason = drop_reason((enum rx_verdict)f->index),
+                                      .number = 1});
         break;
     case FACT_UNKNOWN_INDEX:
     case FACT_WRONG_VIP: /* O10: not delivered; counted by the engine */

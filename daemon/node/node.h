@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "ha/failover.h"
 #include "model/change.h"
+#include "model/notice.h"
 #include "model/vip.h"
 #include "store/store.h"
 #include "sync/replica.h"
@@ -84,6 +85,7 @@ struct node_ops {
     void (*reserve_stamps)(void *ctx, uint64_t real_ns);
     /* @fields is text that is ready to be written (base/fields.h). */
     void (*log)(void *ctx, enum node_log level, const char *sentence, const char *fields);
+    void (*notice)(void *ctx, const struct notice *notice); /* serial is 0 */
 };
 
 struct node_config {
@@ -155,6 +157,25 @@ struct node_counters {
 const struct node_counters *node_counters(const struct node *n);
 struct wg_peer *node_peer_next(const struct node *n, uint64_t *cursor); /* cursor from 0 */
 struct wg_peer *node_peer_find(const struct node *n, const struct public_key *key);
+struct node_peer_facts {
+    uint16_t vip_slot;
+    struct endpoint endpoint;
+    uint64_t handshake_real_ns,
+        stamp_real_ns; /* UTC; stamp: highest accepted of the peer; 0: none */
+    uint64_t rx_bytes, tx_bytes;
+    unsigned attempts; /* of our handshake under way */
+    uint64_t attempts_age_ns;
+    unsigned session_count;
+    struct node_session_fact {
+        enum session_slot slot;
+        bool owned;
+        uint8_t owner; /* a replica's */
+        uint16_t term;
+        uint64_t age_ns, data_age_ns; /* data_age_ns 0: no data yet */
+    } session[NEXT_SLOTS + 2];        /* the current one first */
+};
+void node_peer_facts(const struct node *n, struct wg_peer *p, struct instant now,
+                     struct node_peer_facts *ret);
 const struct identity *node_identity(const struct node *n);
 const struct failover *node_failover(const struct node *n, uint16_t vip_slot);
 uint8_t node_vip_claimant(const struct node *n, uint16_t vip_slot); /* 0: nobody known */

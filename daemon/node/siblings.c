@@ -182,8 +182,7 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
     atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
     vips_others(n);
     vips_announce(n); /* O7: it may have answered for our VIPs until now */
-    say(n, NODE_INFO, "sibling connected", "member=%u life=%llu", member,
-        (unsigned long long)theirs->seq);
+    note(n, (struct notice){.kind = NOTICE_MEMBER_CONNECTED, .member = member});
     return true;
 }
 
@@ -204,7 +203,7 @@ static void op_down(void *ctx, uint8_t member)
         if (!siblings_any_up(n))
             w->deadline_ns = n->now.boot_ns;
     }
-    say(n, NODE_WARN, "sibling lost", "member=%u", member);
+    note(n, (struct notice){.kind = NOTICE_MEMBER_LOST, .member = member});
 }
 
 /* A VIP came, and this sibling was not heard for two heartbeats: it is the one that died. Its link

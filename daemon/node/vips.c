@@ -71,8 +71,8 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
     for (struct node_peer *p = n->peers_by_id; p; p = p->by_id.next)
         if (atomic_load(&p->wg.keepalive_s) && atomic_load(&p->wg.vip) == slot)
             peer_arm(n, p, now.boot_ns + NS_PER_S);
-    say(n, NODE_INFO, "VIP is ours", "vip=%s epoch=%llu", v->conf.name,
-        (unsigned long long)v->failover.epoch);
+    note(n,
+         (struct notice){.kind = NOTICE_VIP_OWNED, .vip = v->conf.id, .number = v->failover.epoch});
 }
 
 /* R11's final state: nothing is accepted any more, so the backups may start right above it. */
@@ -92,7 +92,9 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
     claim(n, slot, false, NULL, now);
     if (v->claimant == n->conf.self)
         v->claimant = 0;
-    say(n, NODE_INFO, "VIP is no longer ours", "vip=%s cause=%s", v->conf.name, cause);
+    note(n, (struct notice){.kind = NOTICE_VIP_RELEASED,
+                            .vip = v->conf.id,
+                            .reason = notice_reason_find(cause)});
 }
 
 /* Returns when the state machine wants a tick; 0: never. */
@@ -107,7 +109,7 @@ static uint64_t step(struct node *n, uint16_t slot, struct failover_event ev, st
         open_gate(n, slot, now);
     if (todo.actions & FAILOVER_REMOVE_STALE) {
         n->counters.stale_vips++;
-        say(n, NODE_WARN, "address without keepalived, removing it", "vip=%s", v->conf.name);
+        note(n, (struct notice){.kind = NOTICE_VIP_STALE, .vip = v->conf.id});
         n->ops.remove_stale(n->ops.ctx, slot);
     }
     if (todo.actions & FAILOVER_ANNOUNCE)
@@ -224,9 +226,15 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
         return;
     struct vip_run *v = &n->vip[slot];
     v->claim_epoch = MAX(v->claim_epoch, c->epoch);
-    if (c->held && c->epoch >= v->claim_epoch)
+    if (c->held && c->epoch >= v->claim_epoch) {
+        if (v->claimant != member)
+            note(n, (struct notice){.kind = NOTICE_VIP_CLAIMED,
+                                    .vip = v->conf.id,
+                                    .member = member,
+                                    .number = c->epoch});
         v->claimant = member;
-    else if (!c->held && v->claimant == member)
+    }
+    if (!c->held && v->claimant == member)
         v->claimant = failover_owned(&v->failover) ? n->conf.self : 0;
     /* O9: advisory. It silences nobody; but look whether we still have the address. */
     if (c->held && failover_owned(&v->failover))

@@ -178,6 +178,8 @@ static void read_initiation(const struct handshake_env *env, const struct handsh
     if (!noise_mix_dh(&n, env->self->private_key->b, m->ephemeral) ||
         !noise_decrypt(&n, their_static.b, m->encrypted_static, sizeof(m->encrypted_static)))
         goto out;
+    ret->has_key = true;
+    ret->key = their_static;
     const struct remote *r = env->find_remote(env->ctx, &their_static);
     if (!usable(r)) {
         ret->verdict = HANDSHAKE_DROP_UNKNOWN;
@@ -217,6 +219,11 @@ static void read_response(const struct handshake_env *env, const struct handshak
     if (!i)
         return;
     ret->verdict = HANDSHAKE_DROP_AUTH;
+    const struct remote *r = env->find_remote_id(env->ctx, i->peer_id);
+    if (r) {
+        ret->has_key = true;
+        ret->key = r->public_key;
+    }
     memcpy(n.ck, i->state->ck, 32);
     memcpy(n.h, i->state->h, 32);
     noise_mix_key(&n, m->ephemeral, 32);

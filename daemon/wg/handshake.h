@@ -91,6 +91,8 @@ struct handshake_result {
     struct endpoint source, local;
     uint32_t local_ifindex;
     uint64_t peer_id;
+    bool has_key;              /* of a message that was dropped: whom it says to be from */
+    struct public_key key;     /* (nobody has proved it) */
     uint8_t stamp[TAI64N_LEN]; /* INITIATION_VALID: the peer's */
     uint32_t local_index, remote_index;
     struct session_keys *keys;    /* arena slot, TAKE_PTR() it; INITIATION_VALID, RESPONSE_VALID */

@@ -1,6 +1,7 @@
 /* Messages of the control socket, both ways: refused, or sound and the same when said again. */
 #include "base/err.h"
 #include "proto/control.h"
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -26,10 +27,14 @@ static void request(const uint8_t *data, size_t len)
 
     if (control_decode_request(data, len, &r) < 0)
         return;
-    must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS);
+    must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS || r.kind == CONTROL_EVENTS ||
+         r.kind == CONTROL_WHY);
+    must(r.wait_ms <= CONTROL_WAIT_MAX_MS);
+    sound(r.peer, sizeof(r.peer));
     must(control_encode_request(&r, &frame, &len) == 0);
     must(control_decode_request(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, &again) == 0);
     must(again.kind == r.kind && again.hub == r.hub && again.peers == r.peers);
+    must(again.after == r.after && strcmp(again.peer, r.peer) == 0);
     free(frame);
 }
 
@@ -50,11 +55,18 @@ static void reply(const uint8_t *data, size_t len)
         status_labels(labels, "name", r.status->peer[i].name, NULL);
         sound(labels, sizeof(labels));
     }
+    for (unsigned i = 0; r.events && i < r.events->count; i++)
+        for (unsigned f = 0; f < r.events->event[i].field_count; f++)
+            sound(r.events->event[i].field[f].value, sizeof(r.events->event[i].field[f].value));
+    if (r.why)
+        sound(r.why->refused.reason, sizeof(r.why->refused.reason));
     must(control_encode_reply(&r, &frame, &len) == 0);
     must(control_decode_reply(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, &again) == 0);
     must(again.status->peer_count == r.status->peer_count);
     must(again.status->metric_count == r.status->metric_count);
     must(again.openmetrics_len == r.openmetrics_len);
+    must(!r.events == !again.events || r.events->count + r.events->last == 0);
+    must(!r.why || memcmp(r.why, again.why, sizeof(*r.why)) == 0);
     free(frame);
     control_reply_done(&r);
     control_reply_done(&again);

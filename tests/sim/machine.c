@@ -533,6 +533,22 @@ static void op_log(void *ctx, enum node_log level, const char *sentence, const c
     world_trace(m->world, "%c%u %s: %s", m->member ? 'm' : 'c', m->number + 1, sentence, fields);
 }
 
+/* What the tables promise of a notice is in it: a reason where one belongs, a sibling's number. */
+static void op_notice(void *ctx, const struct notice *n)
+{
+    struct machine *m = ctx;
+    const struct notice_kind_info *kind = &notice_kinds[n->kind];
+    bool wants_reason = kind->fields >> NOTICE_FIELD_REASON & 1;
+    char text[NOTICE_TEXT_LEN];
+
+    if (wants_reason != (n->reason != REASON_NONE) || n->reason == REASON_OTHER ||
+        n->member > m->world->members || !n->real_ns)
+        oracle_violation(m->world->oracle, m->world->now_ns, "an event without sense: %s",
+                         notice_format(n, "vip", text));
+    world_trace(m->world, "%c%u %s: %s", m->member ? 'm' : 'c', m->number + 1, kind->sentence,
+                notice_format(n, "vip", text));
+}
+
 static const struct node_ops ops_template = {
     .send = op_send,
     .handshake = op_handshake,
@@ -570,6 +586,7 @@ static const struct node_ops ops_template = {
     .raise_seq = op_raise_seq,
     .reserve_stamps = op_reserve,
     .log = op_log,
+    .notice = op_notice,
 };
 
 /* ---- packets ---- */

@@ -6,137 +6,13 @@
 #include "control/server.h"
 #include "control/stream.h"
 #include "lib/test.h"
-#include "unit/control/child.h"
+#include "unit/cli/house.h"
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <uv.h>
-
-struct house {
-    uv_loop_t loop;
-    char dir[64], path[96];
-    struct server *server;
-    struct status *status; /* what is answered; rows of peers are made anew each time */
-    unsigned peers;
-};
-
-static void fill(void *ctx, const struct control_request *r, struct status *s)
-{
-    struct house *h = ctx;
-
-    *s = *h->status;
-    for (unsigned i = 0; r->peers && i < h->peers; i++) {
-        struct status_peer *p = status_add_peer(s);
-
-        p->hub = 1;
-        p->owner = (uint8_t)(i + 1);
-        p->public_key.b[0] = (uint8_t)i;
-        if (i)
-            continue;
-        strcpy(p->name, "caf\xc3\xa9");
-        strcpy(p->endpoint, "192.0.2.1:5");
-        p->handshake_real_ns = clock_real_ns() - 5430 * NS_PER_S;
-        p->rx_bytes = 1536;
-        p->tx_bytes = UINT64_MAX / 2;
-        status_add_allowed(p, "10.0.0.0/24");
-        status_add_allowed(p, "fd00::/64");
-        status_add_session(p, "current", 12, true, 61000);
-        status_add_session(p, "previous", 3, false, 180000);
-    }
-}
-
-static struct status *healthy(void)
-{
-    struct status *s = status_new();
-
-    s->id = 1;
-    strcpy(s->name, "m1");
-    strcpy(s->version, "0.1.0");
-    strcpy(s->cluster, "office");
-    s->fit = s->in_sync = true;
-    s->uptime_ms = 3723000;
-    s->member_count = 2;
-    s->member[0] = (struct status_member){.id = 1, .self = true, .name = "m1", .link = "self"};
-    s->member[1] = (struct status_member){.id = 2,
-                                          .name = "berlin",
-                                          .link = "live",
-                                          .in_sync = true,
-                                          .lag = 3,
-                                          .rtt_us = 250,
-                                          .heartbeat_ms = 40};
-    s->vip_count = 2;
-    s->vip[0] = (struct status_vip){.hub = 1,
-                                    .id = 1,
-                                    .owned = true,
-                                    .owner = 1,
-                                    .name = "main",
-                                    .state = "active",
-                                    .epoch = 4,
-                                    .since_ms = 90061000};
-    s->vip[1] = (struct status_vip){
-        .hub = 1, .id = 2, .owner = 2, .name = "second", .state = "standby", .epoch = 3};
-    s->hub_count = 1;
-    s->hub[0] = (struct status_hub){.id = 1,
-                                    .ifname = "hub0",
-                                    .public_key = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-                                    .port = 51820,
-                                    .peers = 2,
-                                    .sessions_owned = 5,
-                                    .sessions_replica = 1,
-                                    .has_last_failover = true,
-                                    .last_failover_ms = 5000};
-    return s;
-}
-
-static int setup(void **state)
-{
-    struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {h, fill};
-
-    strcpy(h->dir, "/tmp/gm-cli-XXXXXX");
-    assert_non_null(mkdtemp(h->dir));
-    snprintf(h->path, sizeof(h->path), "%s/control.sock", h->dir);
-    assert_int_equal(uv_loop_init(&h->loop), 0);
-    assert_int_equal(server_new(&h->loop, h->path, &ops, &h->server), 0);
-    h->status = healthy();
-    h->peers = 2;
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct house *h = *state;
-    char command[128];
-
-    server_free(h->server);
-    snprintf(command, sizeof(command), "rm -f %s/*", h->dir);
-    child_run(&h->loop, command);
-    uv_run(&h->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&h->loop), 0);
-    rmdir(h->dir);
-    free(h->status);
-    free(h);
-    return 0;
-}
-
-/* "guardmount -s SOCKET ..."; @before goes in front of it, such as a variable. */
-static const struct child *guardmount(struct house *h, const char *before, const char *arguments)
-{
-    char command[1024];
-
-    snprintf(command, sizeof(command), "%s " GUARDMOUNT " -s %s %s", before, h->path, arguments);
-    return child_run(&h->loop, command);
-}
-
-static void expect(const struct child *c, int status, const char *word)
-{
-    if (c->status != status || !strstr(c->out, word))
-        fail_msg("status %lld, not %d; or without '%s':\n%s", (long long)c->status, status, word,
-                 c->out);
-}
 
 TEST(status_is_tables)
 {
@@ -197,16 +73,6 @@ TEST(colour_is_for_terminals_or_when_told)
         expect(c, 0, "berlin");
         assert_int_equal(strstr(c->out, "\033[") != NULL, i == 0);
     }
-}
-
-static json_t *json_of(const struct child *c)
-{
-    json_error_t error;
-    json_t *o = json_loads(c->out, 0, &error);
-
-    if (!o)
-        fail_msg("no JSON: %s\n%s", error.text, c->out);
-    return o;
 }
 
 static bool is_time(const json_t *o)
@@ -390,8 +256,8 @@ TEST(wrong_use_is_exit_code_2_with_a_hint)
 
 TEST(every_command_has_help_with_an_example)
 {
-    static const char *const names[] = {"status",       "health", "metrics", "ha",
-                                        "check-config", "genkey", "version", "help"};
+    static const char *const names[] = {"status", "health",       "metrics", "events",  "why",
+                                        "ha",     "check-config", "genkey",  "version", "help"};
     struct house *h = *state;
     char command[256], example[64];
 
@@ -540,8 +406,6 @@ TEST(keepalived_file_is_replaced_as_a_whole_or_not_at_all)
     snprintf(command, sizeof(command), GUARDMOUNT " ha render -c %s -o %s/none/x", conf, h->dir);
     expect(child_run(&h->loop, command), 1, "left as it was");
 }
-
-#define TD(name) TS(name, setup, teardown)
 
 TEST_MAIN(TD(status_is_tables), TD(peers_are_listed_when_asked_for),
           TD(colour_is_for_terminals_or_when_told), TD(json_has_the_documented_keys),

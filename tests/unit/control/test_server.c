@@ -19,6 +19,7 @@ struct house {
     char dir[64], path[96];
     struct server *server;
     unsigned asked, peers; /* rows that the next answer has */
+    uint64_t last_event;
     struct control_request last;
 };
 
@@ -44,10 +45,38 @@ static void fill(void *ctx, const struct control_request *r, struct status *s)
     }
 }
 
+static void fill_events(void *ctx, const struct control_request *r, struct control_events *ret)
+{
+    struct house *h = ctx;
+
+    h->last = *r;
+    ret->last = h->last_event;
+    if (r->after < h->last_event) {
+        ret->count = 1;
+        ret->event[0].serial = h->last_event;
+        strcpy(ret->event[0].name, "vip.owned");
+    }
+}
+
+static uint64_t last_event(void *ctx)
+{
+    return ((struct house *)ctx)->last_event;
+}
+
+static int fill_why(void *ctx, const struct control_request *r, struct control_why *ret,
+                    char ret_message[CONTROL_MESSAGE_LEN])
+{
+    strcpy(ret->name, r->peer);
+    if (strcmp(r->peer, "alice") == 0)
+        return 0;
+    strcpy(ret_message, "nobody");
+    return -ENOENT;
+}
+
 static int setup(void **state)
 {
     struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {h, fill};
+    struct server_ops ops = {h, fill, fill_events, last_event, fill_why};
 
     strcpy(h->dir, "/tmp/gm-control-XXXXXX");
     assert_non_null(mkdtemp(h->dir));
@@ -117,18 +146,24 @@ static struct control_reply read_reply(struct house *h, int fd)
     return r;
 }
 
-static void send_request(int fd, enum control_kind kind, bool peers, size_t piece, struct house *h)
+static void send_pieces(int fd, const struct control_request *r, size_t piece, struct house *h)
 {
-    struct control_request r = {CONTROL_VERSION, 0, kind, peers};
     uint8_t *frame;
     size_t len;
 
-    assert_int_equal(control_encode_request(&r, &frame, &len), 0);
+    assert_int_equal(control_encode_request(r, &frame, &len), 0);
     for (size_t at = 0; at < len; at += piece) {
         assert_true(send(fd, frame + at, MIN(piece, len - at), MSG_NOSIGNAL) > 0);
         uv_run(&h->loop, UV_RUN_NOWAIT);
     }
     free(frame);
+}
+
+static void send_request(int fd, enum control_kind kind, bool peers, size_t piece, struct house *h)
+{
+    struct control_request r = {CONTROL_VERSION, 0, kind, peers};
+
+    send_pieces(fd, &r, piece, h);
 }
 
 static struct control_reply ask(struct house *h, enum control_kind kind, bool peers)
@@ -153,7 +188,7 @@ TEST(socket_is_for_root_and_one_group)
 TEST(second_server_is_refused)
 {
     struct house *h = *state;
-    struct server_ops ops = {h, fill};
+    struct server_ops ops = {h, fill, fill_events, last_event, fill_why};
     struct server *s;
 
     assert_int_equal(server_new(&h->loop, h->path, &ops, &s), -EADDRINUSE);
@@ -270,7 +305,192 @@ TEST(stalled_and_deaf_clients_hold_up_nobody)
     close(deaf);
 }
 
+/* ---- events ---- */
+
+static int waiter(struct house *h, uint64_t after, uint32_t wait_ms)
+{
+    struct control_request r = {
+        .version = CONTROL_VERSION, .kind = CONTROL_EVENTS, .after = after, .wait_ms = wait_ms};
+    int fd = client(h);
+
+    send_pieces(fd, &r, SIZE_MAX / 2, h);
+    for (int i = 0; i < 3; i++)
+        uv_run(&h->loop, UV_RUN_NOWAIT);
+    return fd;
+}
+
+static bool answered(struct house *h, int fd)
+{
+    char byte;
+
+    uv_run(&h->loop, UV_RUN_NOWAIT);
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+TEST(who_waits_is_answered_when_something_happens)
+{
+    struct house *h = *state;
+
+    h->last_event = 7;
+    int fd = waiter(h, 7, 3000);
+    assert_false(answered(h, fd));
+    struct control_reply r = ask(h, CONTROL_STATUS, false); /* others do not wait for it */
+    assert_int_equal(r.error, 0);
+    control_reply_done(&r);
+    h->last_event = 8;
+    r = read_reply(h, fd);
+    assert_true(r.events->count == 1 && r.events->event[0].serial == 8 && r.events->last == 8);
+    control_reply_done(&r);
+    /* The same connection goes on with other questions. */
+    send_request(fd, CONTROL_STATUS, false, SIZE_MAX / 2, h);
+    r = read_reply(h, fd);
+    assert_non_null(r.status);
+    control_reply_done(&r);
+    close(fd);
+}
+
+TEST(what_is_there_is_answered_at_once)
+{
+    struct house *h = *state;
+
+    h->last_event = 7;
+    for (uint64_t after = 6; after <= 9; after += 3) { /* 9: of an earlier life */
+        int fd = waiter(h, after, 3000);
+        struct control_reply r;
+
+        assert_true(answered(h, fd));
+        r = read_reply(h, fd);
+        assert_int_equal(r.events->last, 7);
+        control_reply_done(&r);
+        close(fd);
+    }
+    int fd = waiter(h, 7, 0);
+    assert_true(answered(h, fd));
+    close(fd);
+}
+
+TEST(waiting_ends_with_an_empty_answer)
+{
+    struct house *h = *state;
+    uint64_t begun = clock_boot_ns();
+
+    int fd = waiter(h, 0, 200);
+    struct control_reply r = read_reply(h, fd);
+    assert_null(r.events);
+    assert_int_equal(r.error, 0);
+    control_reply_done(&r);
+    assert_in_range((clock_boot_ns() - begun) / NS_PER_MS, 190, 2000);
+    close(fd);
+}
+
+TEST(so_many_may_wait_and_those_that_left_take_no_place_for_long)
+{
+    struct house *h = *state;
+    int fd[SERVER_WAITERS_MAX + 1];
+
+    for (unsigned i = 0; i < SERVER_WAITERS_MAX; i++) {
+        fd[i] = waiter(h, 0, 1000);
+        assert_false(answered(h, fd[i]));
+    }
+    fd[SERVER_WAITERS_MAX] = waiter(h, 0, 1000);
+    assert_true(answered(h, fd[SERVER_WAITERS_MAX]));
+    for (unsigned i = 0; i <= SERVER_WAITERS_MAX; i++)
+        close(fd[i]);
+    uint64_t until = clock_boot_ns() + 1200 * NS_PER_MS;
+    while (clock_boot_ns() < until)
+        uv_run(&h->loop, UV_RUN_NOWAIT);
+    fd[0] = waiter(h, 0, 3000);
+    assert_false(answered(h, fd[0]));
+    close(fd[0]); /* and it is still waiting when the server ends */
+}
+
+TEST(why_is_asked_by_name)
+{
+    struct house *h = *state;
+    struct control_request r = {.version = CONTROL_VERSION, .kind = CONTROL_WHY, .peer = "alice"};
+    int fd = client(h);
+    struct control_reply reply;
+
+    send_pieces(fd, &r, SIZE_MAX / 2, h);
+    reply = read_reply(h, fd);
+    assert_true(reply.error == 0 && strcmp(reply.why->name, "alice") == 0);
+    control_reply_done(&reply);
+    strcpy(r.peer, "bob");
+    send_pieces(fd, &r, SIZE_MAX / 2, h);
+    reply = read_reply(h, fd);
+    assert_true(reply.error == -ENOENT && !reply.why);
+    assert_string_equal(reply.message, "nobody");
+    control_reply_done(&reply);
+    close(fd);
+}
+
 /* ---- the codec alone ---- */
+
+static int way(const struct control_reply *r, struct control_reply *ret)
+{
+    uint8_t *frame;
+    size_t len;
+
+    assert_int_equal(control_encode_reply(r, &frame, &len), 0);
+    int err = control_decode_reply(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, ret);
+    free(frame);
+    return err;
+}
+
+TEST(events_and_facts_survive_the_way)
+{
+    struct control_why y = {
+        .hub = 1, .owner = 2, .served = true, .vip_owned = true, .fit = true, .now_real_ns = 5};
+    struct control_events *e = calloc(1, sizeof(*e));
+    struct control_reply there, r = {.events = e, .why = &y};
+
+    e->last = UINT64_MAX;
+    e->missed = 3;
+    for (; e->count < CONTROL_EVENTS_MAX; e->count++) {
+        struct control_event *x = &e->event[e->count];
+        x->serial = e->count + 1;
+        x->real_ns = 9;
+        strcpy(x->name, "peer.roamed");
+        for (; x->field_count < NOTICE_FIELDS; x->field_count++) {
+            strcpy(x->field[x->field_count].key, "endpoint");
+            strcpy(x->field[x->field_count].value, "192.0.2.1:5");
+        }
+    }
+    memset(y.key.b, 7, sizeof(y.key.b));
+    strcpy(y.name, "alice");
+    strcpy(y.state, "active");
+    strcpy(y.vip, "main");
+    strcpy(y.vip_state, "standby");
+    strcpy(y.owner_name, "berlin");
+    strcpy(y.endpoint, "192.0.2.1:5");
+    strcpy(y.allowed, "10.0.0.0/24");
+    y.handshake_real_ns = 1;
+    y.stamp_real_ns = 2;
+    y.rx_bytes = 3;
+    y.tx_bytes = 4;
+    y.keepalive_s = 25;
+    y.has_session = true;
+    y.session = (struct status_session){.slot = "current", .term = 9, .owned = true, .age_ms = 8};
+    y.data_ms = 6;
+    y.attempts = 10;
+    y.attempts_ms = 11;
+    struct control_fact *facts[] = {&y.refused, &y.answered, &y.unanswered, &y.data_refused,
+                                    &y.session_refused};
+    for (unsigned i = 0; i < ARRAY_LEN(facts); i++) {
+        *facts[i] = (struct control_fact){.real_ns = i + 1, .count = i + 10, .member = 15};
+        strcpy(facts[i]->reason, "stale-stamp");
+        strcpy(facts[i]->endpoint, "[::1]:5");
+        strcpy(facts[i]->vip, "main");
+    }
+    assert_int_equal(way(&r, &there), 0);
+    assert_memory_equal(there.events, e, sizeof(*e));
+    assert_memory_equal(there.why, &y, sizeof(y));
+    control_reply_done(&there);
+
+    y.session_refused.member = MEMBERS_MAX;
+    assert_int_equal(way(&r, &there), -EBADMSG);
+    free(e);
+}
 
 TEST(everything_survives_the_way)
 {
@@ -423,9 +643,12 @@ TEST(rows_beyond_a_bound_are_left_out)
 
 #define TD(name) TS(name, setup, teardown)
 
-TEST_MAIN(TD(socket_is_for_root_and_one_group), TD(second_server_is_refused),
-          TD(status_has_peers_only_when_asked_for), TD(metrics_come_as_text),
-          TD(request_may_come_a_byte_at_a_time_and_be_followed_by_others),
+TEST_MAIN(TD(who_waits_is_answered_when_something_happens), TD(what_is_there_is_answered_at_once),
+          TD(waiting_ends_with_an_empty_answer),
+          TD(so_many_may_wait_and_those_that_left_take_no_place_for_long), TD(why_is_asked_by_name),
+          T(events_and_facts_survive_the_way), TD(socket_is_for_root_and_one_group),
+          TD(second_server_is_refused), TD(status_has_peers_only_when_asked_for),
+          TD(metrics_come_as_text), TD(request_may_come_a_byte_at_a_time_and_be_followed_by_others),
           TD(more_peers_than_the_bound_are_cut_and_said_to_be),
           TD(clients_that_make_no_sense_are_told_and_sent_away),
           TD(stalled_and_deaf_clients_hold_up_nobody), T(everything_survives_the_way),

@@ -43,8 +43,8 @@ struct hub {
     unsigned key_count;
 
     /* What the engine said. */
-    unsigned facts[FACT_WRONG_VIP + 1];
-    struct fact last[FACT_WRONG_VIP + 1];
+    unsigned facts[FACT_DROPPED + 1];
+    struct fact last[FACT_DROPPED + 1];
     unsigned effects[8]; /* times each keypair_effect bit was told */
     unsigned results[16];
     struct handshake_result last_result;

@@ -472,6 +472,13 @@ TEST(a_packet_is_delivered_once)
     UNTIL(got(c.inside, "once"));
     send_crafted(&c, 5, 2, "once");
     UNTIL(hub_counters(c.hub).rx[RX_DROP_REPLAY] == 1);
+    UNTIL(c.hub->facts[FACT_DROPPED] == 1);
+    assert_int_equal(c.hub->last[FACT_DROPPED].index, RX_DROP_REPLAY);
+    assert_int_equal(c.hub->last[FACT_DROPPED].peer_id, c.hub->peers[0].wg->id);
+    for (unsigned i = 0; i < 100; i++) /* main is not told of each */
+        send_crafted(&c, 5, 2, "once");
+    UNTIL(hub_counters(c.hub).rx[RX_DROP_REPLAY] == 101);
+    assert_in_range(c.hub->facts[FACT_DROPPED], 1, 3);
     send_crafted(&c, 4, 2, "late"); /* overtaken, but new */
     UNTIL(got(c.inside, "late"));
     assert_int_equal(hub_counters(c.hub).rx[RX_ACCEPT], 2);
@@ -608,6 +615,30 @@ TEST(a_copy_of_an_initiation_is_dropped_before_it_counts)
     turn_for(20);
     assert_int_equal(answered(p.b), 1);
     lab_close(middle);
+    pair_free(&p);
+}
+
+TEST(who_was_refused_is_told_once_with_a_count)
+{
+    struct pair p = pair_new(1);
+    struct engine_refusal rows[ENGINE_REFUSALS_MAX];
+    struct public_key stranger = {{9}};
+
+    /* a knows b; b knows somebody else only. */
+    hub_add_peer(p.b, &stranger, NULL, 3);
+    struct hub_peer *b = hub_add_peer(p.a, &p.b->key, NULL, 2);
+    hub_set_endpoint(b, "127.0.0.1", p.b->port);
+    for (unsigned i = 1; i <= 3; i++) {
+        hub_initiate(b);
+        UNTIL(hub_counters(p.b).handshake[HANDSHAKE_DROP_UNKNOWN] == i);
+        b->initiating = false;
+    }
+    UNTIL(p.b->engine->pool.refusals[0].count == 3);
+    assert_int_equal(engine_take_refusals(p.b->engine, rows), 1);
+    assert_true(rows[0].verdict == HANDSHAKE_DROP_UNKNOWN && rows[0].count == 3);
+    assert_true(public_key_equal(&rows[0].key, &p.a->key));
+    assert_int_equal(rows[0].source.port, p.a->port);
+    assert_int_equal(engine_take_refusals(p.b->engine, rows), 0);
     pair_free(&p);
 }
 
@@ -1264,6 +1295,7 @@ int main(void)
         E(sessions_stay_on_the_worker_of_their_index),
         E(under_load_a_cookie_is_asked_for_and_then_served),
         E(a_copy_of_an_initiation_is_dropped_before_it_counts),
+        E(who_was_refused_is_told_once_with_a_count),
         E(without_an_identity_jobs_fail_and_say_so),
         E(the_handshake_queue_is_bounded_and_a_long_one_is_load),
         E(vip_sockets_are_bound_before_the_vip_and_answer_from_it),

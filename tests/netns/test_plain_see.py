@@ -1,0 +1,190 @@
+"""What an operator sees of a member alone in a namespace: the test plays keepalived, and a second
+guardmountd is the client."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from lab import BIN_DIR
+from netns import (add_netns, delete_netns, end_process, ip, ip_batch, run, run_in, socket_answers,
+                   spawn, wait_until, wg_keypair, wireguard_socket)
+
+NS, HUB, CLIENT = "gmp-see", "gmpsee0", "gmpseec"
+VIP = "10.60.1.100"
+PATIENCE_S = 10
+
+
+def genkey(*arguments):
+    return dict(re.findall(r"^(\w+) = (\S+)$", run([BIN_DIR / "guardmount", "genkey", *arguments]),
+                           re.M))
+
+
+class House:
+    def __init__(self, home):
+        self.home, self.processes, self.fifo = home, [], None
+        own, self.hub = genkey(), genkey()
+        self.private, self.public = wg_keypair()
+        self.conf = home / "guardmount.conf"
+        self.conf.write_text(f"""[Node]
+Id = 1
+StateDirectory = {home}/state
+RunDirectory = {home}/run
+[Cluster]
+Name = see
+ClusterKey = {genkey("--cluster")["ClusterKey"]}
+SyncPrivateKey = {own["SyncPrivateKey"]}
+SoloStartAfter = 0
+[Member m1]
+Id = 1
+SyncPublicKey = {own["SyncPublicKey"]}
+SyncAddress = 127.0.0.1:51900
+[Hub main]
+HubId = 1
+Interface = {HUB}
+PrivateKey = {self.hub["SyncPrivateKey"]}
+Address = 10.77.0.1/24
+[Vip main]
+VipId = 1
+Hub = main
+Outer = {VIP}/24 dev lo
+Members = m1
+VridOuter = 51
+""")
+        self.conf.chmod(0o600)
+
+    def start(self, *arguments):
+        self.processes.append(spawn([BIN_DIR / "guardmountd", "-f", *arguments], NS,
+                                    self.home / "log", {"LOG_LEVEL": "info"}))
+
+    def keepalived(self, state):
+        """Its word and its address."""
+        if not self.fifo:
+            self.fifo = os.open(self.home / "run/vrrp.fifo", os.O_WRONLY | os.O_NONBLOCK)
+        os.write(self.fifo, f'INSTANCE "GM_1" {state} 150\n'.encode())
+        ip(NS, "addr", "add" if state == "MASTER" else "del", f"{VIP}/24", "dev", "lo")
+
+    def ask(self, *arguments, status=0):
+        done = subprocess.run([str(BIN_DIR / "guardmount"), "-s", f"{self.home}/run/control.sock",
+                               *arguments], capture_output=True, text=True, timeout=20)
+        assert done.returncode == status, (arguments, done)
+        return done.stdout
+
+    def why(self, peer, status):
+        return json.loads(self.ask("why", "--json", peer, status=status))
+
+    def events(self):
+        return [json.loads(line) for line in self.ask("events", "--json").splitlines()]
+
+    def wait_event(self, **fields):
+        def found():
+            return next((e for e in self.events() if fields.items() <= e.items()), None)
+        return wait_until(found, PATIENCE_S, f"no event {fields}: {self.ask('events')}")
+
+    def configure_client(self, psk=None):
+        text = f"[Interface]\nPrivateKey = {self.private}\n[Peer]\nPublicKey = {self.hub['SyncPublicKey']}\n"
+        text += f"AllowedIPs = 10.77.0.0/24\nEndpoint = {VIP}:51820\nPersistentKeepalive = 1\n"
+        text += f"PresharedKey = {psk}\n" if psk else ""
+        run_in(NS, ["wg", "setconf", CLIENT, "/dev/stdin"], input=text)
+
+    def add_peer(self, *more):
+        run_in(NS, ["wg", "set", HUB, "peer", self.public, *more, "allowed-ips", "10.77.0.2/32"])
+
+    def stop(self):
+        if self.fifo:
+            os.close(self.fifo)
+        for process in reversed(self.processes):
+            end_process(process)
+
+
+@pytest.fixture
+def house():
+    h = House(Path(tempfile.mkdtemp(prefix="gm-see-")))
+    add_netns(NS)
+    try:
+        ip_batch(NS, ["link set lo up"])
+        h.start("-c", str(h.conf))
+        h.start(CLIENT)
+        for ifname in (HUB, CLIENT):
+            wait_until(lambda: socket_answers(wireguard_socket(ifname)), PATIENCE_S,
+                       f"no {ifname}")
+        wait_until((h.home / "run/control.sock").exists, PATIENCE_S, "no control socket")
+        yield h
+    finally:
+        h.stop()
+        delete_netns(NS)
+        shutil.rmtree(h.home)
+
+
+def test_a_peer_from_stranger_to_up_and_back(house):
+    key = house.public
+    assert house.events() == []
+    assert house.why(key, 4)["verdict"] == "unknown-peer"
+    house.keepalived("MASTER")
+    house.wait_event(event="vip.owned", vip="main", epoch=1)
+
+    # Nobody knows it yet: it is refused, and who it is can be seen.
+    house.configure_client()
+    ip_batch(NS, [f"link set {CLIENT} up"])
+    refused = house.wait_event(event="handshake.refused", reason="unknown-peer", peer=key)
+    assert refused["vip"] == "main" and refused["endpoint"].startswith("10.60.1.100:")
+    why = house.why(key, 4)
+    assert why["verdict"] == "unknown-peer" and why["facts"]["refused"]["count"] >= 1
+
+    # Known, but with another preshared key: answered, never confirmed.
+    house.add_peer("preshared-key", psk_file(house))
+    house.wait_event(event="handshake.answered", peer=key)
+    assert house.why(key, 4)["verdict"] == "unconfirmed"
+
+    house.configure_client((house.home / "psk").read_text())
+    done = house.wait_event(event="handshake.done", peer=key, role="responder")
+    assert done["serial"] > refused["serial"] and done["time"] > refused["time"]
+    up = house.why(key[:8], 0)
+    assert up["up"] and up["facts"]["session"]["owned"] and up["facts"]["vip_owned"], up
+    row = json.loads(house.ask("status", "--peers", "--json"))["peers"][0]
+    assert row["public_key"] == key and row["allowed_ips"] == ["10.77.0.2/32"]
+    assert row["rx_bytes"] > 0 and row["sessions"][0]["slot"] == "current"
+    text = house.ask("metrics")
+    assert f'wireguard_peer_receive_bytes_total{{public_key="{key}"' in text
+
+    # A wrong inner source is said while the peer is up.
+    ip_batch(NS, [f"addr add 10.99.0.1/32 dev {CLIENT}"])
+    run_in(NS, ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-I", CLIENT, "10.77.0.77"],
+           check=False)
+    house.wait_event(event="data.refused", reason="source-not-allowed", peer=key)
+    assert [f["code"] for f in house.why(key, 0)["findings"]] == ["up", "source-not-allowed"]
+
+    house.keepalived("BACKUP")
+    house.wait_event(event="vip.released", vip="main", reason="fifo-backup")
+    assert house.why(key, 4)["verdict"] == "no-owner"
+    assert "is served by" not in house.ask("why", key, status=4)
+
+
+def psk_file(house):
+    path = house.home / "psk"
+    path.write_text(run(["wg", "genpsk"]))
+    return str(path)
+
+
+def test_a_follower_sees_events_as_they_come_and_outlives_none(house):
+    seen = house.home / "follow"
+    follower = spawn([BIN_DIR / "guardmount", "-s", f"{house.home}/run/control.sock", "events",
+                      "-f"], NS, seen)
+    try:
+        time.sleep(0.3)
+        house.keepalived("MASTER")
+        begun = time.monotonic()
+        wait_until(lambda: "vip.owned" in seen.read_text(), PATIENCE_S,
+                   "the follower sees nothing")
+        assert time.monotonic() - begun < 1
+        end_process(house.processes[0])
+        wait_until(lambda: not follower.alive(), PATIENCE_S, "it follows nobody")
+        assert follower.exit_status() == 3
+    finally:
+        end_process(follower)

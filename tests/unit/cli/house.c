@@ -1,0 +1,174 @@
+#include "unit/cli/house.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include <stdio.h>
+#include <string.h>
+
+static void fill(void *ctx, const struct control_request *r, struct status *s)
+{
+    struct house *h = ctx;
+
+    *s = *h->status;
+    for (unsigned i = 0; r->peers && i < h->peers; i++) {
+        struct status_peer *p = status_add_peer(s);
+
+        p->hub = 1;
+        p->owner = (uint8_t)(i + 1);
+        p->public_key.b[0] = (uint8_t)i;
+        if (i)
+            continue;
+        strcpy(p->name, "caf\xc3\xa9");
+        strcpy(p->endpoint, "192.0.2.1:5");
+        p->handshake_real_ns = clock_real_ns() - 5430 * NS_PER_S;
+        p->rx_bytes = 1536;
+        p->tx_bytes = UINT64_MAX / 2;
+        status_add_allowed(p, "10.0.0.0/24");
+        status_add_allowed(p, "fd00::/64");
+        status_add_session(p, "current", 12, true, 61000);
+        status_add_session(p, "previous", 3, false, 180000);
+    }
+}
+
+/* As the daemon does, with every VIP called "main". */
+static void events(void *ctx, const struct control_request *r, struct control_events *ret)
+{
+    static struct notice rows[CONTROL_EVENTS_MAX];
+    struct house *h = ctx;
+
+    ret->last = journal_last(h->journal);
+    ret->count = journal_read(h->journal, r->after, CONTROL_EVENTS_MAX, rows, &ret->missed);
+    for (unsigned i = 0; i < ret->count; i++) {
+        struct control_event *e = &ret->event[i];
+
+        e->serial = rows[i].serial;
+        e->real_ns = rows[i].real_ns;
+        strcpy(e->name, notice_kinds[rows[i].kind].name);
+        for (unsigned f = 0; f < NOTICE_FIELDS; f++)
+            if (notice_kinds[rows[i].kind].fields >> f & 1) {
+                strcpy(e->field[e->field_count].key, notice_fields[f].name);
+                notice_value(&rows[i], f, "main", e->field[e->field_count++].value);
+            }
+    }
+}
+
+static uint64_t last_event(void *ctx)
+{
+    return journal_last(((struct house *)ctx)->journal);
+}
+
+static int why(void *ctx, const struct control_request *r, struct control_why *ret,
+               char ret_message[CONTROL_MESSAGE_LEN])
+{
+    struct house *h = ctx;
+
+    if (strcmp(r->peer, h->why.name) != 0) {
+        snprintf(ret_message, CONTROL_MESSAGE_LEN, "no peer is called '%s'", r->peer);
+        return -ENOENT;
+    }
+    *ret = h->why;
+    return 0;
+}
+
+static struct status *healthy(void)
+{
+    struct status *s = status_new();
+
+    s->id = 1;
+    strcpy(s->name, "m1");
+    strcpy(s->version, "0.1.0");
+    strcpy(s->cluster, "office");
+    s->fit = s->in_sync = true;
+    s->uptime_ms = 3723000;
+    s->member_count = 2;
+    s->member[0] = (struct status_member){.id = 1, .self = true, .name = "m1", .link = "self"};
+    s->member[1] = (struct status_member){.id = 2,
+                                          .name = "berlin",
+                                          .link = "live",
+                                          .in_sync = true,
+                                          .lag = 3,
+                                          .rtt_us = 250,
+                                          .heartbeat_ms = 40};
+    s->vip_count = 2;
+    s->vip[0] = (struct status_vip){.hub = 1,
+                                    .id = 1,
+                                    .owned = true,
+                                    .owner = 1,
+                                    .name = "main",
+                                    .state = "active",
+                                    .epoch = 4,
+                                    .since_ms = 90061000};
+    s->vip[1] = (struct status_vip){
+        .hub = 1, .id = 2, .owner = 2, .name = "second", .state = "standby", .epoch = 3};
+    s->hub_count = 1;
+    s->hub[0] = (struct status_hub){.id = 1,
+                                    .ifname = "hub0",
+                                    .public_key = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+                                    .port = 51820,
+                                    .peers = 2,
+                                    .sessions_owned = 5,
+                                    .sessions_replica = 1,
+                                    .has_last_failover = true,
+                                    .last_failover_ms = 5000};
+    return s;
+}
+
+int house_setup(void **state)
+{
+    struct house *h = calloc(1, sizeof(*h));
+    struct server_ops ops = {h, fill, events, last_event, why};
+
+    strcpy(h->dir, "/tmp/gm-cli-XXXXXX");
+    assert_non_null(mkdtemp(h->dir));
+    snprintf(h->path, sizeof(h->path), "%s/control.sock", h->dir);
+    assert_int_equal(uv_loop_init(&h->loop), 0);
+    assert_int_equal(server_new(&h->loop, h->path, &ops, &h->server), 0);
+    h->status = healthy();
+    h->journal = journal_new();
+    assert_non_null(h->journal);
+    h->peers = 2;
+    *state = h;
+    return 0;
+}
+
+int house_teardown(void **state)
+{
+    struct house *h = *state;
+    char command[128];
+
+    server_free(h->server);
+    snprintf(command, sizeof(command), "rm -f %s/*", h->dir);
+    child_run(&h->loop, command);
+    uv_run(&h->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&h->loop), 0);
+    rmdir(h->dir);
+    free(h->status);
+    journal_free(h->journal);
+    free(h);
+    return 0;
+}
+
+/* "guardmount -s SOCKET ..."; @before goes in front of it, such as a variable. */
+const struct child *guardmount(struct house *h, const char *before, const char *arguments)
+{
+    char command[1024];
+
+    snprintf(command, sizeof(command), "%s " GUARDMOUNT " -s %s %s", before, h->path, arguments);
+    return child_run(&h->loop, command);
+}
+
+void expect(const struct child *c, int status, const char *word)
+{
+    if (c->status != status || !strstr(c->out, word))
+        fail_msg("status %lld, not %d; or without '%s':\n%s", (long long)c->status, status, word,
+                 c->out);
+}
+
+json_t *json_of(const struct child *c)
+{
+    json_error_t error;
+    json_t *o = json_loads(c->out, 0, &error);
+
+    if (!o)
+        fail_msg("no JSON: %s\n%s", error.text, c->out);
+    return o;
+}

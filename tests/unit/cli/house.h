@@ -1,0 +1,30 @@
+/* unit/cli/house.h - a control server of the test's, and the guardmount command asking it.
+ *
+ * Owner: the test, through TD(name). Threads: one. */
+#pragma once
+#include "control/journal.h"
+#include "control/server.h"
+#include "lib/test.h"
+#include "unit/control/child.h"
+#include <jansson.h>
+#include <uv.h>
+
+struct house {
+    uv_loop_t loop;
+    char dir[64], path[96];
+    struct server *server;
+    struct status *status; /* what is answered; rows of peers are made anew each time */
+    unsigned peers;
+    struct journal *journal; /* events that are answered */
+    struct control_why why;  /* answered about the peer whose name it has */
+};
+
+int house_setup(void **state);
+int house_teardown(void **state);
+#define TD(name) TS(name, house_setup, house_teardown)
+
+/* "guardmount -s SOCKET ..."; @before goes in front of it, such as a variable. Good until the next
+ * call. */
+const struct child *guardmount(struct house *h, const char *before, const char *arguments);
+void expect(const struct child *c, int status, const char *word);
+json_t *json_of(const struct child *c); /* fails the test if it is none */
