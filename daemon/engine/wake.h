@@ -1,10 +1,11 @@
 /* engine/wake.h - one thread wakes the loop of another.
  *
  * Owner: who calls wake_init(). Threads: wake_send() any, all else the loop's own.
- * Never:   waits. uv_async_send() does (libuv before 1.45): a loop that is woken while its waker is
- * between two steps spins on sched_yield(), and a scheduler that charges for yields then starves it
- * (ADR 0007). What was written before wake_send() is seen by the callback that follows it; several
- * sends may be one callback. */
+ * Never:   waits. uv_async_send() of libuv before 1.45 does: the loop that it wakes spins until the
+ *          waker has finished, so one thread without a CPU stops two (ADR 0007).
+ *
+ * What was written before wake_send() is seen by the callback that follows it; several sends may be
+ * one callback. */
 #pragma once
 #include <stdatomic.h>
 #include <stdbool.h>

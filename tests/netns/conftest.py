@@ -2,15 +2,19 @@
 series: nothing may run beside them, they measure time."""
 
 import os
+import time
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 import lab as lab_module
 from audit import Audit
 from netns import LabError, stop_on_signals
+from stalls import StallMeter
 
 CLUSTER_CLIENTS = 6
 LOCK_PATIENCE_S = 300
+ATTEMPTS = 3                               # of a test during which the machine stood still
 
 
 def pytest_addoption(parser):
@@ -28,6 +32,34 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="takes minutes: ./dev test --long"))
         if os.geteuid() != 0 and "test_audit" not in item.nodeid:
             item.add_marker(pytest.mark.skip(reason="needs root: network namespaces"))
+
+
+def pytest_sessionstart(session):
+    session.config.stall_meter = StallMeter()
+
+
+def pytest_sessionfinish(session):
+    session.config.stall_meter.stop()
+
+
+def pytest_runtest_protocol(item, nextitem):
+    """A test that failed while a CPU of the machine stood still is void, and made again."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for attempt in range(1, ATTEMPTS + 1):
+        began = time.monotonic()
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        if attempt == ATTEMPTS or not any(r.failed for r in reports):
+            break
+        stalls = item.config.stall_meter.since(began)
+        if not stalls:
+            break
+        print(f"\nvoid: {item.name}: the machine stood still: " +
+              ", ".join(f"CPU {cpu} for {length:.2f} s" for cpu, length in stalls[:5]), flush=True)
+        item._initrequest()
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.hookimpl(hookwrapper=True)
