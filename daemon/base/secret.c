@@ -175,7 +175,7 @@ void secret_wipe(void *p, size_t len)
 
 bool secret_equal(const void *a, const void *b, size_t len)
 {
-    return sodium_memcmp(a, b, len) == 0;
+    return len == 16 ? crypto_verify_16(a, b) == 0 : sodium_memcmp(a, b, len) == 0;
 }
 
 bool secret_is_zero(const void *p, size_t len)

@@ -21,7 +21,8 @@ static const struct aead_lanes *lanes_here(void)
 #ifdef GM_AEAD_LANES
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512ifma"))
         return &aead_avx512;
     if (__builtin_cpu_supports("avx2"))
         return &aead_avx2;

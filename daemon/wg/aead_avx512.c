@@ -4,5 +4,7 @@
 #define PACKETS_MIN 3
 #define SEAL_LEN_MAX 4096
 #define OPEN_LEN_MAX 4096
-#define MUL(a, b) ((longs)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#define POLY "wg/aead_poly44.inc"
+#define ADD_LOW(c, a, b) ((longs)_mm512_madd52lo_epu64((__m512i)(c), (__m512i)(a), (__m512i)(b)))
+#define ADD_HIGH(c, a, b) ((longs)_mm512_madd52hi_epu64((__m512i)(c), (__m512i)(a), (__m512i)(b)))
 #include "wg/aead_lanes.inc"
