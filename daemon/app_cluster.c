@@ -394,14 +394,20 @@ static void op_announce(void *ctx, uint16_t slot)
     uv_timer_start(&c->announcing, on_announcing, 0, ANNOUNCE_EVERY_MS);
 }
 
-static void op_set_weight(void *ctx, int weight)
+static void op_set_weight(void *ctx, uint16_t slot, int weight)
 {
     struct cluster *c = ((struct app *)ctx)->cluster;
-    int r = weight_write(c->conf->run_dir, weight);
+    uint16_t vip = c->conf->vip[slot - 1].id;
+    int r = weight_write(c->conf->run_dir, vip, weight);
 
     if (r < 0)
-        log_error("the weight file cannot be written", "path=%s/" WEIGHT_FILE " error=%s",
-                  c->conf->run_dir, strerror(-r));
+        log_error("the weight file cannot be written", "path=%s/" WEIGHT_FILE "-%u error=%s",
+                  c->conf->run_dir, vip, strerror(-r));
+}
+
+static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
+{
+    return drained_save(((struct app *)ctx)->cluster->conf->state_dir, vips, count);
 }
 
 static void op_set_fit(void *ctx, bool fit)
@@ -500,6 +506,7 @@ static int start_node(struct app *a, struct cluster *c)
             n.members[count++] = (uint8_t)i;
     for (unsigned i = 0; i < c->conf->vip_count; i++)
         n.vip[i + 1] = c->conf->vip[i];
+    n.drained_count = drained_load(c->conf->state_dir, n.drained, VIPS_MAX);
     rng_fill(&rng_system, n.instance, sizeof(n.instance));
     /* C1: K_cookie = KDF(K_cluster, membership epoch) */
     for (unsigned i = 0; i < 8; i++)
@@ -517,6 +524,7 @@ static int start_node(struct app *a, struct cluster *c)
     ops.remove_stale = op_remove_stale;
     ops.announce = op_announce;
     ops.set_weight = op_set_weight;
+    ops.save_drained = op_save_drained;
     ops.set_fit = op_set_fit;
     ops.raise_seq = op_raise_seq;
     ops.reserve_stamps = op_reserve_stamps;

@@ -28,6 +28,7 @@ static const char *const causes[] = {
     [FAILOVER_LINE_FAULT] = "fifo-fault",
     [FAILOVER_LINE_STOP] = "fifo-stop",
     [FAILOVER_LINE_RX_LOWER] = "fifo-split",
+    [FAILOVER_HANDED] = "handed-over",
     [FAILOVER_RELEASED] = "released",
     [FAILOVER_ENGINE] = "engine",
     [FAILOVER_TICK] = "tick",
@@ -57,7 +58,7 @@ static bool in_grace(const struct failover *f, uint64_t now_ns)
 /* O1, the whole of it. */
 static bool predicate(const struct failover *f, uint64_t now_ns)
 {
-    return f->address && !f->denied && (f->writer || in_grace(f, now_ns));
+    return f->address && !f->denied && now_ns >= f->handed_ns && (f->writer || in_grace(f, now_ns));
 }
 
 static void writer_came(struct failover *f)
@@ -92,7 +93,7 @@ static unsigned take_event(struct failover *f, const struct failover_event *e, u
         return 0;
     case FAILOVER_ADDRESS_DOWN:
         f->address = false;
-        f->stale_ns = 0;
+        f->stale_ns = f->handed_ns = 0;
         return 0;
     case FAILOVER_WRITER_UP:
         writer_came(f);
@@ -108,6 +109,7 @@ static unsigned take_event(struct failover *f, const struct failover_event *e, u
     case FAILOVER_LINE_MASTER:
         writer_came(f);
         f->denied = false;
+        f->handed_ns = 0;
         return FAILOVER_READ_ADDRESSES; /* written after the address was set: see it now */
     case FAILOVER_LINE_BACKUP:
     case FAILOVER_LINE_FAULT:
@@ -121,6 +123,9 @@ static unsigned take_event(struct failover *f, const struct failover_event *e, u
     case FAILOVER_ENGINE:
         f->fit = e->fit;
         return 0;
+    case FAILOVER_HANDED:
+        f->handed_ns = now_ns + HANDED_GRACE_NS;
+        return FAILOVER_READ_ADDRESSES;
     case FAILOVER_RELEASED:
     case FAILOVER_TICK:
         return 0;
@@ -204,5 +209,7 @@ struct failover_todo failover_step(struct failover *f, const struct failover_eve
         todo.actions |= FAILOVER_READ_ADDRESSES;
     }
     todo.next_ns = f->state == VIP_ADOPTING ? now_ns : earlier(f->recheck_ns, f->stale_ns);
+    if (f->handed_ns > now_ns)
+        todo.next_ns = earlier(todo.next_ns, f->handed_ns);
     return todo;
 }

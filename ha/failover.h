@@ -7,7 +7,7 @@
  *      \_______________________ engine unfit ______________________________/-> FAULT
  *
  * owner(v) = every outer address is present AND keepalived has the FIFO open (grace 1 s) AND no
- * BACKUP, FAULT or STOP line since the address appeared.
+ * BACKUP, FAULT or STOP line since the address appeared AND it was not handed over just now.
  *
  * Order of events, for the node: what the FIFO holds goes in before the address that was read
  * after it (fifo_drain), so that a line from before the address does not close the gate again; at
@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define HANDED_GRACE_NS                                                                            \
+    (1000 * 1000000ull) /* an address that is still here then was not handed over after all */
 #define WRITER_GRACE_NS (1000 * 1000000ull)
 #define RECHECK_NS                                                                                 \
     (1000 * 1000000ull) /* addresses are read again this often, whatever was told                  \
@@ -34,6 +36,7 @@ enum failover_kind {
     FAILOVER_LINE_FAULT,
     FAILOVER_LINE_STOP,
     FAILOVER_LINE_RX_LOWER, /* MASTER_RX_LOWER_PRI: there was a split */
+    FAILOVER_HANDED,        /* a sibling that it is handed over to has it (R11) */
     FAILOVER_RELEASED,      /* the node has told its last counters */
     FAILOVER_ENGINE,        /* @fit: whether engine, TUN and loops work */
     FAILOVER_TICK,
@@ -57,6 +60,7 @@ struct failover {
     int state; /* enum vip_state */
     bool address, writer, writer_seen, denied, fit;
     uint64_t writer_gone_ns, since_ns;
+    uint64_t handed_ns;  /* until then it counts as handed over; 0: it is not */
     uint64_t stale_ns;   /* an address without a writer is taken off then; 0: there is none */
     uint64_t recheck_ns; /* next slow re-check */
     uint64_t epoch;      /* of our last claim; the node raises it over a sibling's higher claim */

@@ -1,11 +1,13 @@
 #include "ha/health.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "model/ids.h"
 
 #define NAME_LEN_MAX 32
 
@@ -66,12 +68,40 @@ int health_remove(const char *dir)
     return 0;
 }
 
-int weight_write(const char *dir, int weight)
+int weight_write(const char *dir, uint16_t vip, int weight)
 {
-    char text[16];
+    char name[NAME_LEN_MAX], text[16];
 
     if (weight < -WEIGHT_MAX || weight > WEIGHT_MAX)
         return -ERANGE;
+    snprintf(name, sizeof(name), WEIGHT_FILE "-%u", vip);
     snprintf(text, sizeof(text), "%d\n", weight);
-    return health_put(dir, WEIGHT_FILE, text);
+    return health_put(dir, name, text);
+}
+
+int drained_save(const char *dir, const uint16_t *vips, unsigned count)
+{
+    char text[VIPS_MAX * sizeof("65535 ")];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < count && len < sizeof(text); i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%u", i ? " " : "", vips[i]);
+    snprintf(text + len, sizeof(text) - len, "\n");
+    return health_put(dir, DRAINED_FILE, text);
+}
+
+unsigned drained_load(const char *dir, uint16_t *ret, unsigned max)
+{
+    char path[PATH_MAX];
+    unsigned count = 0, vip;
+
+    snprintf(path, sizeof(path), "%s/" DRAINED_FILE, dir);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    while (count < max && fscanf(f, "%u", &vip) == 1)
+        if (vip >= 1 && vip <= UINT16_MAX)
+            ret[count++] = (uint16_t)vip;
+    fclose(f);
+    return count;
 }

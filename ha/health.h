@@ -8,9 +8,11 @@
  * weight file is weight 0. */
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 #define HEALTH_FILE "health"
-#define WEIGHT_FILE "weight"
+#define WEIGHT_FILE "weight" /* -N: of the VIP with the number N */
+#define DRAINED_FILE "drained"
 
 /* Values of the weight file; render.c's priorities are made for them. An owner keeps WEIGHT_FIT,
  * whatever becomes of its siblings, until it is drained: else a joiner that is in sync a moment
@@ -18,10 +20,17 @@
 #define WEIGHT_FIT 0
 #define WEIGHT_BEHIND (-50) /* not in sync: yields to one that is, serves when alone (O3) */
 #define WEIGHT_DRAIN (-100) /* gives its VIPs to any member that is fit */
+#define WEIGHT_PROMOTE 100  /* above every other one: keepalived stops at 254 */
 #define WEIGHT_MAX 253
 
 /* Replace @dir/@name by one line of text. */
 int health_put(const char *dir, const char *name, const char *text);
 int health_raise(const char *dir);             /* "1": fit */
 int health_remove(const char *dir);            /* 0 too when there is none; needs no disk space */
-int weight_write(const char *dir, int weight); /* -ERANGE beyond +-WEIGHT_MAX */
+/* -ERANGE beyond +-WEIGHT_MAX. */
+int weight_write(const char *dir, uint16_t vip, int weight);
+
+/* VIPs that this member is drained of, in the state directory: they outlive the daemon. */
+int drained_save(const char *dir, const uint16_t *vips, unsigned count);
+/* Returns how many there are; what is no number is passed over. */
+unsigned drained_load(const char *dir, uint16_t *ret, unsigned max);

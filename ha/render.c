@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "ha/fifo.h"
+#include "ha/health.h"
 
 #define INSTANCES_MAX (2 * VIPS_MAX)
 #define RLIMIT_RTTIME_US 1000000 /* keepalived's own 10 ms kills it under load */
@@ -183,12 +184,16 @@ static void put_globals(struct writer *w)
             "track_file gm_health {\n"
             "    file %s/health\n"
             "    weight 0 reverse\n"
-            "}\n\n"
-            "track_file gm_weight {\n"
-            "    file %s/weight\n"
-            "    weight 1\n"
             "}\n",
-            c->run_dir, c->run_dir, c->run_dir, c->run_dir);
+            c->run_dir, c->run_dir, c->run_dir);
+    for (unsigned i = 0; i < c->vip_count; i++)
+        if (place_of(&c->vip[i], c->self) >= 0)
+            fprintf(w->out,
+                    "\ntrack_file gm_weight_%u {\n"
+                    "    file %s/" WEIGHT_FILE "-%u\n"
+                    "    weight 1\n"
+                    "}\n",
+                    c->vip[i].id, c->run_dir, c->vip[i].id);
 }
 
 static void put_address(struct writer *w, const struct vip_addr *a)
@@ -280,11 +285,11 @@ static void put_trackers(struct writer *w, const struct vip *v, const struct sid
     fprintf(w->out,
             "    track_file {\n"
             "        gm_health\n"
-            "        gm_weight\n"
+            "        gm_weight_%u\n"
             "    }\n"
             "    track_interface {\n"
             "        %s\n",
-            tun);
+            v->id, tun);
     for (unsigned s = 0; s < count; s++) {
         const char *own = advertised(w->c, v, &sides[s])->ifname;
 

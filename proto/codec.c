@@ -24,6 +24,7 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
     [SYNC_CLAIM] = GUARDMOUNT__SYNC_MESSAGE__BODY_CLAIM,
     [SYNC_DIRTY] = GUARDMOUNT__SYNC_MESSAGE__BODY_DIRTY,
     [SYNC_SNAPSHOT_END] = GUARDMOUNT__SYNC_MESSAGE__BODY_SNAPSHOT_END,
+    [SYNC_MOVE] = GUARDMOUNT__SYNC_MESSAGE__BODY_MOVE,
 };
 
 /* ---- what is allowed, both ways ---- */
@@ -102,7 +103,7 @@ static bool valid(const struct sync_msg *m)
                m->adopted.limit <= SYNC_COUNTER_MAX;
     case SYNC_RELEASED:
         return id_valid(&m->released.id) && m->released.term <= SYNC_TERM_MAX &&
-               m->released.top <= SYNC_COUNTER_MAX;
+               m->released.top <= SYNC_COUNTER_MAX && m->released.tail.words <= REPLAY_TAIL_WORDS;
     case SYNC_ENDPOINT:
         return m->endpoint.hub && endpoint_is_set(&m->endpoint.endpoint);
     case SYNC_STAMP:
@@ -111,6 +112,8 @@ static bool valid(const struct sync_msg *m)
         return m->claim.vip && member_valid(m->claim.member) && m->claim.term <= SYNC_TERM_MAX;
     case SYNC_DIRTY:
         return id_valid(&m->dirty.id);
+    case SYNC_MOVE:
+        return (unsigned)m->move.kind < MOVE_KINDS && member_valid(m->move.member);
     default:
         return true;
     }
@@ -145,6 +148,7 @@ union wire {
     Guardmount__Stamp stamp;
     struct wire_peer peer;
     Guardmount__Claim claim;
+    Guardmount__Move move;
     Guardmount__SnapshotEnd end;
 };
 
@@ -190,6 +194,7 @@ static void put_heartbeat(union wire *w, const struct sync_heartbeat *hb)
     b->lans_alive = hb->lans_alive;
     b->in_sync = hb->in_sync;
     b->ready = hb->ready;
+    b->drained = hb->drained;
 }
 
 static void put_limit(union wire *w, const struct sync_limit *l)
@@ -227,6 +232,8 @@ static void put_released(union wire *w, const struct sync_released *r)
     b->top = r->top;
     b->term = r->term;
     b->active = r->active;
+    b->n_tail = r->tail.words;
+    b->tail = (uint64_t *)r->tail.word; /* it is only read */
 }
 
 static void put_endpoint(union wire *w, const struct sync_endpoint *e)
@@ -253,6 +260,18 @@ static void put_claim(union wire *w, const struct sync_claim *c)
     b->held = c->held;
     b->term = c->term;
     b->hub = c->hub;
+    b->leaving = c->leaving;
+}
+
+static void put_move(union wire *w, const struct sync_move *m)
+{
+    Guardmount__Move *b = &w->move;
+
+    guardmount__move__init(b);
+    b->kind = (Guardmount__MoveKind)m->kind;
+    b->vip = m->vip;
+    b->member = m->member;
+    b->force = m->force;
 }
 
 int codec_encode(const struct sync_msg *m, const struct codec_key *key, const struct rng *rng,
@@ -337,6 +356,10 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
         guardmount__snapshot_end__init(&w.end);
         s.snapshot_end = &w.end;
         break;
+    case SYNC_MOVE:
+        put_move(&w, &m->move);
+        s.move = &w.move;
+        break;
     case SYNC_KINDS:
         return -EINVAL;
     }
@@ -382,6 +405,7 @@ static void get_heartbeat(const Guardmount__Heartbeat *b, struct sync_heartbeat 
     hb->lans_alive = b->lans_alive;
     hb->in_sync = b->in_sync;
     hb->ready = b->ready;
+    hb->drained = b->drained;
 }
 
 static void get_limit(bool *ok, const Guardmount__Limit *b, struct sync_limit *l)
@@ -407,6 +431,9 @@ static void get_released(bool *ok, const Guardmount__Released *b, struct sync_re
     r->top = b->top;
     r->term = (uint16_t)wire_in(ok, b->term, 0, SYNC_TERM_MAX);
     r->active = b->active;
+    r->tail.words = (unsigned)wire_in(ok, b->n_tail, 0, REPLAY_TAIL_WORDS);
+    for (unsigned i = 0; i < r->tail.words; i++)
+        r->tail.word[i] = b->tail[i];
 }
 
 static void get_endpoint(bool *ok, const Guardmount__EndpointMoved *b, struct sync_endpoint *e)
@@ -434,6 +461,15 @@ static void get_claim(bool *ok, const Guardmount__Claim *b, struct sync_claim *c
     c->held = b->held;
     c->term = (uint16_t)wire_in(ok, b->term, 0, SYNC_TERM_MAX);
     c->hub = (uint8_t)wire_in(ok, b->hub, 0, HUB_ID_MAX);
+    c->leaving = b->leaving;
+}
+
+static void get_move(bool *ok, const Guardmount__Move *b, struct sync_move *m)
+{
+    m->kind = (enum move_kind)wire_in(ok, (uint64_t)b->kind, 0, MOVE_KINDS - 1);
+    m->vip = (uint16_t)wire_in(ok, b->vip, 0, UINT16_MAX);
+    m->member = (uint8_t)wire_in(ok, b->member, 1, MEMBER_ID_MAX);
+    m->force = b->force;
 }
 
 static bool has_unknown_kind(const ProtobufCMessage *m)
@@ -492,6 +528,9 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
         m->dirty.dirty = s->dirty->dirty;
         break;
     case SYNC_SNAPSHOT_END:
+        break;
+    case SYNC_MOVE:
+        get_move(&ok, s->move, &m->move);
         break;
     case SYNC_KINDS:
         return -EPROTO;

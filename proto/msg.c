@@ -17,6 +17,7 @@ static const char *const names[SYNC_KINDS] = {
     [SYNC_CLAIM] = "claim",
     [SYNC_DIRTY] = "dirty",
     [SYNC_SNAPSHOT_END] = "snapshot_end",
+    [SYNC_MOVE] = "move",
 };
 
 const char *sync_kind_name(enum sync_kind k)

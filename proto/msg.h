@@ -33,6 +33,7 @@ enum sync_kind {
     SYNC_CLAIM,        /* "VIP v is mine from epoch e on" or no longer (O9, O5) */
     SYNC_DIRTY,        /* you may not adopt this key (R7); clean: you may again */
     SYNC_SNAPSHOT_END, /* everything that existed when the connection began has been sent */
+    SYNC_MOVE,         /* an operator wants a VIP elsewhere */
     SYNC_KINDS,
 };
 
@@ -63,6 +64,7 @@ struct sync_heartbeat {
     uint32_t lans_known, lans_alive; /* bit n: LAN n of the configuration (O3) */
     bool in_sync;                    /* sender has everything of the receiver */
     bool ready;                      /* engine fit: could serve */
+    bool drained;                    /* gives its VIPs to whoever is fit */
 };
 
 struct sync_ack {
@@ -89,6 +91,7 @@ struct sync_released {
     uint64_t top; /* nothing at or above it was accepted by the sender */
     uint16_t term;
     bool active;
+    struct replay_tail tail;
 };
 
 struct sync_endpoint {
@@ -113,11 +116,21 @@ struct sync_claim {
     bool held;     /* false: released */
     uint16_t term; /* highest emitted on it (O5) */
     uint8_t hub;   /* 0: the one that the VIP belongs to */
+    bool leaving;  /* held, but to be handed over (R11) */
 };
 
 struct sync_dirty {
     struct key_id id;
     bool dirty;
+};
+
+enum move_kind { MOVE_DRAIN, MOVE_UNDRAIN, MOVE_PROMOTE, MOVE_KINDS };
+
+struct sync_move {
+    enum move_kind kind;
+    uint16_t vip;   /* id; 0: all */
+    uint8_t member; /* who is drained, or promoted */
+    bool force;
 };
 
 /* A peer record with more than SYNC_PART_PREFIXES allowed prefixes travels in parts: consecutive
@@ -146,6 +159,7 @@ struct sync_msg {
         struct peer *peer; /* owned by the message */
         struct sync_claim claim;
         struct sync_dirty dirty;
+        struct sync_move move;
     };
 };
 

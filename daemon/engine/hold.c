@@ -39,6 +39,8 @@ void hold_add(struct worker *w, struct index_entry *entry, const struct arrival 
 
         atomic_fetch_sub(&w->e->held_count, 1);
         judge(w, entry, a, true, now_ns, &waits);
+        if (waits) /* for its key, which no bound lets in early */
+            keypair_held_dropped(a->k);
         return;
     }
     *h = (struct held){.index = entry->index,

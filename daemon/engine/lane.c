@@ -121,7 +121,7 @@ static enum tx_verdict take_counters(struct lane *l, struct wg_peer *p, const st
 
     /* Over IPv6 the kernel would send from an address that is not here: this is the gate (O1). */
     if (!gate_owned(l->e->gate, r->slot))
-        return TX_NOT_OWNER;
+        return k && keypair_in_transit(k, l->e->gate) ? TX_TRANSIT : TX_NOT_OWNER;
     if (!k)
         return TX_NO_KEY;
     enum tx_verdict v = keypair_send(k, l->e->gate, now_ns, n, ret_first, &effects);

@@ -212,9 +212,10 @@ static void wrong_vip(struct worker *w, struct keypair *k, struct aead_op *op, u
                                            .value_ns = slot});
 }
 
-/* A message that came in @d: into @run, or dropped and counted. */
+/* A message that came in @d: into @run, or dropped and counted. @open: the slot is owned, or about
+ * to be (R11). */
 static void rx_data(struct worker *w, struct run *run, const struct udp_datagram *d, uint8_t *buf,
-                    size_t len, uint16_t slot, bool owned, uint64_t now_ns)
+                    size_t len, uint16_t slot, bool open, uint64_t now_ns)
 {
     struct message_data *m = (struct message_data *)buf;
     struct stats *stats = &w->lane.stats;
@@ -238,11 +239,16 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
                          .dst = m->encrypted,
                          .len = len - sizeof(*m) - AEAD_TAG_LEN};
     enum rx_verdict v = keypair_open_check(k, w->e->gate, now_ns);
-    if (v == RX_ACCEPT && !owned)
+    if (v == RX_ACCEPT && !open)
         v = RX_DROP_NOT_OWNER;
     if (v != RX_ACCEPT) {
+<<<<<<< HEAD
         drop(w, k->peer_id, v, now_ns);
         if (v == RX_DROP_NOT_OWNER && owned)
+=======
+        count_add(&stats->rx[v], 1);
+        if (v == RX_DROP_NOT_OWNER && open)
+>>>>>>> wip/moves
             wrong_vip(w, k, &op, slot, now_ns);
         return;
     }
@@ -255,13 +261,13 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
 }
 
 static void rx_message(struct worker *w, struct run *run, const struct udp_datagram *d,
-                       uint8_t *buf, size_t len, uint16_t slot, bool owned, uint64_t now_ns)
+                       uint8_t *buf, size_t len, uint16_t slot, bool open, uint64_t now_ns)
 {
     struct udp_datagram one;
 
     switch (len >= 4 ? load_le32(buf) : 0) {
     case MESSAGE_DATA:
-        rx_data(w, run, d, buf, len, slot, owned, now_ns);
+        rx_data(w, run, d, buf, len, slot, open, now_ns);
         break;
     case MESSAGE_INITIATION:
     case MESSAGE_RESPONSE:
@@ -297,6 +303,7 @@ void rx_udp(struct worker *w, struct socket_poll *s, uint64_t now_ns)
     if (n <= 0)
         return;
     bool owned = gate_owned(w->e->gate, slot);
+    bool open = owned || gate_coming(w->e->gate, slot);
     if (!owned && rarely(&w->read_addresses_ns, now_ns)) /* O1: it may just have arrived */
         lane_tell(&w->lane, &(struct fact){.kind = FACT_READ_ADDRESSES, .index = slot});
     w->receives = receives_next(d, n);
@@ -312,7 +319,7 @@ void rx_udp(struct worker *w, struct socket_poll *s, uint64_t now_ns)
         count_add(&w->lane.stats.rx_bursts, d[i].segment > 0);
         size_t at = 0;
         do { /* also the one that has no bytes */
-            rx_message(w, &run, &d[i], d[i].buf + at, MIN(segment, d[i].len - at), slot, owned,
+            rx_message(w, &run, &d[i], d[i].buf + at, MIN(segment, d[i].len - at), slot, open,
                        now_ns);
             at += segment;
         } while (at < d[i].len);

@@ -26,7 +26,7 @@ static void reject(struct worker *w, const uint8_t *packet, size_t len, uint64_t
 }
 
 static void stage(struct worker *w, struct wg_peer *p, struct packet *packets, unsigned n,
-                  const struct keypair *tried, uint64_t now_ns)
+                  const struct keypair *tried, bool transit, uint64_t now_ns)
 {
     struct peer_entry *entry = peer_find(w->e, p->id);
 
@@ -34,10 +34,13 @@ static void stage(struct worker *w, struct wg_peer *p, struct packet *packets, u
         return;
     for (unsigned i = 0; i < n; i++)
         staging_add(&w->lane, entry, packets[i].data + HEADROOM, packets[i].len);
-    lane_tell_peer(&w->lane, entry, PEER_FACT_NEED_SESSION);
-    /* Main installs a key, then takes what is staged under the queue's lock. It had the lock after
-     * us and found our packets, or before us, and then we find its key here. */
-    if (atomic_load_explicit(&p->current, memory_order_relaxed) != tried)
+    if (!transit)
+        lane_tell_peer(&w->lane, entry, PEER_FACT_NEED_SESSION);
+    /* Main installs a key, or learns that one was handed over, then takes what is staged under the
+     * queue's lock. It had the lock after us and found our packets, or before us, and then we find
+     * its key here. */
+    if (atomic_load_explicit(&p->current, memory_order_relaxed) != tried ||
+        (transit && !keypair_in_transit(tried, w->e->gate)))
         staging_flush(&w->lane, entry, now_ns);
 }
 
@@ -48,7 +51,8 @@ static void send_burst(struct worker *w, struct burst *b, uint64_t now_ns)
     enum tx_verdict v = TX_NOT_OWNER;
     struct route route;
 
-    if (!gate_owned(w->e->gate, atomic_load_explicit(&p->vip, memory_order_relaxed)))
+    uint16_t slot = atomic_load_explicit(&p->vip, memory_order_relaxed);
+    if (!gate_owned(w->e->gate, slot) && !gate_coming(w->e->gate, slot))
         count_add(&w->lane.stats.tx[TX_NOT_OWNER], b->count);
     else if (!lane_route(&w->lane, p, &route))
         count_add(&w->lane.stats.tx_no_peer, b->count);
@@ -57,7 +61,10 @@ static void send_burst(struct worker *w, struct burst *b, uint64_t now_ns)
     switch (v) {
     case TX_NO_KEY:
     case TX_UNFIT: /* H8: main drops the replica and starts a handshake */
-        stage(w, p, b->packets, b->count, tried, now_ns);
+        stage(w, p, b->packets, b->count, tried, false, now_ns);
+        break;
+    case TX_TRANSIT:
+        stage(w, p, b->packets, b->count, tried, true, now_ns);
         break;
     case TX_NOT_OWNER:
         for (unsigned i = 0; i < b->count; i++)

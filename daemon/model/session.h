@@ -8,6 +8,15 @@
 
 #define TAI64N_LEN 12
 
+#define REPLAY_TAIL_WORDS 17 /* 1024 counters, and the word that is being filled */
+
+/* What travels of a receive window when its key is handed over (R11): 64 counters a word, the one
+ * with the highest first, as far back as something was not seen. */
+struct replay_tail {
+    unsigned words;
+    uint64_t word[REPLAY_TAIL_WORDS];
+};
+
 enum session_slot { SLOT_CURRENT, SLOT_PREVIOUS, SLOT_NEXT };
 
 /* Which endpoint report is newer (E1): key generation first, then receive counter. */

@@ -83,7 +83,7 @@ struct sibling {
     uint8_t highest_instance[16];
     uint64_t connected_ns;
     uint32_t lans_known, lans_alive;
-    bool ready, synced_with_us;
+    bool ready, synced_with_us, drained;
     int64_t clock_ahead_ns;
     bool clock_alarm;
     /* Snapshot for it. */
@@ -103,6 +103,14 @@ struct vip_run {
      * sent it, or the next failover loses it. */
     struct list *settle_key; /* as wake_key */
     uint64_t settle_at_ns;
+    int weight; /* as keepalived was told */
+    /* moves.c. drained: the operator's word, durable; promoted: we are to have it; leaving: a
+     * sibling is to have it. */
+    bool drained, promoted, leaving;
+    uint64_t promoted_until_ns, leaving_until_ns;
+    uint8_t coming_from; /* sibling that hands it over; 0: none (gate.vip[].from is the same) */
+    bool coming_done;    /* ... and has said its last word */
+    uint64_t coming_until_ns;
 };
 
 enum token_kind { TOKEN_KEY, TOKEN_LIMIT };
@@ -151,7 +159,7 @@ struct node {
     uint32_t lans_known, lans_alive;
     uint64_t lans_good_since_ns;
     uint64_t synced_ns; /* when some sibling was last in sync with us; 0: never */
-    int weight;
+    bool wake_due;      /* held packets are to be looked at again, at the end of this turn */
 
     /* Suspicion (N9, R12). */
     uint64_t gap_ended_ns; /* waiting for a heartbeat since; 0: not */
@@ -256,3 +264,20 @@ void vips_claims_to(struct node *n, struct sibling *s, struct instant now);
 void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c,
                       struct instant now);
 void readiness(struct node *n, struct instant now);
+void vips_claim(struct node *n, uint16_t slot, bool held, struct sibling *only,
+                struct instant now); /* @only NULL: to all */
+uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now);
+
+/* moves.c */
+bool moves_waits(const struct node *n, uint16_t slot);
+void moves_opening(struct node *n, uint16_t slot, uint8_t former, struct instant now);
+void moves_closed(struct node *n, uint16_t slot);
+void moves_released(struct node *n, struct node_key *k, struct instant now);
+void moves_sibling_down(struct node *n, uint8_t member, struct instant now);
+void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const struct sync_claim *c,
+                       struct instant now);
+bool moves_leaving(const struct node *n, uint16_t slot);
+void moves_drain_all(struct node *n, struct instant now);
+bool moves_all_drained(const struct node *n);
+void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now);
+uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);

@@ -301,6 +301,9 @@ static void propose(struct node *n, struct node_key *k, bool flush, struct insta
     uint64_t top = atomic_load(&k->kp->top), limit;
     bool lower;
 
+    /* Of a key that was released, the last word is said: a raise would undo it (R11). */
+    if (!gate_owned(n->gate, atomic_load(&k->kp->vip)))
+        return;
     if (!lease_propose(&k->lease, top, now.boot_ns, flush, &limit, &lower))
         return;
     n->raises_counted++;
@@ -382,8 +385,9 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     k->adopting = false;
     key_apply_ceiling(n, k);
     want_raise(n, k, true);
-    /* T3: a session key that travelled is replaced soon, spread so that not all come at once. */
-    if (key_recent(k, now.boot_ns) || k->active)
+    /* T3: a session key that travelled is replaced soon, spread so that not all come at once. One
+     * that was handed over with all that belongs to it is as good here as it was there (R11). */
+    if (!atomic_load(&k->kp->exact) && (key_recent(k, now.boot_ns) || k->active))
         p->rekey_at_ns =
             now.boot_ns + REKEY_SOON_MIN_NS + rng_u64(n->rng) % (REKEY_SOON_NS - REKEY_SOON_MIN_NS);
     peer_arm(n, p, now.boot_ns + NS_PER_S);
@@ -412,13 +416,13 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
 
 void key_release(struct node *n, struct node_key *k, struct instant now)
 {
-    uint64_t top = keypair_final_top(k->kp);
     struct sync_msg m = {.kind = SYNC_RELEASED,
                          .released = {.id = k->kp->id,
-                                      .top = top,
                                       .term = counter_term_now(&k->kp->tx),
                                       .active = key_recent(k, now.boot_ns)}};
+    uint64_t top = keypair_hand_over(k->kp, &m.released.tail);
 
+    m.released.top = top;
     /* If the VIP comes back before anybody adopts, their L is where we must stop again. */
     k->lease.proposed = top;
     for (unsigned i = 1; i < MEMBERS_MAX; i++)

@@ -2,7 +2,6 @@
 #include "base/fields.h"
 #include "base/secret.h"
 #include "node/internal.h"
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -94,7 +93,6 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     n->started_ns = now.boot_ns;
     n->engine_fit = true;
     n->lans_ok = true;
-    n->weight = INT_MIN; /* not yet told */
     n->horizon_ns = LEASE_HORIZON_MIN_NS;
     n->raises_since_ns = now.boot_ns;
 
@@ -253,6 +251,10 @@ void node_flush(struct node *n, struct instant now)
 {
     siblings_now(n, now);
     keys_raise(n, now);
+    if (n->wake_due) {
+        n->wake_due = false;
+        n->ops.wake_held(n->ops.ctx);
+    }
     for (unsigned m = 1; m < MEMBERS_MAX; m++)
         if (n->sibling[m].replica)
             replica_flush(n->sibling[m].replica, now.boot_ns);

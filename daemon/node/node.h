@@ -78,7 +78,8 @@ struct node_ops {
     void (*read_addresses)(void *ctx, uint16_t vip_slot); /* then node_vip() */
     void (*remove_stale)(void *ctx, uint16_t vip_slot);
     void (*announce)(void *ctx, uint16_t vip_slot);
-    void (*set_weight)(void *ctx, int weight);
+    void (*set_weight)(void *ctx, uint16_t vip_slot, int weight);
+    int (*save_drained)(void *ctx, const uint16_t *vip_ids, unsigned count); /* durable */
     void (*set_fit)(void *ctx, bool fit);
     /* Durable facts of this member's life. */
     int (*raise_seq)(void *ctx, uint64_t seen, uint64_t *ret_seq);
@@ -101,6 +102,8 @@ struct node_config {
     const char *unproved_reason;
     uint64_t stamp_floor; /* life.stamp_floor */
     uint64_t solo_start_after_ns, fresh_ns;
+    uint16_t drained[VIPS_MAX]; /* VIP ids, of an earlier life */
+    unsigned drained_count;
     uint8_t cookie_key[32]; /* K_cookie (C1) */
 };
 
@@ -142,6 +145,14 @@ void node_flush(struct node *n, struct instant now);
 /* A planned end begins: ask keepalived to move the VIPs while we still serve. Calling it again only
  * looks: true while a VIP is still here and a sibling in sync could take it. */
 bool node_drain(struct node *n, struct instant now);
+#define MOVE_REASON_LEN 192
+#define MOVE_WITHIN_NS (10 * NS_PER_S) /* a VIP that has not moved by then stays */
+/* An operator's wish: begun (0; a sibling may still refuse), or refused with the reason. The move
+ * itself is keepalived's; looking at the VIP tells when it has arrived. */
+int node_move(struct node *n, const struct sync_move *m, char ret_reason[MOVE_REASON_LEN],
+              struct instant now);
+bool node_drained(const struct node *n, uint16_t vip_slot);
+bool node_sibling_drained(const struct node *n, uint8_t member);
 /* The end: release all VIPs, tell last counters. */
 void node_shutdown(struct node *n, struct instant now);
 

@@ -114,6 +114,7 @@ static void op_fill_heartbeat(void *ctx, uint8_t member, struct sync_heartbeat *
     ret->lans_alive = n->lans_alive;
     ret->in_sync = replica_in_sync(n->sibling[member].replica, n->now.boot_ns);
     ret->ready = n->engine_fit;
+    ret->drained = moves_all_drained(n);
 }
 
 static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *theirs,
@@ -194,7 +195,8 @@ static void op_down(void *ctx, uint8_t member)
     if (!s->up)
         return;
     s->up = false;
-    s->synced_with_us = s->ready = false;
+    s->synced_with_us = s->ready = s->drained = false;
+    moves_sibling_down(n, member, n->now);
     s->next_key = NULL;
     keys_drop_holder(n, member);
     vips_others(n);
@@ -241,7 +243,9 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
                                          .claim = {.vip = v->conf.id,
                                                    .epoch = v->failover.epoch,
                                                    .member = n->conf.self,
-                                                   .held = true}};
+                                                   .held = true,
+                                                   .leaving = moves_leaving(
+                                                       n, (uint16_t)s->phase_cursor)}};
                 return true;
             }
             break;
@@ -375,10 +379,16 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
     if (!k)
         return;
     if (!k->ours && atomic_load(&k->kp->state) != KEYPAIR_OWNED) {
-        keypair_replica_raise(k->kp, member, r->top, true);
         k->active = r->active;
         k->reported_top = r->top;
         k->released = true;
+        if (!keypair_released(k->kp, member, r->top, &r->tail, r->term)) {
+            keypair_replica_raise(k->kp, member, r->top, true);
+            return;
+        }
+        k->dirty = false; /* that is all that was ever accepted (R7) */
+        key_set_adoptable(k);
+        moves_released(n, k, n->now);
     } else if (r->term >= counter_term_now(&k->kp->tx)) { /* O5 */
         keypair_outbid(k->kp, r->term, r->top, n->gate);
         key_adopted(n, k, n->now);
@@ -526,6 +536,9 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
             key_set_adoptable(k);
         }
         break;
+    case SYNC_MOVE:
+        moves_heard(n, member, &m->move, n->now);
+        break;
     default:
         break;
     }
@@ -542,6 +555,7 @@ static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat 
     s->lans_known = hb->lans_known;
     s->lans_alive = hb->lans_alive;
     s->ready = hb->ready;
+    s->drained = hb->drained;
     s->synced_with_us = hb->in_sync;
     s->clock_ahead_ns = (int64_t)(hb->real_ns - n->now.real_ns);
     uint64_t skew = (uint64_t)llabs(s->clock_ahead_ns);
@@ -627,6 +641,11 @@ uint64_t siblings_tick(struct node *n, struct instant now)
     if (n->gap_ended_ns && now.boot_ns >= atomic_load(&n->gate->resume_ns))
         node_gap_over(n); /* R12: T_FRESH passed without an answer */
     return next;
+}
+
+bool node_sibling_drained(const struct node *n, uint8_t member)
+{
+    return member < MEMBERS_MAX && n->sibling[member].drained;
 }
 
 bool node_in_sync(const struct node *n, struct instant now)

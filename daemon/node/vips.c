@@ -3,6 +3,7 @@
 #include "base/plant.h"
 #include "ha/health.h"
 #include "node/internal.h"
+#include <limits.h>
 
 #define WAKE_EVERY_NS NS_PER_MS
 #define WAKE_GAP_MAX 32 /* T6: no keepalive when L is further than this above the last top */
@@ -15,6 +16,9 @@ void vips_init(struct node *n, struct instant now)
     for (unsigned slot = 1; slot <= n->conf.vip_count; slot++) {
         n->vip[slot].conf = n->conf.vip[slot];
         failover_init(&n->vip[slot].failover);
+        n->vip[slot].weight = INT_MIN; /* not yet told */
+        for (unsigned i = 0; i < n->conf.drained_count; i++)
+            n->vip[slot].drained |= n->conf.drained[i] == n->conf.vip[slot].id;
     }
     if (!clustered(n)) {
         atomic_store(&n->gate->vip[VIP_SLOT_PLAIN].owned, true);
@@ -22,8 +26,7 @@ void vips_init(struct node *n, struct instant now)
     }
 }
 
-static void claim(struct node *n, uint16_t slot, bool held, struct sibling *only,
-                  struct instant now)
+void vips_claim(struct node *n, uint16_t slot, bool held, struct sibling *only, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
     uint16_t term = 0;
@@ -38,7 +41,8 @@ static void claim(struct node *n, uint16_t slot, bool held, struct sibling *only
                                    .epoch = v->failover.epoch,
                                    .member = n->conf.self,
                                    .held = held,
-                                   .term = term}};
+                                   .term = term,
+                                   .leaving = held && moves_leaving(n, slot)}};
     if (only)
         siblings_send(n, only, &m, NULL, now);
     else
@@ -52,6 +56,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
     siblings_drop_silent(n, now);
     v->failover.epoch = MAX(v->failover.epoch, v->claim_epoch + 1);
     v->claim_epoch = v->failover.epoch;
+    moves_opening(n, slot, v->claimant, now);
     v->claimant = n->conf.self;
     atomic_store(&n->gate->vip[slot].since_ns, now.boot_ns);
     atomic_store(&n->gate->vip[slot].owned, true);
@@ -62,7 +67,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
     /* A VIP that came back: whoever had it meanwhile may have sent under a later term that we never
      * heard of (O5), so keys that are still ours go on under a new one, lazily (N9). */
     atomic_fetch_add(&n->gate->suspicion, 1);
-    claim(n, slot, true, NULL, now);
+    vips_claim(n, slot, true, NULL, now);
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         if (atomic_load(&k->kp->vip) == slot && k->ours)
@@ -83,13 +88,14 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
     if (!PLANTED("gate-left-open"))
         atomic_store(&n->gate->vip[slot].owned, false);
     v->wake_key = v->settle_key = NULL;
+    moves_closed(n, slot);
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
 
         if (k->ours && atomic_load(&k->kp->vip) == slot)
             key_release(n, k, now);
     }
-    claim(n, slot, false, NULL, now);
+    vips_claim(n, slot, false, NULL, now);
     if (v->claimant == n->conf.self)
         v->claimant = 0;
     note(n, (struct notice){.kind = NOTICE_VIP_RELEASED,
@@ -98,7 +104,7 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
 }
 
 /* Returns when the state machine wants a tick; 0: never. */
-static uint64_t step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now)
+uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
     struct failover_todo todo = failover_step(&v->failover, &ev, now.boot_ns);
@@ -117,7 +123,7 @@ static uint64_t step(struct node *n, uint16_t slot, struct failover_event ev, st
     if (todo.actions & FAILOVER_READ_ADDRESSES)
         n->ops.read_addresses(n->ops.ctx, slot);
     if (todo.actions & FAILOVER_CLOSE) /* close_gate() has told all there was to tell */
-        return step(n, slot, (struct failover_event){.kind = FAILOVER_RELEASED}, now);
+        return vips_step(n, slot, (struct failover_event){.kind = FAILOVER_RELEASED}, now);
     return todo.next_ns;
 }
 
@@ -126,7 +132,7 @@ void node_vip(struct node *n, uint16_t slot, const struct failover_event *e, str
     siblings_now(n, now);
     if (!slot || slot > n->conf.vip_count)
         return;
-    step(n, slot, *e, now);
+    vips_step(n, slot, *e, now);
     readiness(n, now);
     node_flush(n, now);
 }
@@ -137,6 +143,8 @@ static uint64_t wake(struct node *n, uint16_t slot, struct instant now)
     struct vip_run *v = &n->vip[slot];
     unsigned sent = 0;
 
+    if (moves_waits(n, slot))
+        return NEVER; /* it begins when the keys are here */
     while (v->wake_key && v->wake_key != &n->keys && sent < WAKE_KEEPALIVES_PER_TICK) {
         struct node_key *k = list_entry(v->wake_key, struct node_key, all);
         struct keypair *kp = k->kp;
@@ -187,11 +195,12 @@ uint64_t vips_tick(struct node *n, struct instant now)
     uint64_t next = NEVER;
 
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
-        uint64_t at = step(n, slot, (struct failover_event){.kind = FAILOVER_TICK}, now);
+        uint64_t at = vips_step(n, slot, (struct failover_event){.kind = FAILOVER_TICK}, now);
 
         if (at)
             next = MIN(next, at);
 
+        next = MIN(next, moves_tick(n, slot, now));
         next = MIN(next, wake(n, slot, now));
         next = MIN(next, settle(n, slot, now));
     }
@@ -239,6 +248,7 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
     /* O9: advisory. It silences nobody; but look whether we still have the address. */
     if (c->held && failover_owned(&v->failover))
         n->ops.read_addresses(n->ops.ctx, slot);
+    moves_claim_heard(n, slot, member, c, now);
 }
 
 void node_lans(struct node *n, uint32_t known, uint32_t alive, struct instant now)
@@ -262,12 +272,26 @@ static bool lan_dead_here(const struct node *n, struct instant now)
     return false;
 }
 
+static int weight(const struct node *n, const struct vip_run *v, bool behind)
+{
+    bool owner = failover_owned(&v->failover);
+
+    if (n->draining || n->shutting_down || v->drained)
+        return WEIGHT_DRAIN;
+    if (v->promoted && (owner || !behind))
+        return WEIGHT_PROMOTE;
+    if (!behind || !n->conf.members[0])
+        return WEIGHT_FIT;
+    /* An owner keeps its weight when the sync link dies: that is no reason to move anything. */
+    return owner && v->weight != WEIGHT_BEHIND ? WEIGHT_FIT : WEIGHT_BEHIND;
+}
+
 /* Health: engine and LANs; at a cold start also the wait for a sibling. Weight: being in sync. */
 void readiness(struct node *n, struct instant now)
 {
     if (!clustered(n))
         return;
-    bool in_sync = node_in_sync(n, now), owner = false;
+    bool in_sync = node_in_sync(n, now);
 
     if (in_sync)
         n->synced_ns = now.boot_ns;
@@ -275,8 +299,6 @@ void readiness(struct node *n, struct instant now)
      * whose VIP is on its way here, and a lower priority would only make VRRP slower. */
     bool behind = !n->synced_ns || now.boot_ns - n->synced_ns >= n->gate->fresh_ns;
 
-    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
-        owner |= failover_owned(&n->vip[slot].failover);
     if (!n->started) {
         bool alone = !siblings_any_up(n);
         bool waited = now.boot_ns - n->started_ns >= n->conf.solo_start_after_ns;
@@ -303,14 +325,14 @@ void readiness(struct node *n, struct instant now)
         n->fit = fit;
         n->ops.set_fit(n->ops.ctx, fit);
     }
-    /* An owner keeps its weight when the sync link dies: that is no reason to move anything. */
-    int weight = n->draining || n->shutting_down  ? WEIGHT_DRAIN
-                 : !behind || !n->conf.members[0] ? 0
-                 : owner                          ? n->weight
-                                                  : WEIGHT_BEHIND;
-    if (weight != n->weight) {
-        n->weight = weight;
-        n->ops.set_weight(n->ops.ctx, weight);
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        struct vip_run *v = &n->vip[slot];
+        int w = weight(n, v, behind);
+
+        if (w == v->weight)
+            continue;
+        v->weight = w;
+        n->ops.set_weight(n->ops.ctx, slot, w);
     }
 }
 
@@ -319,7 +341,7 @@ bool node_drain(struct node *n, struct instant now)
     bool owner = false;
 
     siblings_now(n, now);
-    n->draining = true;
+    moves_drain_all(n, now);
     readiness(n, now);
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
         owner |= failover_owned(&n->vip[slot].failover);

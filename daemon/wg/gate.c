@@ -22,3 +22,9 @@ bool gate_owned(const struct gate *g, uint16_t vip_slot)
     return vip_slot < VIPS_MAX &&
            atomic_load_explicit(&g->vip[vip_slot].owned, memory_order_acquire);
 }
+
+bool gate_coming(const struct gate *g, uint16_t vip_slot)
+{
+    return !g->plain && vip_slot < VIPS_MAX &&
+           atomic_load_explicit(&g->vip[vip_slot].from, memory_order_acquire);
+}

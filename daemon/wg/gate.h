@@ -22,6 +22,7 @@ struct gate {
     struct {
         _Atomic bool owned;        /* O1 */
         _Atomic bool others;       /* another live holder exists: an adopter starts capped (R16) */
+        _Atomic uint8_t from;      /* R11: member that hands it over; its keys are waited for */
         _Atomic uint64_t since_ns; /* when it arrived; read only while owned */
     } vip[VIPS_MAX];               /* by slot */
     struct {
@@ -33,3 +34,5 @@ struct gate {
 struct counter_tag gate_tag(const struct gate *g);
 void gate_set_tag(struct gate *g, struct counter_tag tag);
 bool gate_owned(const struct gate *g, uint16_t vip_slot);
+/* Not ours yet, or not with all its keys: packets wait for it a moment (R11). */
+bool gate_coming(const struct gate *g, uint16_t vip_slot);

@@ -138,6 +138,18 @@ static bool fit(const struct keypair *k, const struct gate *g, uint16_t slot)
     return heard != 0 && heard + g->fresh_ns >= since;
 }
 
+bool keypair_in_transit(const struct keypair *k, const struct gate *g)
+{
+    uint16_t slot = atomic_load_explicit(&k->vip, memory_order_relaxed);
+
+    if (!gate_coming(g, slot) || PLANTED("transit-not-waited") ||
+        atomic_load_explicit(&k->state, memory_order_acquire) != KEYPAIR_REPLICA ||
+        atomic_load_explicit(&g->vip[slot].from, memory_order_relaxed) !=
+            atomic_load_explicit(&k->owner, memory_order_relaxed))
+        return false;
+    return !gate_owned(g, slot) || !atomic_load_explicit(&k->released, memory_order_acquire);
+}
+
 static void raise_top(struct keypair *k, uint64_t next)
 {
     if (next > atomic_load_explicit(&k->top, memory_order_relaxed))
@@ -169,11 +181,15 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
     if (PLANTED("window-from-zero"))
         limit = 0;
     uint64_t start = limit, floor = atomic_load_explicit(&k->floor, memory_order_relaxed);
+    bool exact = k->handed && k->window->next == limit; /* R11 */
     if (start < floor)
         start = floor;
     if (start < k->window->next)
         start = k->window->next;
-    replay_init(k->window, start);
+    if (!exact)
+        replay_init(k->window, start);
+    atomic_store_explicit(&k->exact, exact, memory_order_relaxed);
+    k->handed = k->waited = false;
     atomic_store_explicit(&k->floor, start, memory_order_relaxed);
     raise_top(k, start);
     /* R16: towards the holders that remain we are an owner, and none of them has acked more than L;
@@ -198,6 +214,8 @@ enum rx_verdict keypair_open_check(const struct keypair *k, const struct gate *g
 {
     switch (way(k, g, now_ns)) {
     case WAY_NOT_OURS:
+        if (keypair_in_transit(k, g))
+            break;
         return RX_DROP_NOT_OWNER;
     case WAY_STALE:
         return RX_DROP_STALE;
@@ -212,6 +230,22 @@ enum rx_verdict keypair_open_check(const struct keypair *k, const struct gate *g
 
 enum turn { TURN_FIRST, TURN_HELD, TURN_TIMEOUT };
 
+/* R11: until the owner has said its last word on the key. Under rx_lock. */
+static enum rx_verdict wait_for_key(struct keypair *k, const struct gate *g, enum turn turn)
+{
+    uint16_t held = atomic_load_explicit(&k->held, memory_order_relaxed);
+
+    if (turn == TURN_TIMEOUT && way(k, g, 0) == WAY_NOT_OURS)
+        return RX_DROP_NOT_OWNER; /* the VIP did not come */
+    if (turn != TURN_FIRST)
+        return RX_HOLD;
+    if (held >= TRANSIT_PER_KEY_MAX)
+        return RX_DROP_NOT_OWNER;
+    atomic_store_explicit(&k->held, held + 1, memory_order_relaxed);
+    k->waited = true;
+    return RX_HOLD;
+}
+
 /* Under rx_lock, an authentic packet. The order is R1's. */
 static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t now_ns,
                               uint64_t counter, enum turn turn, unsigned *effects)
@@ -223,7 +257,9 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
     if (counter >= (g->plain ? RX_COUNTER_END_PLAIN : RX_COUNTER_END))
         return RX_DROP_EXPIRED;
     if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA) {
-        if (turn != TURN_FIRST)
+        if (keypair_in_transit(k, g))
+            return wait_for_key(k, g, turn);
+        if (turn != TURN_FIRST && !k->waited)
             return RX_DROP_NOT_OWNER; /* the key was handed away while the packet waited */
         if (!adopt(k, g, now_ns, effects))
             return RX_DROP_UNFIT;
@@ -238,7 +274,8 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
     if (!k->window)
         return RX_DROP_REPLAY; /* no memory to tell: refuse */
 
-    if (counter < atomic_load_explicit(&k->floor, memory_order_relaxed)) {
+    if (counter < atomic_load_explicit(&k->floor, memory_order_relaxed) &&
+        !atomic_load_explicit(&k->exact, memory_order_relaxed)) {
         if (!atomic_exchange_explicit(&k->rescue_asked, true, memory_order_relaxed))
             *effects |= EFFECT_RESCUE; /* R9a */
         return RX_DROP_BELOW_FLOOR;
@@ -248,10 +285,15 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
 
     uint64_t ceiling =
         g->plain ? LIMIT_NONE : atomic_load_explicit(&k->ceiling, memory_order_acquire);
-    if (counter >= ceiling) {      /* R2 */
+    if (counter >= ceiling) { /* R2 */
+        bool news = counter >= atomic_load_explicit(&k->top, memory_order_relaxed);
+
         raise_top(k, counter + 1); /* R3: held ones included */
-        if (turn == TURN_HELD)
+        if (turn == TURN_HELD) {
+            if (news) /* it waited for its key, and asks only now */
+                *effects |= EFFECT_RAISE | EFFECT_FLUSH;
             return RX_HOLD;
+        }
         uint16_t held = atomic_load_explicit(&k->held, memory_order_relaxed);
         if (turn == TURN_FIRST && held < HELD_PER_KEY_MAX) {
             atomic_store_explicit(&k->held, held + 1, memory_order_relaxed);
@@ -314,6 +356,13 @@ enum rx_verdict keypair_receive_held(struct keypair *k, const struct gate *g, ui
     return v;
 }
 
+void keypair_held_dropped(struct keypair *k)
+{
+    spin_lock(&k->rx_lock);
+    atomic_fetch_sub_explicit(&k->held, 1, memory_order_relaxed);
+    spin_unlock(&k->rx_lock);
+}
+
 /* N9, O5: one new term a generation, by N4 and not only the next one: while we stood still, or were
  * without the VIP, a sibling that we did not hear of may have gone on by age. It is made before the
  * generation is published, so a thread that finds tx_suspicion up to date takes from the new term.
@@ -348,6 +397,8 @@ static enum tx_verdict send_adopt(struct keypair *k, const struct gate *g, uint6
     uint8_t state = atomic_load_explicit(&k->state, memory_order_relaxed);
     if (state == KEYPAIR_CLOSED)
         v = TX_NO_KEY;
+    else if (state == KEYPAIR_REPLICA && keypair_in_transit(k, g))
+        v = TX_TRANSIT;
     else if (state == KEYPAIR_REPLICA && way(k, g, now_ns) != WAY_OPEN)
         v = TX_NOT_OWNER; /* the gate closed meanwhile */
     else if (state == KEYPAIR_REPLICA && !adopt(k, g, now_ns, effects))
@@ -364,7 +415,7 @@ enum tx_verdict keypair_send(struct keypair *k, const struct gate *g, uint64_t n
     *ret_effects = 0;
     switch (way(k, g, now_ns)) {
     case WAY_NOT_OURS:
-        return TX_NOT_OWNER;
+        return keypair_in_transit(k, g) ? TX_TRANSIT : TX_NOT_OWNER;
     case WAY_STALE:
         return TX_STALE;
     case WAY_OPEN:
@@ -435,6 +486,8 @@ void keypair_yield(struct keypair *k, uint8_t owner, uint64_t limit, uint16_t te
         atomic_store_explicit(&k->rescue_asked, false, memory_order_relaxed);
         atomic_store_explicit(&k->rekey_asked, false, memory_order_relaxed);
         atomic_store_explicit(&k->unfit_told, false, memory_order_relaxed);
+        atomic_store_explicit(&k->released, false, memory_order_relaxed);
+        k->handed = k->waited = false;
         atomic_store_explicit(&k->state, KEYPAIR_REPLICA, memory_order_release);
         /* From here on it may be adopted again, when rx_lock is free. */
         atomic_store_explicit(&k->limit, limit, memory_order_release);
@@ -449,7 +502,7 @@ bool keypair_adopt(struct keypair *k, const struct gate *g, uint64_t now_ns)
     spin_lock(&k->rx_lock);
     /* Not fit: whoever touches it first tells (H8). */
     bool ok = atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA &&
-              keypair_open_check(k, g, now_ns) == RX_ACCEPT &&
+              way(k, g, now_ns) == WAY_OPEN && keypair_open_check(k, g, now_ns) == RX_ACCEPT &&
               fit(k, g, atomic_load_explicit(&k->vip, memory_order_relaxed)) &&
               adopt(k, g, now_ns, &effects);
     spin_unlock(&k->rx_lock);
@@ -466,6 +519,7 @@ void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct
             top = k->window->next;
         if (k->window)
             replay_init(k->window, top);
+        atomic_store_explicit(&k->exact, false, memory_order_relaxed);
         if (top > atomic_load_explicit(&k->floor, memory_order_relaxed))
             atomic_store_explicit(&k->floor, top, memory_order_relaxed);
         raise_top(k, top);
@@ -482,6 +536,47 @@ uint64_t keypair_final_top(struct keypair *k)
         k->window ? k->window->next : atomic_load_explicit(&k->floor, memory_order_relaxed);
     spin_unlock(&k->rx_lock);
     return next;
+}
+
+uint64_t keypair_hand_over(struct keypair *k, struct replay_tail *ret)
+{
+    *ret = (struct replay_tail){0};
+    spin_lock(&k->rx_lock);
+    uint64_t next = atomic_load_explicit(&k->floor, memory_order_relaxed);
+    if (k->window) {
+        next = k->window->next;
+        replay_tail_take(k->window, ret);
+        if (!PLANTED("window-kept"))
+            replay_init(k->window, next);
+    }
+    spin_unlock(&k->rx_lock);
+    return next;
+}
+
+bool keypair_released(struct keypair *k, uint8_t from, uint64_t top, const struct replay_tail *tail,
+                      uint16_t term)
+{
+    top = limit_of_wire(top);
+    if (from != atomic_load_explicit(&k->owner, memory_order_relaxed) ||
+        !keypair_replica_raise(k, from, top, true))
+        return false;
+    spin_lock(&k->rx_lock);
+    know_term(k, term);
+    if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA) {
+        uint64_t own = atomic_load_explicit(&k->floor, memory_order_relaxed);
+
+        if (k->window && k->window->next > own)
+            own = k->window->next;
+        if (!k->window)
+            k->window = calloc(1, sizeof(*k->window));
+        if (k->window && own <= top && !PLANTED("no-window-handed")) {
+            replay_tail_init(k->window, top, tail, own);
+            k->handed = true;
+        }
+        atomic_store_explicit(&k->released, true, memory_order_release);
+    }
+    spin_unlock(&k->rx_lock);
+    return true;
 }
 
 void keypair_describe(const struct keypair *k, uint64_t now_ns, struct session *ret)

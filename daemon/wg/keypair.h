@@ -22,6 +22,7 @@ enum keypair_state { KEYPAIR_REPLICA, KEYPAIR_OWNED, KEYPAIR_CLOSED };
 #define LIMIT_FIRST 64             /* L of a new key (R13) */
 #define HELD_PER_KEY_MAX 64        /* R6 */
 #define HELD_MAX 8192
+#define TRANSIT_PER_KEY_MAX 1024 /* R11: packets that wait for a key on its way */
 #define HOLD_NS (10 * NS_PER_MS)         /* T_HOLD */
 #define SEND_AGE_MAX_NS (179 * NS_PER_S) /* N10, for adopted keys; own ones stop at 180 s */
 #define SESSION_ACTIVE_NS (30 * NS_PER_S)
@@ -65,6 +66,12 @@ struct keypair {
     _Atomic bool rescue_asked; /* R9a: a handshake was asked for because of a packet below floor */
     _Atomic bool rekey_asked;  /* rekey on send or receive was asked for; main may clear it */
     _Atomic bool unfit_told;
+    _Atomic bool released; /* replica: its owner gave it up, and nobody took it since (R11) */
+    /* Under rx_lock. handed: the window is the former owner's, as of limit; exact: adopted with it,
+     * so that what it left out below the floor is still good; waited: packets of it are held since
+     * it was a replica. */
+    bool handed, waited;
+    _Atomic bool exact;
 
     _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */
 
@@ -105,6 +112,7 @@ enum tx_verdict {
     TX_NOT_OWNER, /* a sibling owns it: never staged, never a handshake */
     TX_UNFIT,     /* replica not fit: drop it and initiate (H8) */
     TX_STALE,     /* R12 */
+    TX_TRANSIT,   /* R11: on its way here: stage, but no handshake */
     TX_VERDICTS,
 };
 
@@ -133,6 +141,11 @@ void keypair_receive_run(struct keypair *k, const struct gate *g, uint64_t now_n
 enum rx_verdict keypair_receive_held(struct keypair *k, const struct gate *g, uint64_t now_ns,
                                      uint64_t counter, bool timeout, unsigned *ret_effects);
 
+/* The caller had no room to hold a packet any longer that is still RX_HOLD. */
+void keypair_held_dropped(struct keypair *k);
+/* R11: our VIP-to-be, or a key of it, is still on its way from the sibling that hands it over. */
+bool keypair_in_transit(const struct keypair *k, const struct gate *g);
+
 /* A run of @n counters to send under. Adopts a fit replica, bumps on suspicion. */
 enum tx_verdict keypair_send(struct keypair *k, const struct gate *g, uint64_t now_ns, unsigned n,
                              uint64_t *ret_first, unsigned *ret_effects);
@@ -154,6 +167,13 @@ void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct
 /* (main) After the gate was closed: nothing at or above this was accepted, nor will be while the
  * gate stays closed (a receive that began before is over). */
 uint64_t keypair_final_top(struct keypair *k);
+/* (main) The same, and what was not seen below it (R11). From here on nothing below it is accepted
+ * by us, whatever becomes of the VIP: it is whose the key will be. */
+uint64_t keypair_hand_over(struct keypair *k, struct replay_tail *ret);
+/* (main) The owner @from gave this replica up: it starts at @top, with what @tail left out. False:
+ * already adopted, or @from is not the owner that we know; nothing is changed then. */
+bool keypair_released(struct keypair *k, uint8_t from, uint64_t top, const struct replay_tail *tail,
+                      uint16_t term);
 /* (main) As it would be sent to a sibling now: id, indices, role, confirmed, ages, generation,
  * limit (may be LIMIT_NONE), top, term. The other fields of @ret are the caller's and stay
  * untouched. */

@@ -52,3 +52,37 @@ bool replay_accept(struct replay *r, uint64_t counter)
     *word_of(r, counter) |= 1ull << counter % WORD_BITS;
     return true;
 }
+
+/* The bits of the word with counters from @first on that belong below @end. */
+static uint64_t below(uint64_t first, uint64_t end)
+{
+    if (end <= first)
+        return 0;
+    return end - first >= WORD_BITS ? UINT64_MAX : (1ull << (end - first)) - 1;
+}
+
+void replay_tail_take(const struct replay *r, struct replay_tail *ret)
+{
+    *ret = (struct replay_tail){0};
+    if (!r->next)
+        return;
+    uint64_t last = (r->next - 1) / WORD_BITS;
+    for (unsigned i = 0; i < REPLAY_TAIL_WORDS && i <= last; i++) {
+        ret->word[i] = r->bits[(last - i) & (WORDS - 1)];
+        if (ret->word[i] != below((last - i) * WORD_BITS, r->next))
+            ret->words = i + 1;
+    }
+}
+
+void replay_tail_init(struct replay *r, uint64_t next, const struct replay_tail *tail, uint64_t own)
+{
+    replay_init(r, next);
+    if (!next)
+        return;
+    uint64_t last = (next - 1) / WORD_BITS;
+    for (unsigned i = 0; i < tail->words && i < REPLAY_TAIL_WORDS && i <= last; i++) {
+        uint64_t first = (last - i) * WORD_BITS;
+
+        *word_of(r, first) = (tail->word[i] | below(first, own)) & below(first, next);
+    }
+}

@@ -4,6 +4,7 @@
  * Threads: any worker, while holding keypair.rx_lock.
  * Never:   allocates, logs, reads a clock. Takes jumps up to 2^60 (R14). */
 #pragma once
+#include "model/session.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,3 +22,8 @@ void replay_init(struct replay *r, uint64_t next);
 bool replay_check(const struct replay *r, uint64_t counter);
 /* Accept @counter once. False: seen before, or older than the window. */
 bool replay_accept(struct replay *r, uint64_t counter);
+/* What a key that is handed over has not seen (R11). */
+void replay_tail_take(const struct replay *r, struct replay_tail *ret);
+/* A window that ends at @next and has seen all but what @tail leaves out at or above @own. */
+void replay_tail_init(struct replay *r, uint64_t next, const struct replay_tail *tail,
+                      uint64_t own);

@@ -175,6 +175,7 @@ static void session(struct rogue *r)
 static void anything(struct rogue *r, enum sync_kind kind)
 {
     struct sync_msg m = {.kind = kind};
+    uint64_t bits;
 
     switch (kind) {
     case SYNC_SESSION_GONE:
@@ -209,11 +210,19 @@ static void anything(struct rogue *r, enum sync_kind kind)
         memset(m.stamp.received, (int)take(r, 1), TAI64N_LEN);
         break;
     case SYNC_CLAIM:
-        m.claim = (struct sync_claim){.vip = (uint16_t)(take(r, 1) % 3),
+        bits = take(r, 1);
+        m.claim = (struct sync_claim){.vip = (uint16_t)(bits % 3),
                                       .epoch = number(r),
                                       .member = (uint8_t)(1 + take(r, 1) % 3),
                                       .held = take(r, 1) & 1,
-                                      .term = (uint16_t)take(r, 2)};
+                                      .term = (uint16_t)take(r, 2),
+                                      .leaving = bits & 128};
+        break;
+    case SYNC_MOVE:
+        m.move = (struct sync_move){.kind = (enum move_kind)(take(r, 1) % MOVE_KINDS),
+                                    .vip = (uint16_t)(take(r, 1) % 3),
+                                    .member = (uint8_t)(1 + take(r, 1) % 3),
+                                    .force = take(r, 1) & 1};
         break;
     case SYNC_DIRTY:
         m.dirty = (struct sync_dirty){.id = key_id(r), .dirty = take(r, 1) & 1};
@@ -242,7 +251,7 @@ static void step(struct rogue *r)
 {
     uint64_t what = take(r, 1);
 
-    switch (what % 20) {
+    switch (what % 21) {
     case 0: {
         size_t n = (size_t)take(r, 1);
 
@@ -275,7 +284,7 @@ static void step(struct rogue *r)
         session(r);
         return;
     default:
-        anything(r, (enum sync_kind)(what % 20 - 6));
+        anything(r, (enum sync_kind)(what % 21 - 6));
         return;
     }
 }

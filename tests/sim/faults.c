@@ -20,6 +20,8 @@ enum fault {
     FAULT_CLOCK_STEP,
     FAULT_ROAM,
     FAULT_EDIT,
+    FAULT_DRAIN, /* an operator's, not a fault */
+    FAULT_PROMOTE,
     FAULTS,
     FAULT_TRAFFIC_UP, /* not faults, but planned the same way */
     FAULT_TRAFFIC_DOWN,
@@ -27,7 +29,8 @@ enum fault {
 
 static const char *const names[] = {
     "crash",   "freeze", "freeze-daemon", "cut-sync", "cut-sync-one-way", "cut-vrrp", "cut-both",
-    "cut-wan", "loss",   "duplicate",     "reorder",  "clock-step",       "roam",     "edit"};
+    "cut-wan", "loss",   "duplicate",     "reorder",  "clock-step",       "roam",     "edit",
+    "drain",   "promote"};
 
 static struct event *plan(struct world *w, uint64_t delay_ns, enum fault f, bool begin,
                           struct machine *m)
@@ -53,11 +56,10 @@ static void packet(struct world *w, struct machine *client, bool up)
     memcpy(p + 12, up ? inner : server, 4);
     memcpy(p + 16, up ? server : inner, 4);
     memcpy(p + 28, &id, sizeof(id));
-    /* From the LAN a packet goes where the inner VIP is. */
-    struct machine *m = up ? client : w->arp ? &w->machine[w->arp - 1] : NULL;
-    if (!m)
-        return;
-    struct event *e = world_event(w, SIM_LAN_DELAY_NS, EVENT_INNER, m);
+    if (w->lossless)
+        oracle_expect(w->oracle, w->now_ns, id);
+    /* From the LAN a packet goes where the inner VIP is when it gets there. */
+    struct event *e = world_event(w, SIM_LAN_DELAY_NS, EVENT_INNER, up ? client : NULL);
     e->bytes = malloc(sizeof(p));
     assert(e->bytes);
     memcpy(e->bytes, p, sizeof(p));
@@ -82,6 +84,21 @@ static void edit(struct world *w, struct machine *m)
     p->has_name = true;
     snprintf(p->name, sizeof(p->name), "peer-%llu", (unsigned long long)world_random(w, 1000));
     node_change(m->node, c, NULL, machine_now(m));
+}
+
+static void move(struct machine *m, enum move_kind kind)
+{
+    struct sync_move what = {
+        .kind = kind, .vip = kind == MOVE_PROMOTE, .member = m->member, .force = false};
+    char reason[MOVE_REASON_LEN] = "";
+
+    if (!m->alive || m->frozen || m->frozen_daemon)
+        return;
+    int r = node_move(m->node, &what, reason, machine_now(m));
+    if (r < 0)
+        world_trace(m->world, "m%u refuses: %s", m->member, reason);
+    if (r < 0 && m->world->lossless)
+        oracle_violation(m->world->oracle, m->world->now_ns, "a move was refused: %s", reason);
 }
 
 void faults_run(struct world *w, struct event *e)
@@ -159,7 +176,40 @@ void faults_run(struct world *w, struct event *e)
         if (begin && m->alive && !m->frozen && !m->frozen_daemon)
             edit(w, m);
         break;
+    case FAULT_DRAIN:
+        move(m, begin ? MOVE_DRAIN : MOVE_UNDRAIN);
+        break;
+    case FAULT_PROMOTE:
+        if (begin)
+            move(m, MOVE_PROMOTE);
+        break;
     }
+}
+
+void moves_plan(struct world *w, unsigned count)
+{
+    static const uint64_t rates[] = {1, 3, 10, 50, 200};
+    uint64_t at = 3 * NS_PER_S;
+
+    for (unsigned i = 0; i < w->clients; i++) {
+        struct machine *c = &w->machine[w->members + i];
+
+        c->up_every_ns = rates[world_random(w, 5)] * NS_PER_MS;
+        c->down_every_ns = rates[world_random(w, 5)] * NS_PER_MS;
+        plan(w, world_random(w, NS_PER_S / 10), FAULT_TRAFFIC_UP, true, c);
+        plan(w, world_random(w, NS_PER_S), FAULT_TRAFFIC_DOWN, true, c);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        /* Who holds the keys (S8): for others a move is a failover without them. */
+        struct machine *m = &w->machine[world_random(w, MIN(w->members, HOLDERS_MAX + 1))];
+        enum fault f = world_random(w, 2) ? FAULT_DRAIN : FAULT_PROMOTE;
+
+        plan(w, at, f, true, m);
+        at += 700 * NS_PER_MS + world_random(w, NS_PER_S);
+        plan(w, at, f, false, m);
+        at += 300 * NS_PER_MS + world_random(w, NS_PER_S);
+    }
+    w->faults_end_ns = w->now_ns + at;
 }
 
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns)

@@ -374,8 +374,13 @@ static void op_flush_staged(void *ctx, struct wg_peer *p, uint64_t now_ns)
             continue;
         }
         *at = s->next;
+        enum tx_verdict v = transmit(m, p, s->packet, SIM_PACKET_LEN);
+        if (v == TX_NO_KEY || v == TX_UNFIT || v == TX_TRANSIT) { /* still waiting */
+            s->next = *at;
+            *at = s;
+            return;
+        }
         m->staged_count--;
-        transmit(m, p, s->packet, SIM_PACKET_LEN);
         free(s);
     }
 }
@@ -500,11 +505,19 @@ static void op_announce(void *ctx, uint16_t vip)
         m->world->arp = m->member;
 }
 
-static void op_set_weight(void *ctx, int weight)
+static void op_set_weight(void *ctx, uint16_t slot, int weight)
 {
     struct machine *m = ctx;
 
     m->vrrp.weight = weight;
+}
+
+static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
+{
+    struct machine *m = ctx;
+
+    m->drained = count > 0;
+    return 0;
 }
 
 static void op_set_fit(void *ctx, bool fit)
@@ -582,6 +595,7 @@ static const struct node_ops ops_template = {
     .remove_stale = op_remove_stale,
     .announce = op_announce,
     .set_weight = op_set_weight,
+    .save_drained = op_save_drained,
     .set_fit = op_set_fit,
     .raise_seq = op_raise_seq,
     .reserve_stamps = op_reserve,
@@ -662,12 +676,19 @@ static void look_at_held(struct machine *m)
             v = keypair_receive_held(e->kp, &m->gate, now.boot_ns, h->counter,
                                      m->world->now_ns >= h->deadline_ns, &effects);
         if (v == RX_HOLD) {
+            uint32_t waits = h->index;
             at = &h->next;
+            if (effects)
+                tell(m, (struct fact){.kind = FACT_EFFECTS, .index = waits, .effects = effects});
             continue;
         }
         *at = h->next;
         if (v == RX_ACCEPT)
             accepted(m, e->kp, h->counter, &h->from, h->packet, h->len);
+        else
+            world_trace(m->world, "%c%u drops held counter %016llx of %08x: verdict %d",
+                        m->member ? 'm' : 'c', m->number + 1, (unsigned long long)h->counter,
+                        h->index, v);
         uint32_t index = h->index;
         free(h);
         if (effects)
@@ -719,7 +740,7 @@ static void receive(struct machine *m, struct event *e)
         return;
     if (m->member && !gate_owned(&m->gate, 1)) {
         tell(m, (struct fact){.kind = FACT_READ_ADDRESSES, .index = 1});
-        if (!gate_owned(&m->gate, 1))
+        if (!gate_owned(&m->gate, 1) && !gate_coming(&m->gate, 1))
             return;
     }
     if (load_le32(e->bytes) == MESSAGE_DATA) {
@@ -746,7 +767,7 @@ void machine_inner(struct machine *m, const uint8_t *packet, size_t len)
     if (!p)
         return;
     enum tx_verdict v = transmit(m, p, packet, len);
-    if (v != TX_NO_KEY && v != TX_UNFIT)
+    if (v != TX_NO_KEY && v != TX_UNFIT && v != TX_TRANSIT)
         return;
     if (m->staged_count < STAGED_MAX) {
         struct staged *s = calloc(1, sizeof(*s)), **at = &m->staged;
@@ -758,7 +779,8 @@ void machine_inner(struct machine *m, const uint8_t *packet, size_t len)
         *at = s;
         m->staged_count++;
     }
-    tell(m, (struct fact){.kind = FACT_NEED_SESSION, .peer_id = p->id});
+    if (v != TX_TRANSIT)
+        tell(m, (struct fact){.kind = FACT_NEED_SESSION, .peer_id = p->id});
 }
 
 /* ---- life ---- */
@@ -908,6 +930,8 @@ int machine_start(struct machine *m)
                 c.members[n++] = (uint8_t)i;
         c.membership_epoch = 1;
         c.vip_count = 1;
+        c.drained[0] = 1;
+        c.drained_count = m->drained;
         c.vip[1] = (struct vip){.hub = 1, .id = 1, .name = "main", .port = 51820};
         for (unsigned i = 0; i < w->members; i++)
             c.vip[1].order[i] = (uint8_t)(i + 1);

@@ -1,8 +1,9 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
- *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--trace] [--plant
- * NAME]
+ *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--trace]
+ *          [--plant NAME]
  *
+ * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
  * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
  * With --plant (only in gm-sim-planted) the run is expected to find a violation: 0 found, 1 not. */
 #include "base/bytes.h"
@@ -19,7 +20,7 @@
 
 struct options {
     uint64_t seed, seeds, seconds;
-    unsigned members, clients;
+    unsigned members, clients, moves;
     bool trace, quiet;
 };
 
@@ -68,6 +69,38 @@ static void live(struct world *w, uint64_t since_ns)
     }
 }
 
+static uint64_t handshakes(const struct world *w)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < w->members; i++) {
+        const struct node_counters *c = node_counters(w->machine[i].node);
+        sum += c->handshakes_made[0] + c->handshakes_made[1] + c->initiations_sent;
+    }
+    return sum;
+}
+
+/* Planned moves under traffic, within the life of one session. */
+static void run_moves(struct world *w, unsigned moves)
+{
+    moves_plan(w, moves);
+    world_run(w, w->now_ns + 2 * NS_PER_S); /* sessions are there */
+    uint64_t before = handshakes(w);
+    w->lossless = true;
+    world_run(w, w->faults_end_ns + NS_PER_S);
+    w->lossless = false;
+    world_run(w, w->now_ns + NS_PER_S); /* what is under way arrives */
+    if (oracle_violations(w->oracle))
+        return;
+    if (handshakes(w) != before)
+        oracle_violation(w->oracle, w->now_ns, "%llu handshakes because of planned moves",
+                         (unsigned long long)(handshakes(w) - before));
+    uint64_t worst = oracle_all_delivered(w->oracle, w->now_ns);
+    world_trace(w, "the slowest packet took %.3f ms", (double)worst / 1e6);
+    if (worst > 2 * SIM_WAN_DELAY_NS + 30 * NS_PER_MS)
+        oracle_violation(w->oracle, w->now_ns, "a packet took %.3f ms", (double)worst / 1e6);
+}
+
 static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest)
 {
     struct world *w = calloc(1, sizeof(*w));
@@ -89,10 +122,13 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
         machine_add_peers(&w->machine[i]);
     world_run(w, start + SETTLE_NS);
     uint64_t faults_to = start + SETTLE_NS + o->seconds * NS_PER_S;
-    faults_plan(w, 3 + (unsigned)world_random(w, 10), w->now_ns, faults_to);
-    world_run(w, w->faults_end_ns);
-    uint64_t calm = w->now_ns;
-    world_run(w, calm + LIVENESS_NS);
+    if (o->moves) {
+        run_moves(w, o->moves);
+    } else {
+        faults_plan(w, 3 + (unsigned)world_random(w, 10), w->now_ns, faults_to);
+        world_run(w, w->faults_end_ns);
+        world_run(w, w->now_ns + LIVENESS_NS);
+    }
     if (!oracle_violations(w->oracle)) {
         uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
         world_run(w, probe + 8 * NS_PER_S);
@@ -122,6 +158,7 @@ int main(int argc, char **argv)
         {"seconds", required_argument, NULL, 't'},
         {"members", required_argument, NULL, 'm'},
         {"clients", required_argument, NULL, 'c'},
+        {"moves", required_argument, NULL, 'M'},
         {"trace", no_argument, NULL, 'T'},
         {"plant", required_argument, NULL, 'p'},
         {"quiet", no_argument, NULL, 'q'},
@@ -137,7 +174,7 @@ int main(int argc, char **argv)
         if (c != 'T' && c != 'p' && c != 'q' &&
             (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
             fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
-                            "[--clients C] [--trace] [--quiet] [--plant NAME]\n");
+                            "[--clients C] [--moves N] [--trace] [--quiet] [--plant NAME]\n");
             return 2;
         }
         switch (c) {
@@ -155,6 +192,9 @@ int main(int argc, char **argv)
             break;
         case 'c':
             o.clients = (unsigned)MIN(v, SIM_CLIENTS_MAX);
+            break;
+        case 'M':
+            o.moves = (unsigned)MIN(v, 20);
             break;
         case 'T':
             o.trace = true;

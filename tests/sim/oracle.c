@@ -25,7 +25,7 @@ struct seen_index {
 };
 
 struct seen_packet {
-    uint64_t id;
+    uint64_t id, expected_ns, delivered_ns; /* expected_ns: when it was sent; 0: it may be lost */
     unsigned count;
     UT_hash_handle hh;
 };
@@ -153,11 +153,10 @@ void oracle_accepted(struct oracle *o, uint64_t now_ns, unsigned member, const u
                          p->count, from_attacker ? ", and moved the endpoint to the attacker" : "");
 }
 
-void oracle_delivered(struct oracle *o, uint64_t now_ns, uint64_t id, bool at_hub, bool may_double)
+static struct seen_packet *packet(struct oracle *o, uint64_t id)
 {
     struct seen_packet *p;
 
-    o->delivered++;
     HASH_FIND(hh, o->packets, &id, sizeof(id), p);
     if (!p) {
         p = calloc(1, sizeof(*p));
@@ -166,6 +165,37 @@ void oracle_delivered(struct oracle *o, uint64_t now_ns, uint64_t id, bool at_hu
         p->id = id;
         HASH_ADD(hh, o->packets, id, sizeof(p->id), p);
     }
+    return p;
+}
+
+void oracle_expect(struct oracle *o, uint64_t now_ns, uint64_t id)
+{
+    packet(o, id)->expected_ns = now_ns;
+}
+
+uint64_t oracle_all_delivered(struct oracle *o, uint64_t now_ns)
+{
+    uint64_t worst_ns = 0;
+
+    for (const struct seen_packet *p = o->packets; p; p = p->hh.next) {
+        if (!p->expected_ns)
+            continue;
+        if (!p->count)
+            oracle_violation(o, now_ns, "inner packet %llu, sent at %.6f s, was never delivered",
+                             (unsigned long long)p->id, (double)p->expected_ns / 1e9);
+        else if (p->delivered_ns - p->expected_ns > worst_ns)
+            worst_ns = p->delivered_ns - p->expected_ns;
+    }
+    return worst_ns;
+}
+
+void oracle_delivered(struct oracle *o, uint64_t now_ns, uint64_t id, bool at_hub, bool may_double)
+{
+    struct seen_packet *p = packet(o, id);
+
+    o->delivered++;
+    if (!p->count)
+        p->delivered_ns = now_ns;
     if (++p->count > 1 && !(may_double && at_hub))
         oracle_violation(o, now_ns, "inner packet %llu delivered %u times at the %s",
                          (unsigned long long)id, p->count, at_hub ? "hub" : "client");

@@ -24,6 +24,10 @@ void oracle_accepted(struct oracle *o, uint64_t now_ns, unsigned member, const u
 /* An inner packet was delivered: at most once each. @may_double: *normal* profile after a
  * partition. */
 void oracle_delivered(struct oracle *o, uint64_t now_ns, uint64_t id, bool at_hub, bool may_double);
+/* This inner packet was sent and must be delivered; oracle_all_delivered() tells which were not,
+ * and returns how long the slowest took. */
+void oracle_expect(struct oracle *o, uint64_t now_ns, uint64_t id);
+uint64_t oracle_all_delivered(struct oracle *o, uint64_t now_ns);
 void oracle_violation(struct oracle *o, uint64_t now_ns, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 unsigned oracle_violations(const struct oracle *o);

@@ -1,13 +1,17 @@
 /* A model of keepalived on one member: equal priorities, weight file, fail-closed health, adverts
  * every SIM_ADVERT_NS, take-over after 3 adverts and a skew (keepalived.md 2.1). It lives on when
  * the daemon is frozen, and dies with the machine. */
+#include "base/err.h"
 #include "sim/world.h"
 
 #define BASE_PRIORITY 250
+#define WARM_PRIORITY 190 /* without keys (S8) */
 
 static int priority(const struct machine *m)
 {
-    return BASE_PRIORITY + m->vrrp.weight;
+    int base = m->member <= HOLDERS_MAX + 1 ? BASE_PRIORITY : WARM_PRIORITY;
+
+    return MIN(254, base + m->vrrp.weight);
 }
 
 static bool hears(const struct machine *from, const struct machine *to)

@@ -210,6 +210,8 @@ static void run_event(struct world *w, struct event *e)
     }
     if (e->kind == EVENT_DATAGRAM && !m)
         m = e->machine = reached(w, &e->to);
+    else if (e->kind == EVENT_INNER && !m)
+        m = e->machine = member(w, w->arp);
     else if (m && e->life != m->life && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)
         m = NULL; /* the process that it was meant for is gone */
     if (!m || (!m->alive && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)) {

@@ -98,6 +98,7 @@ struct machine {
     struct staged *staged;
     unsigned staged_count;
     bool address_present, fit, wants_addresses;
+    bool drained; /* durable */
     bool suppress_facts;
     uint64_t tick_at_ns;
     struct event *queued[SIM_WORK_MAX];
@@ -140,6 +141,7 @@ struct world {
     struct endpoint attacker_address;
     uint64_t packet_id;
     uint64_t faults_end_ns;
+    bool lossless; /* only planned moves: every packet is delivered, no session is made anew */
     bool partitioned_ever; /* *normal* profile: doubles are possible then (failover.md 4.4) */
     struct oracle *oracle;
     uint8_t hub_private[32], cookie_key[32];
@@ -176,4 +178,5 @@ void vrrp_lines(struct machine *m, bool master);
 
 /* faults.c */
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);
+void moves_plan(struct world *w, unsigned count);
 void faults_run(struct world *w, struct event *e);

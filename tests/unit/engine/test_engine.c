@@ -1026,6 +1026,39 @@ TEST(held_packets_of_a_key_that_goes_are_dropped)
     crafted_free(&c);
 }
 
+TEST(packets_both_ways_wait_for_a_vip_that_is_handed_over)
+{
+    struct crafted c = crafted_new(&CLUSTER);
+    struct replay_tail tail = {0};
+
+    /* A sibling's key, on its way here (R11). */
+    c.hub->gate.fresh_ns = NS_PER_S;
+    keypair_yield(c.key, 2, 5, 1);
+    atomic_store(&c.key->adoptable, true);
+    atomic_store(&c.hub->gate.member[2].heartbeat_ns, clock_boot_ns());
+    atomic_store(&c.hub->gate.vip[1].from, 2);
+    hub_set_endpoint(c.peer, "127.0.0.1", 9);
+    own(c.hub, true);
+    send_crafted(&c, 3, 2, "below its limit");
+    UNTIL(hub_counters(c.hub).rx[RX_HOLD] == 1);
+    lab_connect(c.inside, B4, PORT);
+    assert_int_equal(send(c.inside, "x", 1, 0), 1);
+    UNTIL(hub_counters(c.hub).tx[TX_TRANSIT] == 1);
+    UNTIL(atomic_load(&c.hub->engine->staged_count) == 1);
+    turn_for(20); /* longer than the time of a packet that waits for an ack */
+    assert_int_equal(atomic_load(&c.key->held), 1);
+    assert_int_equal(c.hub->facts[FACT_NEED_SESSION], 0);
+    lab_connect(c.inside, B4, 1234);
+    assert_true(keypair_released(c.key, 2, 3, &tail, 1));
+    engine_wake_held(c.hub->engine);
+    engine_flush_staged(c.hub->engine, c.peer->wg, clock_boot_ns());
+    UNTIL(got(c.inside, "below its limit"));
+    UNTIL(hub_counters(c.hub).tx[TX_OK] == 1);
+    assert_int_equal(atomic_load(&c.hub->engine->staged_count), 0);
+    assert_int_equal(atomic_load(&c.hub->engine->held_count), 0);
+    crafted_free(&c);
+}
+
 TEST(data_on_another_vip_under_a_siblings_key_is_told)
 {
     struct crafted c = crafted_new(&CLUSTER);
@@ -1311,6 +1344,7 @@ int main(void)
         E(a_packet_waits_no_longer_than_the_hold_time_and_makes_the_key_dirty),
         E(what_exceeds_the_bound_of_held_packets_is_accepted),
         E(held_packets_of_a_key_that_goes_are_dropped),
+        E(packets_both_ways_wait_for_a_vip_that_is_handed_over),
         E(data_on_another_vip_under_a_siblings_key_is_told),
         E(what_is_queued_can_be_thrown_away),
         E(a_confirmed_key_comes_before_the_wish_for_one),

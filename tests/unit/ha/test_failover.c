@@ -217,7 +217,48 @@ TEST(any_history_keeps_the_predicate)
     }
 }
 
-TEST_MAIN(T(an_address_with_keepalived_behind_it_is_ours_at_once),
+TEST(a_vip_that_a_sibling_has_is_let_go_before_the_address_leaves)
+{
+    struct failover f = active();
+    struct failover_todo t = tell(&f, FAILOVER_HANDED);
+
+    assert_true(t.actions & FAILOVER_CLOSE);
+    assert_false(failover_owned(&f));
+    tell(&f, FAILOVER_RELEASED);
+    tell(&f, FAILOVER_ADDRESS_UP); /* a reading: it is still here */
+    assert_false(failover_owned(&f));
+    tell(&f, FAILOVER_ADDRESS_DOWN);
+    tell(&f, FAILOVER_LINE_BACKUP);
+    tell(&f, FAILOVER_ADDRESS_UP); /* it comes back: ours like any other */
+    assert_true(failover_owned(&f));
+}
+
+TEST(an_address_that_stays_after_all_is_ours_again_after_a_second)
+{
+    struct failover f = active();
+    struct failover_todo t;
+
+    tell(&f, FAILOVER_HANDED);
+    t = tell(&f, FAILOVER_RELEASED);
+    uint64_t handed = now;
+    while (!failover_owned(&f) && now < handed + 10 * S) {
+        assert_true(t.next_ns > now);
+        now = t.next_ns;
+        t = tell(&f, FAILOVER_TICK);
+    }
+    assert_true(failover_owned(&f));
+    assert_true(now - handed >= HANDED_GRACE_NS - 2 * MS);
+    assert_true(now - handed <= HANDED_GRACE_NS + 10 * MS);
+    /* keepalived's own word counts at once. */
+    f = active();
+    tell(&f, FAILOVER_HANDED);
+    tell(&f, FAILOVER_LINE_MASTER);
+    assert_true(failover_owned(&f));
+}
+
+TEST_MAIN(T(a_vip_that_a_sibling_has_is_let_go_before_the_address_leaves),
+          T(an_address_that_stays_after_all_is_ours_again_after_a_second),
+          T(an_address_with_keepalived_behind_it_is_ours_at_once),
           T(every_part_of_the_predicate_closes),
           T(an_engine_that_fails_closes_and_its_return_opens),
           T(a_line_from_before_the_address_does_not_close_it),

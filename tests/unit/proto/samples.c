@@ -162,6 +162,7 @@ static void sample_heartbeat(const struct rng *r, struct sync_heartbeat *h)
     h->lans_alive = (uint32_t)number(r);
     h->in_sync = coin(r);
     h->ready = coin(r);
+    h->drained = coin(r);
 }
 
 static void sample_session(const struct rng *r, struct session *s)
@@ -232,6 +233,9 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
                                             .top = counter(r),
                                             .term = (uint16_t)test_below(r, SYNC_TERM_MAX + 1),
                                             .active = coin(r)};
+        m.released.tail.words = (unsigned)test_below(r, REPLAY_TAIL_WORDS + 1);
+        for (unsigned i = 0; i < m.released.tail.words; i++)
+            m.released.tail.word[i] = number(r);
         break;
     case SYNC_ENDPOINT:
         m.endpoint = (struct sync_endpoint){.hub = hub(r),
@@ -254,7 +258,14 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
                                       .member = member(r),
                                       .held = coin(r),
                                       .term = (uint16_t)test_below(r, SYNC_TERM_MAX + 1),
-                                      .hub = (uint8_t)test_below(r, 256)};
+                                      .hub = (uint8_t)test_below(r, 256),
+                                      .leaving = coin(r)};
+        break;
+    case SYNC_MOVE:
+        m.move = (struct sync_move){.kind = (enum move_kind)test_below(r, MOVE_KINDS),
+                                    .vip = (uint16_t)number(r),
+                                    .member = member(r),
+                                    .force = coin(r)};
         break;
     case SYNC_DIRTY:
         m.dirty = (struct sync_dirty){.id = id(r), .dirty = coin(r)};
@@ -292,7 +303,7 @@ static bool heartbeat_equal(const struct sync_heartbeat *a, const struct sync_he
            a->echo_boot_ns == b->echo_boot_ns && a->echo_held_ns == b->echo_held_ns &&
            a->real_ns == b->real_ns && a->stamp_floor == b->stamp_floor &&
            a->lans_known == b->lans_known && a->lans_alive == b->lans_alive &&
-           a->in_sync == b->in_sync && a->ready == b->ready;
+           a->in_sync == b->in_sync && a->ready == b->ready && a->drained == b->drained;
 }
 
 static bool session_equal(const struct session *a, const struct session *b)
@@ -353,7 +364,10 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
     case SYNC_RELEASED:
         return key_id_equal(&a->released.id, &b->released.id) &&
                a->released.top == b->released.top && a->released.term == b->released.term &&
-               a->released.active == b->released.active;
+               a->released.active == b->released.active &&
+               a->released.tail.words == b->released.tail.words &&
+               memcmp(a->released.tail.word, b->released.tail.word,
+                      a->released.tail.words * sizeof(uint64_t)) == 0;
     case SYNC_ENDPOINT:
         return a->endpoint.hub == b->endpoint.hub &&
                public_key_equal(&a->endpoint.peer, &b->endpoint.peer) &&
@@ -369,7 +383,11 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
     case SYNC_CLAIM:
         return a->claim.vip == b->claim.vip && a->claim.epoch == b->claim.epoch &&
                a->claim.member == b->claim.member && a->claim.held == b->claim.held &&
-               a->claim.term == b->claim.term && a->claim.hub == b->claim.hub;
+               a->claim.term == b->claim.term && a->claim.hub == b->claim.hub &&
+               a->claim.leaving == b->claim.leaving;
+    case SYNC_MOVE:
+        return a->move.kind == b->move.kind && a->move.vip == b->move.vip &&
+               a->move.member == b->move.member && a->move.force == b->move.force;
     case SYNC_DIRTY:
         return key_id_equal(&a->dirty.id, &b->dirty.id) && a->dirty.dirty == b->dirty.dirty;
     default:

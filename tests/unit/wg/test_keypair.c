@@ -36,6 +36,146 @@ static int plain(void **state)
     return 0;
 }
 
+/* ---- a key that is handed over (R11) ---- */
+
+/* The VIP is about to come from the sibling. */
+static void coming(bool owned)
+{
+    atomic_store(&gate.vip[SLOT].owned, owned);
+    atomic_store(&gate.vip[SLOT].from, SIBLING);
+}
+
+TEST(a_handed_over_key_accepts_exactly_what_its_owner_had_not)
+{
+    struct keypair *owner = key_made_here(1, 1000), *k = replica_of_sibling(1, 640, 10 * NS_PER_S);
+    struct replay_tail tail;
+    unsigned effects;
+
+    for (uint64_t c = 0; c < 600; c++)
+        if (c != 590 && c != 3)
+            assert_int_equal(in(owner, c), RX_ACCEPT);
+    uint64_t top = keypair_hand_over(owner, &tail);
+    assert_int_equal(top, 600);
+    assert_int_equal(in(owner, 590), RX_DROP_REPLAY); /* it is no longer the owner's to accept */
+    assert_true(keypair_released(k, SIBLING, top, &tail, 5));
+    atomic_store(&gate.vip[SLOT].others, false);
+    assert_int_equal(rx(k, NOW, 590, &effects), RX_ACCEPT);
+    assert_int_equal(effects, EFFECT_ADOPTED);
+    assert_int_equal(in(k, 590), RX_DROP_REPLAY);
+    assert_int_equal(in(k, 3), RX_ACCEPT);
+    for (uint64_t c = 0; c < 600; c++)
+        assert_int_equal(in(k, c), RX_DROP_REPLAY);
+    assert_int_equal(in(k, 600), RX_ACCEPT);
+    assert_true(atomic_load(&k->exact));
+    assert_int_equal(atomic_load(&k->floor), 600); /* what siblings are told */
+    assert_true(counter_term_now(&k->tx) > 5);
+    keypair_free(owner);
+    keypair_free(k);
+}
+
+TEST(a_raise_behind_the_last_word_makes_the_window_useless)
+{
+    struct keypair *k = replica_of_sibling(1, 640, 0);
+    struct replay_tail tail = {.words = 1};
+
+    assert_true(keypair_released(k, SIBLING, 600, &tail, 1));
+    assert_true(keypair_replica_raise(k, SIBLING, 610, false)); /* acked: we start there */
+    assert_int_equal(in(k, 599), RX_DROP_BELOW_FLOOR);
+    assert_int_equal(atomic_load(&k->floor), 610);
+    keypair_free(k);
+}
+
+TEST(only_the_owner_hands_over_and_only_what_was_not_adopted)
+{
+    struct keypair *k = replica_of_sibling(1, 640, 0);
+    struct replay_tail tail = {.words = 1};
+
+    assert_false(keypair_released(k, 3, 600, &tail, 1));
+    assert_int_equal(atomic_load(&k->limit), 640);
+    assert_int_equal(in(k, 650), RX_HOLD); /* adopted */
+    assert_false(keypair_released(k, SIBLING, 600, &tail, 1));
+    assert_int_equal(atomic_load(&k->floor), 640);
+    keypair_free(k);
+}
+
+TEST(packets_of_a_key_on_its_way_wait_for_the_owners_last_word)
+{
+    struct keypair *k = replica_of_sibling(1, 640, 0);
+    struct replay_tail tail = {0};
+    uint64_t first;
+    unsigned effects;
+
+    coming(false); /* the address is not here yet */
+    assert_int_equal(keypair_open_check(k, &gate, NOW), RX_ACCEPT);
+    assert_int_equal(in(k, 601), RX_HOLD);
+    assert_int_equal(out(k, NOW, &first, &effects), TX_TRANSIT);
+    coming(true); /* but not all that belongs to it */
+    assert_int_equal(in(k, 602), RX_HOLD);
+    assert_int_equal(out(k, NOW, &first, &effects), TX_TRANSIT);
+    assert_int_equal(keypair_receive_held(k, &gate, NOW, 601, false, &effects), RX_HOLD);
+    assert_int_equal(keypair_receive_held(k, &gate, NOW, 601, true, &effects), RX_HOLD);
+    assert_int_equal(atomic_load(&k->state), KEYPAIR_REPLICA);
+    assert_int_equal(atomic_load(&k->held), 2);
+    atomic_store(&gate.vip[SLOT].others, false);
+    assert_true(keypair_released(k, SIBLING, 600, &tail, 1));
+    assert_int_equal(keypair_receive_held(k, &gate, NOW, 601, false, &effects), RX_ACCEPT);
+    assert_int_equal(effects, EFFECT_ADOPTED);
+    assert_int_equal(keypair_receive_held(k, &gate, NOW, 602, false, &effects), RX_ACCEPT);
+    assert_int_equal(atomic_load(&k->held), 0);
+    assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
+    keypair_free(k);
+}
+
+TEST(packets_that_waited_for_a_key_in_vain_start_at_its_l)
+{
+    struct keypair *k = replica_of_sibling(1, 640, 0), *gone = replica_of_sibling(2, 640, 0);
+    unsigned effects;
+
+    atomic_store(&gate.vip[SLOT].others, false);
+    coming(true);
+    assert_int_equal(in(k, 641), RX_HOLD);
+    atomic_store(&gate.vip[SLOT].from, 0); /* 30 ms are over */
+    assert_int_equal(keypair_receive_held(k, &gate, NOW, 641, true, &effects), RX_ACCEPT);
+    assert_int_equal(atomic_load(&k->floor), 640);
+    /* Another one's VIP stays where it is. */
+    coming(false);
+    assert_int_equal(in(gone, 641), RX_HOLD);
+    assert_int_equal(keypair_receive_held(gone, &gate, NOW, 641, true, &effects),
+                     RX_DROP_NOT_OWNER);
+    assert_int_equal(atomic_load(&gone->held), 0);
+    assert_int_equal(atomic_load(&gone->state), KEYPAIR_REPLICA);
+    keypair_free(k);
+    keypair_free(gone);
+}
+
+TEST(keys_of_other_siblings_do_not_wait_for_the_one_that_leaves)
+{
+    struct keypair *k = replica_of_sibling(1, 640, 0), *own = key_made_here(2, 100);
+    unsigned effects;
+
+    coming(true);
+    atomic_store(&gate.vip[SLOT].from, 3);
+    atomic_store(&gate.vip[SLOT].others, false);
+    assert_int_equal(rx(k, NOW, 641, &effects), RX_ACCEPT);
+    coming(true);
+    assert_int_equal(in(own, 1), RX_ACCEPT);
+    keypair_free(k);
+    keypair_free(own);
+}
+
+TEST(as_many_packets_wait_for_a_key_as_the_bound_says)
+{
+    struct keypair *k = replica_of_sibling(1, 64, 0);
+
+    coming(true);
+    for (unsigned i = 0; i < TRANSIT_PER_KEY_MAX; i++)
+        assert_int_equal(in(k, 100 + i), RX_HOLD);
+    assert_int_equal(in(k, 5000), RX_DROP_NOT_OWNER);
+    keypair_held_dropped(k);
+    assert_int_equal(in(k, 5000), RX_HOLD);
+    keypair_free(k);
+}
+
 /* ---- a key of our own ---- */
 
 TEST(a_run_is_judged_packet_by_packet)
@@ -900,38 +1040,47 @@ TEST(a_description_is_what_a_sibling_needs)
 
 #define C(name) TS(name, cluster, NULL)
 
-TEST_MAIN(
-    C(a_run_is_judged_packet_by_packet), C(an_owned_key_accepts_each_counter_once),
-    C(a_created_key_sends_from_creator_space), C(nothing_is_accepted_or_sent_by_a_key_of_180_s),
-    C(a_time_a_little_before_the_birth_is_no_age), C(a_key_may_be_older_than_this_machine_is_up),
-    C(a_closed_key_neither_sends_nor_receives), C(counters_that_no_honest_peer_reaches_are_refused),
-    C(what_is_not_ours_is_neither_sent_nor_delivered),
-    C(after_a_gap_nothing_moves_before_it_may_resume),
-    TS(plain_mode_has_no_ceiling_no_gap_and_no_bump, plain, NULL),
-    C(a_packet_at_the_ceiling_waits_and_marks_nothing), C(two_copies_that_wait_are_delivered_once),
-    C(a_replay_is_dropped_before_the_ceiling_is_asked),
-    C(beyond_64_that_wait_packets_are_accepted_and_the_key_is_dirty),
-    C(a_raise_is_asked_for_once_within_half_the_headroom),
-    C(first_touch_adopts_a_fit_replica_and_starts_at_l),
-    C(an_adopter_with_no_other_holder_has_no_ceiling),
-    C(an_adopter_with_another_holder_holds_from_its_first_packet_on),
-    C(an_empty_next_is_adopted_with_an_empty_window), C(a_sender_that_touches_first_adopts_too),
-    C(what_main_calls_unfit_is_not_adopted),
-    C(a_replica_of_a_sibling_not_heard_of_lately_is_not_adopted),
-    C(a_heartbeat_exactly_fresh_enough_will_do), C(the_heartbeat_that_counts_is_the_owners),
-    C(a_sender_tells_that_a_replica_is_unfit),
-    C(an_adopted_key_stops_sending_at_179_s_and_receiving_at_180_s),
-    C(a_raise_is_recorded_until_the_replica_is_adopted),
-    C(nothing_a_sibling_says_looks_like_an_adoption), C(a_key_of_our_own_takes_no_raise),
-    C(after_a_yield_it_is_a_replica_from_l_on), C(a_window_never_goes_back_at_readoption),
-    C(each_stay_of_a_process_sends_in_a_later_term),
-    C(what_was_promised_to_one_owner_is_not_undone_by_another),
-    C(a_packet_that_waited_while_the_key_was_yielded_is_dropped),
-    C(what_a_sibling_accepted_meanwhile_is_not_accepted_again),
-    C(an_outbid_key_sends_above_the_siblings_term), C(the_final_top_is_above_all_that_was_accepted),
-    C(a_record_that_comes_back_remembers_what_this_process_did),
-    C(suspicion_bumps_a_key_once_before_it_sends), C(an_adopter_is_up_to_date_with_suspicion),
-    C(a_key_without_terms_left_receives_but_does_not_send), C(the_last_term_asks_for_a_new_key),
-    C(the_initiator_rekeys_on_send_after_120_s_once),
-    C(the_initiator_rekeys_on_receive_after_165_s_if_the_key_is_current), C(role_survives_adoption),
-    C(a_description_is_what_a_sibling_needs))
+TEST_MAIN(C(a_handed_over_key_accepts_exactly_what_its_owner_had_not),
+          C(a_raise_behind_the_last_word_makes_the_window_useless),
+          C(only_the_owner_hands_over_and_only_what_was_not_adopted),
+          C(packets_of_a_key_on_its_way_wait_for_the_owners_last_word),
+          C(packets_that_waited_for_a_key_in_vain_start_at_its_l),
+          C(keys_of_other_siblings_do_not_wait_for_the_one_that_leaves),
+          C(as_many_packets_wait_for_a_key_as_the_bound_says), C(a_run_is_judged_packet_by_packet),
+          C(an_owned_key_accepts_each_counter_once), C(a_created_key_sends_from_creator_space),
+          C(nothing_is_accepted_or_sent_by_a_key_of_180_s),
+          C(a_time_a_little_before_the_birth_is_no_age),
+          C(a_key_may_be_older_than_this_machine_is_up), C(a_closed_key_neither_sends_nor_receives),
+          C(counters_that_no_honest_peer_reaches_are_refused),
+          C(what_is_not_ours_is_neither_sent_nor_delivered),
+          C(after_a_gap_nothing_moves_before_it_may_resume),
+          TS(plain_mode_has_no_ceiling_no_gap_and_no_bump, plain, NULL),
+          C(a_packet_at_the_ceiling_waits_and_marks_nothing),
+          C(two_copies_that_wait_are_delivered_once),
+          C(a_replay_is_dropped_before_the_ceiling_is_asked),
+          C(beyond_64_that_wait_packets_are_accepted_and_the_key_is_dirty),
+          C(a_raise_is_asked_for_once_within_half_the_headroom),
+          C(first_touch_adopts_a_fit_replica_and_starts_at_l),
+          C(an_adopter_with_no_other_holder_has_no_ceiling),
+          C(an_adopter_with_another_holder_holds_from_its_first_packet_on),
+          C(an_empty_next_is_adopted_with_an_empty_window),
+          C(a_sender_that_touches_first_adopts_too), C(what_main_calls_unfit_is_not_adopted),
+          C(a_replica_of_a_sibling_not_heard_of_lately_is_not_adopted),
+          C(a_heartbeat_exactly_fresh_enough_will_do), C(the_heartbeat_that_counts_is_the_owners),
+          C(a_sender_tells_that_a_replica_is_unfit),
+          C(an_adopted_key_stops_sending_at_179_s_and_receiving_at_180_s),
+          C(a_raise_is_recorded_until_the_replica_is_adopted),
+          C(nothing_a_sibling_says_looks_like_an_adoption), C(a_key_of_our_own_takes_no_raise),
+          C(after_a_yield_it_is_a_replica_from_l_on), C(a_window_never_goes_back_at_readoption),
+          C(each_stay_of_a_process_sends_in_a_later_term),
+          C(what_was_promised_to_one_owner_is_not_undone_by_another),
+          C(a_packet_that_waited_while_the_key_was_yielded_is_dropped),
+          C(what_a_sibling_accepted_meanwhile_is_not_accepted_again),
+          C(an_outbid_key_sends_above_the_siblings_term),
+          C(the_final_top_is_above_all_that_was_accepted),
+          C(a_record_that_comes_back_remembers_what_this_process_did),
+          C(suspicion_bumps_a_key_once_before_it_sends), C(an_adopter_is_up_to_date_with_suspicion),
+          C(a_key_without_terms_left_receives_but_does_not_send),
+          C(the_last_term_asks_for_a_new_key), C(the_initiator_rekeys_on_send_after_120_s_once),
+          C(the_initiator_rekeys_on_receive_after_165_s_if_the_key_is_current),
+          C(role_survives_adoption), C(a_description_is_what_a_sibling_needs))

@@ -150,8 +150,56 @@ TEST(random_histories_agree_with_a_plain_set)
     }
 }
 
-TEST_MAIN(T(each_counter_is_accepted_once), T(the_window_is_8128_wide),
-          T(the_first_packet_may_be_any), T(an_adopter_counts_everything_below_its_start_as_seen),
+TEST(a_tail_says_what_was_not_seen_as_far_back_as_it_reaches)
+{
+    static const uint64_t tops[] = {1, 63, 64, 65, 128, 700, 1088, 9000, (1ull << 48) + 31};
+    const struct rng *rng = test_rng(11);
+
+    for (unsigned i = 0; i < sizeof(tops) / sizeof(tops[0]); i++) {
+        struct replay from, to;
+        struct replay_tail tail;
+        uint64_t base = tops[i] > 9000 ? tops[i] - 9000 : 0;
+
+        replay_init(&from, base);
+        for (uint64_t c = base; c < tops[i]; c++)
+            if (c == tops[i] - 1 || test_below(rng, 4))
+                replay_accept(&from, c);
+        replay_tail_take(&from, &tail);
+        replay_tail_init(&to, from.next, &tail, 0);
+        assert_int_equal(to.next, tops[i]);
+        for (uint64_t back = 1; back <= 2000 && back <= tops[i]; back++) {
+            uint64_t c = tops[i] - back;
+            bool covered = c / 64 + REPLAY_TAIL_WORDS > (tops[i] - 1) / 64;
+            assert_int_equal(replay_check(&to, c), covered && replay_check(&from, c));
+        }
+        assert_true(replay_accept(&to, tops[i]));
+        assert_true(replay_accept(&to, tops[i] + 200));
+        assert_true(replay_accept(&to, tops[i] + 100));
+        /* What this process saw itself counts as seen, whatever the other one says. */
+        replay_tail_init(&to, from.next, &tail, tops[i]);
+        for (uint64_t back = 1; back <= 300 && back <= tops[i]; back++)
+            assert_false(replay_check(&to, tops[i] - back));
+    }
+}
+
+TEST(a_tail_of_a_whole_window_is_empty)
+{
+    struct replay r;
+    struct replay_tail tail;
+
+    replay_init(&r, 0);
+    replay_tail_take(&r, &tail);
+    assert_int_equal(tail.words, 0);
+    for (uint64_t c = 0; c < 3000; c++)
+        replay_accept(&r, c);
+    replay_tail_take(&r, &tail);
+    assert_int_equal(tail.words, 0);
+}
+
+TEST_MAIN(T(a_tail_says_what_was_not_seen_as_far_back_as_it_reaches),
+          T(a_tail_of_a_whole_window_is_empty), T(each_counter_is_accepted_once),
+          T(the_window_is_8128_wide), T(the_first_packet_may_be_any),
+          T(an_adopter_counts_everything_below_its_start_as_seen),
           T(jumps_up_to_2_to_the_60_are_taken),
           T(the_highest_counter_of_all_cannot_wrap_the_window),
           T(random_histories_agree_with_a_plain_set))

@@ -1,0 +1,353 @@
+/* Planned moves (O4, R11): who gives a VIP away, who gets it, and what waits while it is on its
+ * way. VRRP moves the address, by weight; here is told that it will, so that the one stops when the
+ * other has it, and the keys follow with their windows. */
+#include "base/bytes.h"
+#include "base/plant.h"
+#include "node/internal.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+#define TRANSIT_NS (30 * NS_PER_MS)          /* R11 */
+#define TRANSIT_UNPLANNED_NS (5 * NS_PER_MS) /* the former owner lives, and may have last words */
+#define RELEASED_WAIT_NS (1 * NS_PER_S)      /* for the address, when the keys came first */
+
+/* ---- on its way to us ---- */
+
+static void set_from(struct node *n, uint16_t slot, uint8_t member, uint64_t until_ns)
+{
+    n->vip[slot].coming_from = member;
+    n->vip[slot].coming_until_ns = until_ns;
+    atomic_store(&n->gate->vip[slot].from, member);
+}
+
+/* Nothing is waited for any more: what was held or staged is looked at again, and sessions are
+ * woken (T6). */
+static void transit_end(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    v->coming_done = false;
+    set_from(n, slot, 0, 0);
+    n->wake_due = true;
+    for (struct node_peer *p = n->peers_by_id; p; p = p->by_id.next)
+        if (atomic_load(&p->wg.vip) == slot)
+            n->ops.flush_staged(n->ops.ctx, &p->wg, now.boot_ns);
+    if (failover_owned(&v->failover))
+        v->wake_key = n->keys.next;
+}
+
+bool moves_waits(const struct node *n, uint16_t slot)
+{
+    return n->vip[slot].coming_from;
+}
+
+/* Before the gate opens. @former: who was last known to have the VIP. */
+void moves_opening(struct node *n, uint16_t slot, uint8_t former, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    v->leaving = false;
+    if (v->coming_from)
+        set_from(n, slot, v->coming_from, v->coming_done ? now.boot_ns : now.boot_ns + TRANSIT_NS);
+    else if (former && former != n->conf.self && n->sibling[former].up)
+        set_from(n, slot, former, now.boot_ns + TRANSIT_UNPLANNED_NS);
+}
+
+void moves_closed(struct node *n, uint16_t slot)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    v->promoted = v->leaving = v->coming_done = false;
+    set_from(n, slot, 0, 0);
+}
+
+void moves_released(struct node *n, struct node_key *k, struct instant now)
+{
+    uint16_t slot = atomic_load(&k->kp->vip);
+
+    if (!moves_waits(n, slot) || !gate_owned(n->gate, slot))
+        return;
+    n->wake_due = true;
+    n->ops.flush_staged(n->ops.ctx, &k->peer->wg, now.boot_ns);
+}
+
+void moves_sibling_down(struct node *n, uint8_t member, struct instant now)
+{
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        if (n->vip[slot].coming_from == member)
+            transit_end(n, slot, now);
+}
+
+void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const struct sync_claim *c,
+                       struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (failover_owned(&v->failover)) {
+        if (!c->held && v->coming_from == member)
+            transit_end(n, slot, now);
+        else if (c->held && moves_leaving(n, slot) && c->epoch > v->failover.epoch &&
+                 !PLANTED("claim-not-heeded"))
+            /* It has arrived: from here on the sibling answers, and our windows are final. */
+            vips_step(n, slot, (struct failover_event){.kind = FAILOVER_HANDED}, now);
+        return;
+    }
+    if (c->held && c->leaving) {
+        v->coming_done = false;
+        set_from(n, slot, member, now.boot_ns + MOVE_WITHIN_NS);
+    } else if (c->held && v->coming_from) { /* it stays, or another one got it */
+        transit_end(n, slot, now);
+    } else if (!c->held && v->coming_from == member) {
+        v->coming_done = true;
+        v->coming_until_ns = now.boot_ns + RELEASED_WAIT_NS;
+    }
+}
+
+/* ---- on its way from us ---- */
+
+bool moves_leaving(const struct node *n, uint16_t slot)
+{
+    return n->draining || n->vip[slot].drained || n->vip[slot].leaving;
+}
+
+/* Siblings hear that a VIP which we have will go, or stays after all. */
+static void tell(struct node *n, uint16_t slot, struct instant now)
+{
+    if (failover_owned(&n->vip[slot].failover))
+        vips_claim(n, slot, true, NULL, now);
+}
+
+void moves_drain_all(struct node *n, struct instant now)
+{
+    if (n->draining)
+        return;
+    n->draining = true;
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        tell(n, slot, now);
+}
+
+/* ---- what an operator asks ---- */
+
+static int refuse(char reason[MOVE_REASON_LEN], int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int refuse(char reason[MOVE_REASON_LEN], int error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(reason, MOVE_REASON_LEN, format, args);
+    va_end(args);
+    return error;
+}
+
+static bool is_listed(const struct node *n, uint16_t slot, uint8_t member)
+{
+    for (unsigned i = 0; i < MEMBERS_MAX && n->conf.vip[slot].order[i]; i++)
+        if (n->conf.vip[slot].order[i] == member)
+            return true;
+    return false;
+}
+
+/* Could a sibling carry on with every session of the VIP? */
+static bool successor_ready(const struct node *n, uint16_t slot, struct instant now)
+{
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
+        const struct sibling *s = &n->sibling[i];
+
+        if (s->up && s->ready && !s->drained && vip_holder(n, slot, i) &&
+            replica_in_sync(s->replica, now.boot_ns))
+            return true;
+    }
+    return false;
+}
+
+bool node_drained(const struct node *n, uint16_t slot)
+{
+    return n->draining || n->vip[slot].drained;
+}
+
+bool moves_all_drained(const struct node *n)
+{
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        if (is_listed(n, slot, n->conf.self) && !node_drained(n, slot))
+            return false;
+    return true;
+}
+
+static int save_drained(struct node *n)
+{
+    uint16_t ids[VIPS_MAX];
+    unsigned count = 0;
+
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        if (n->vip[slot].drained)
+            ids[count++] = n->conf.vip[slot].id;
+    return n->ops.save_drained(n->ops.ctx, ids, count);
+}
+
+/* Drain or undrain @only (0: all). */
+static int set_drained(struct node *n, uint16_t only, bool drained, bool force,
+                       char reason[MOVE_REASON_LEN], struct instant now)
+{
+    bool before[VIPS_MAX];
+
+    for (uint16_t slot = 1; slot <= n->conf.vip_count && drained && !force; slot++)
+        if ((!only || slot == only) && failover_owned(&n->vip[slot].failover) &&
+            !successor_ready(n, slot, now))
+            return refuse(reason, -EAGAIN,
+                          "no sibling in sync could take the VIP %s; 'guardmount status' shows "
+                          "who is missing, --force moves it all the same",
+                          n->conf.vip[slot].name);
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        before[slot] = n->vip[slot].drained;
+        if (!only || slot == only)
+            n->vip[slot].drained = drained;
+    }
+    if (save_drained(n) < 0) {
+        for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+            n->vip[slot].drained = before[slot];
+        return refuse(reason, -EIO, "the state directory cannot be written; nothing was changed");
+    }
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        struct vip_run *v = &n->vip[slot];
+
+        if (v->drained == before[slot])
+            continue;
+        if (v->drained)
+            v->promoted = false;
+        say(n, NODE_INFO, drained ? "VIP is drained here" : "VIP is no longer drained here",
+            "vip=%s", v->conf.name);
+        tell(n, slot, now);
+    }
+    return 0;
+}
+
+static int promote(struct node *n, uint16_t slot, bool force, char reason[MOVE_REASON_LEN],
+                   struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+    struct sync_msg m = {
+        .kind = SYNC_MOVE,
+        .move = {.kind = MOVE_PROMOTE, .vip = v->conf.id, .member = n->conf.self}};
+
+    if (failover_owned(&v->failover))
+        return 0;
+    if (!is_listed(n, slot, n->conf.self))
+        return refuse(reason, -EPERM, "this member is not among the Members of the VIP %s",
+                      v->conf.name);
+    if (node_drained(n, slot))
+        return refuse(reason, -EBUSY, "this member is drained; 'guardmount undrain' first");
+    if (!force && !vip_holder(n, slot, n->conf.self))
+        return refuse(reason, -EPERM,
+                      "this member holds no session keys of the VIP %s (the first %u of its "
+                      "Members do), so every client would need a handshake; --force takes it all "
+                      "the same",
+                      v->conf.name, HOLDERS_MAX + 1);
+    if (!n->fit)
+        return refuse(reason, -EAGAIN, "this member is not fit to serve");
+    if (!force && v->claimant && !(n->sibling[v->claimant].up &&
+                                   replica_in_sync(n->sibling[v->claimant].replica, now.boot_ns)))
+        return refuse(reason, -EAGAIN,
+                      "this member is not in sync with the owner of the VIP %s; --force takes it "
+                      "all the same",
+                      v->conf.name);
+    v->promoted = true;
+    v->promoted_until_ns = now.boot_ns + MOVE_WITHIN_NS;
+    siblings_send_all(n, &m, now);
+    return 0;
+}
+
+/* A sibling is to have the VIP: it outbids us, and gets our windows. */
+static void let_go(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    v->promoted = false;
+    if (!failover_owned(&v->failover))
+        return;
+    v->leaving = true;
+    v->leaving_until_ns = now.boot_ns + MOVE_WITHIN_NS;
+    tell(n, slot, now);
+}
+
+static int move_here(struct node *n, const struct sync_move *m, uint16_t slot,
+                     char reason[MOVE_REASON_LEN], struct instant now)
+{
+    if (m->kind == MOVE_PROMOTE)
+        return promote(n, slot, m->force, reason, now);
+    return set_drained(n, slot, m->kind == MOVE_DRAIN, m->force, reason, now);
+}
+
+int node_move(struct node *n, const struct sync_move *m, char reason[MOVE_REASON_LEN],
+              struct instant now)
+{
+    uint16_t slot = vip_slot_of_id(n, m->vip);
+    int r;
+
+    siblings_now(n, now);
+    if ((m->vip || m->kind == MOVE_PROMOTE) && !slot)
+        return refuse(reason, -ENOENT, "there is no VIP with the number %u", m->vip);
+    if (m->member == n->conf.self) {
+        r = move_here(n, m, slot, reason, now);
+        readiness(n, now);
+        node_flush(n, now);
+        return r;
+    }
+    if (m->member >= MEMBERS_MAX || !n->sibling[m->member].replica)
+        return refuse(reason, -ENOENT, "there is no member with the number %u", m->member);
+    const struct sibling *s = &n->sibling[m->member];
+    if (!s->up)
+        return refuse(reason, -EHOSTUNREACH, "that member does not answer on the sync channel");
+    if (m->kind != MOVE_UNDRAIN && !m->force && !replica_in_sync(s->replica, now.boot_ns))
+        return refuse(reason, -EAGAIN,
+                      "that member is not in sync with this one; 'guardmount status' shows why, "
+                      "--force moves it all the same");
+    struct sync_msg ask = {.kind = SYNC_MOVE, .move = *m};
+    siblings_send(n, &n->sibling[m->member], &ask, NULL, now);
+    node_flush(n, now);
+    return 0;
+}
+
+void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now)
+{
+    uint16_t slot = vip_slot_of_id(n, m->vip);
+    char reason[MOVE_REASON_LEN] = "";
+
+    if ((m->vip || m->kind == MOVE_PROMOTE) && !slot)
+        return;
+    if (m->member == n->conf.self) {
+        if (move_here(n, m, slot, reason, now) < 0)
+            say(n, NODE_WARN, "a sibling asked for a move that cannot be", "member=%u reason=%s",
+                member, reason);
+    } else if (m->kind == MOVE_PROMOTE && m->member == member) {
+        let_go(n, slot, now);
+    }
+}
+
+/* ---- time ---- */
+
+uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+    uint64_t next = NEVER;
+
+    if (v->coming_from && now.boot_ns >= v->coming_until_ns)
+        transit_end(n, slot, now);
+    if (v->leaving && now.boot_ns >= v->leaving_until_ns) {
+        v->leaving = false;
+        tell(n, slot, now);
+    }
+    if (v->promoted && !failover_owned(&v->failover) && now.boot_ns >= v->promoted_until_ns) {
+        v->promoted = false;
+        say(n, NODE_WARN, "the VIP did not come; is keepalived's configuration rendered anew?",
+            "vip=%s", v->conf.name);
+    }
+    if (v->coming_from)
+        next = v->coming_until_ns;
+    if (v->leaving)
+        next = MIN(next, v->leaving_until_ns);
+    if (v->promoted && !failover_owned(&v->failover))
+        next = MIN(next, v->promoted_until_ns);
+    return next;
+}
