@@ -242,13 +242,8 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     if (v == RX_ACCEPT && !open)
         v = RX_DROP_NOT_OWNER;
     if (v != RX_ACCEPT) {
-<<<<<<< HEAD
         drop(w, k->peer_id, v, now_ns);
-        if (v == RX_DROP_NOT_OWNER && owned)
-=======
-        count_add(&stats->rx[v], 1);
         if (v == RX_DROP_NOT_OWNER && open)
->>>>>>> wip/moves
             wrong_vip(w, k, &op, slot, now_ns);
         return;
     }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /* The two files that keepalived follows: whole, readable by it, and gone when they must be gone. */
 #include "ha/health.h"
 #include "lib/test.h"
@@ -12,88 +11,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WEIGHT_1 WEIGHT_FILE "-1" /* of the VIP 1 */
+
 static char dir[64], path[128];
 
 static const char *in_dir(const char *name)
 {
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     return path;
-=======
-/* Files that outlive a life, and those that keepalived reads. */
-#include "base/err.h"
-#include "ha/health.h"
-#include "lib/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static char dir[] = "/tmp/gm-health-XXXXXX";
-
-static const char *content(const char *name)
-{
-    static char text[64];
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return NULL;
-    text[fread(text, 1, sizeof(text) - 1, f)] = 0;
-    fclose(f);
-    return text;
-}
-
-TEST(each_vip_has_a_weight_of_its_own)
-{
-    assert_int_equal(weight_write(dir, 1, WEIGHT_DRAIN), 0);
-    assert_int_equal(weight_write(dir, 65535, WEIGHT_PROMOTE), 0);
-    assert_string_equal(content("weight-1"), "-100\n");
-    assert_string_equal(content("weight-65535"), "100\n");
-    assert_int_equal(weight_write(dir, 1, 254), -ERANGE);
-    assert_string_equal(content("weight-1"), "-100\n");
-}
-
-TEST(what_is_drained_is_known_to_the_next_life)
-{
-    const uint16_t vips[] = {1, 300, 65535};
-    uint16_t back[8];
-
-    assert_int_equal(drained_load(dir, back, 8), 0);
-    assert_int_equal(drained_save(dir, vips, 3), 0);
-    assert_int_equal(drained_load(dir, back, 8), 3);
-    assert_memory_equal(back, vips, sizeof(vips));
-    assert_int_equal(drained_load(dir, back, 2), 2);
-    assert_int_equal(drained_save(dir, NULL, 0), 0);
-    assert_int_equal(drained_load(dir, back, 8), 0);
-    assert_true(drained_save("/nonexistent", vips, 1) < 0);
-}
-
-TEST(a_drained_file_with_other_things_in_it_is_read_as_far_as_it_goes)
-{
-    uint16_t back[8];
-
-    assert_int_equal(health_put(dir, DRAINED_FILE, "7 0 70000 8 what 9\n"), 0);
-    assert_int_equal(drained_load(dir, back, 8), 2);
-    assert_int_equal(back[0], 7);
-    assert_int_equal(back[1], 8);
->>>>>>> wip/moves
 }
 
 static int set_up(void **state)
 {
-<<<<<<< HEAD
     strcpy(dir, "/tmp/gm-health-XXXXXX");
-=======
->>>>>>> wip/moves
     return mkdtemp(dir) ? 0 : -1;
 }
 
 static int clean_up(void **state)
 {
-<<<<<<< HEAD
     unlink(in_dir(HEALTH_FILE));
-    unlink(in_dir(WEIGHT_FILE));
+    unlink(in_dir(WEIGHT_1));
     return rmdir(dir); /* fails if anything else was left */
 }
 
@@ -133,13 +70,13 @@ TEST(weights_are_those_that_keepalived_takes)
     char want[16];
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        assert_int_equal(weight_write(dir, good[i]), 0);
+        assert_int_equal(weight_write(dir, 1, good[i]), 0);
         snprintf(want, sizeof(want), "%d\n", good[i]);
-        assert_string_equal(content(WEIGHT_FILE), want);
+        assert_string_equal(content(WEIGHT_1), want);
     }
-    assert_int_equal(weight_write(dir, WEIGHT_MAX + 1), -ERANGE);
-    assert_int_equal(weight_write(dir, -WEIGHT_MAX - 1), -ERANGE);
-    assert_string_equal(content(WEIGHT_FILE), "-253\n");
+    assert_int_equal(weight_write(dir, 1, WEIGHT_MAX + 1), -ERANGE);
+    assert_int_equal(weight_write(dir, 1, -WEIGHT_MAX - 1), -ERANGE);
+    assert_string_equal(content(WEIGHT_1), "-253\n");
     assert_int_equal(health_put(dir, "a-name-that-is-much-too-long-for-this", "x"), -ENAMETOOLONG);
 }
 
@@ -148,7 +85,7 @@ static _Atomic bool stop;
 static void *write_on(void *arg)
 {
     for (unsigned i = 0; !atomic_load(&stop); i++)
-        if (weight_write(dir, i % 2 ? -100 : 0) < 0)
+        if (weight_write(dir, 1, i % 2 ? -100 : 0) < 0)
             abort();
     return NULL;
 }
@@ -157,10 +94,10 @@ TEST(a_reader_never_sees_half_a_file)
 {
     pthread_t writer;
 
-    assert_int_equal(weight_write(dir, 0), 0);
+    assert_int_equal(weight_write(dir, 1, 0), 0);
     assert_int_equal(pthread_create(&writer, NULL, write_on, NULL), 0);
     for (unsigned i = 0; i < 5000; i++) {
-        const char *text = content(WEIGHT_FILE);
+        const char *text = content(WEIGHT_1);
         assert_non_null(text);
         if (strcmp(text, "0\n") != 0)
             assert_string_equal(text, "-100\n");
@@ -173,15 +110,15 @@ TEST(a_link_in_the_way_is_replaced_and_not_followed)
 {
     char victim[128];
 
-    snprintf(victim, sizeof(victim), "%s", in_dir(WEIGHT_FILE));
-    assert_int_equal(weight_write(dir, 7), 0); /* stands for a file of somebody else */
+    snprintf(victim, sizeof(victim), "%s", in_dir(WEIGHT_1));
+    assert_int_equal(weight_write(dir, 1, 7), 0); /* stands for a file of somebody else */
     assert_int_equal(symlink(victim, in_dir(HEALTH_FILE)), 0);
     assert_int_equal(health_raise(dir), 0);
-    assert_string_equal(content(WEIGHT_FILE), "7\n");
+    assert_string_equal(content(WEIGHT_1), "7\n");
     assert_string_equal(content(HEALTH_FILE), "1\n");
     assert_int_equal(symlink(victim, in_dir("." HEALTH_FILE ".new")), 0);
     assert_int_equal(health_raise(dir), -ELOOP); /* and of the name it is written under, neither */
-    assert_string_equal(content(WEIGHT_FILE), "7\n");
+    assert_string_equal(content(WEIGHT_1), "7\n");
     unlink(in_dir("." HEALTH_FILE ".new"));
 }
 
@@ -189,13 +126,13 @@ TEST(a_write_that_fails_leaves_the_old_file_and_no_rest)
 {
     struct stat st;
 
-    assert_int_equal(weight_write(dir, 3), 0);
+    assert_int_equal(weight_write(dir, 1, 3), 0);
     /* A directory under the temporary name stands for whatever keeps the new file from being made.
      */
-    assert_int_equal(mkdir(in_dir("." WEIGHT_FILE ".new"), 0700), 0);
-    assert_true(weight_write(dir, 4) < 0);
-    assert_string_equal(content(WEIGHT_FILE), "3\n");
-    assert_int_equal(rmdir(in_dir("." WEIGHT_FILE ".new")), 0);
+    assert_int_equal(mkdir(in_dir("." WEIGHT_1 ".new"), 0700), 0);
+    assert_true(weight_write(dir, 1, 4) < 0);
+    assert_string_equal(content(WEIGHT_1), "3\n");
+    assert_int_equal(rmdir(in_dir("." WEIGHT_1 ".new")), 0);
     /* And one under the final name: the temporary file does not stay. */
     assert_int_equal(mkdir(in_dir(HEALTH_FILE), 0700), 0);
     assert_true(health_raise(dir) < 0);
@@ -208,23 +145,3 @@ TEST_MAIN(TS(health_is_one_line_that_a_keepalived_of_another_user_can_read, set_
           TS(a_reader_never_sees_half_a_file, set_up, clean_up),
           TS(a_link_in_the_way_is_replaced_and_not_followed, set_up, clean_up),
           TS(a_write_that_fails_leaves_the_old_file_and_no_rest, set_up, clean_up))
-=======
-    static const char *const names[] = {"weight-1", "weight-65535", DRAINED_FILE};
-    char path[128];
-
-    for (unsigned i = 0; i < 3; i++) {
-        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        unlink(path);
-    }
-    return rmdir(dir);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(each_vip_has_a_weight_of_its_own), T(what_is_drained_is_known_to_the_next_life),
-        T(a_drained_file_with_other_things_in_it_is_read_as_far_as_it_goes)};
-
-    return cmocka_run_group_tests(tests, set_up, clean_up);
-}
->>>>>>> wip/moves
