@@ -108,8 +108,7 @@ static int begin_life(struct app *a, struct cluster *c)
     return 0;
 }
 
-/* Errors of the configuration have a line each. */
-static void log_lines(char *text)
+void app_log_lines(char *text)
 {
     char *rest = text;
 
@@ -130,7 +129,7 @@ static int load_conf(struct cluster *c, const char *conf_path)
     snprintf(path + strlen(path), CONF_PATH_MAX + 2, "%s", conf_path);
     r = conf_load(path, &c->conf, error);
     if (r < 0) {
-        log_lines(error);
+        app_log_lines(error);
         return r;
     }
     if (c->conf->memory_lock_required && secret_arena_require_lock() < 0) { /* K3 */
@@ -184,7 +183,7 @@ int app_cluster_open(struct app *a, const char *conf_path)
 
 /* ---- the tunnel interface ---- */
 
-static int set_up_interface(struct app *a, struct cluster *c)
+int app_set_up_interface(struct app *a, struct cluster *c)
 {
     struct netlink_link link;
     int r = netlink_link_read(c->netlink, a->ifname, &link);
@@ -620,7 +619,7 @@ int app_cluster_start(struct app *a)
     uv_timer_init(&a->loop, &c->settling);
     uv_timer_init(&a->loop, &c->ending);
     c->beat.data = c->announcing.data = c->settling.data = c->ending.data = a;
-    if ((r = netlink_open(&c->netlink)) < 0 || (r = set_up_interface(a, c)) < 0)
+    if ((r = netlink_open(&c->netlink)) < 0 || (r = app_set_up_interface(a, c)) < 0)
         return r;
     if (announce_open(&c->announce) < 0)
         log_warn("neighbours will not be told by us where a VIP is; keepalived tells them",
@@ -646,96 +645,6 @@ int app_cluster_start(struct app *a)
         return r;
     r = app_status_start(a);
     return r < 0 ? r : app_uapi_start(a);
-}
-
-/* ---- reload ---- */
-
-static bool has_address(const struct conf_hub *h, const struct conf_hub_address *want)
-{
-    for (unsigned i = 0; i < h->address_count; i++)
-        if (addr_equal(&h->address[i].host, &want->host) &&
-            prefix_equal(&h->address[i].prefix, &want->prefix))
-            return true;
-    return false;
-}
-
-static bool has_pool(const struct conf_hub *h, const struct ip_prefix *want)
-{
-    for (unsigned i = 0; i < h->pool_count; i++)
-        if (prefix_equal(&h->pool[i], want))
-            return true;
-    return false;
-}
-
-/* What @gone has and @kept has not is taken away; the first error is returned. */
-static int take_away(struct app *a, const struct conf_hub *gone, const struct conf_hub *kept)
-{
-    struct netlink *nl = a->cluster->netlink;
-    int r = 0, one;
-
-    for (unsigned i = 0; i < gone->address_count; i++)
-        if (!has_address(kept, &gone->address[i])) {
-            one = netlink_address_remove(nl, a->ifindex, &gone->address[i].host);
-            r = r < 0 ? r : one;
-        }
-    for (unsigned i = 0; i < gone->pool_count; i++)
-        if (!has_pool(kept, &gone->pool[i])) {
-            struct netlink_route route = {.dst = gone->pool[i], .ifindex = a->ifindex};
-            one = netlink_route_remove(nl, &route);
-            r = r < 0 ? r : one;
-        }
-    return r;
-}
-
-static void change_hub(struct app *a, const struct conf_hub *now, const struct conf_hub *next)
-{
-    struct cluster *c = a->cluster;
-    int r = take_away(a, now, next), one;
-
-    if (now->mtu != next->mtu) { /* first: below 1280 an IPv6 address is refused */
-        one = netlink_link_set_mtu(c->netlink, a->ifindex, next->mtu);
-        r = r < 0 ? r : one;
-    }
-    c->hub = next;
-    one = set_up_interface(a, c);
-    r = r < 0 ? r : one;
-    if (now->fwmark != next->fwmark) {
-        one = app_node_ops.set_fwmark(a, next->fwmark);
-        r = r < 0 ? r : one;
-    }
-    if (r < 0)
-        log_error("the tunnel interface is not all as configured", "interface=%s error=%s",
-                  a->ifname, strerror(-r));
-}
-
-/* As a whole or not at all: a file that is bad, or that asks for what only a start can do, changes
- * nothing. */
-static void reload(struct app *a)
-{
-    struct cluster *c = a->cluster;
-    struct conf *now = c->conf, *next = NULL;
-    char error[CONF_ERROR_LEN] = "";
-
-    if (conf_load(now->path, &next, error) < 0 || conf_reload_check(now, next, error) < 0) {
-        log_lines(error);
-        log_error("the configuration was not reloaded; the old one stays in force", "path=%s",
-                  now->path);
-        conf_free(next);
-        return;
-    }
-    conf_keep_keys(now, next);
-    c->conf = next;
-    change_hub(a, &now->hub[0], &next->hub[0]);
-    conf_free(now);
-    log_info("configuration reloaded", "path=%s", next->path);
-    log_set_level(next->log_level);
-}
-
-void app_cluster_reload(struct app *a)
-{
-    notify_reloading();
-    reload(a);
-    notify_ready();
 }
 
 /* ---- end ---- */

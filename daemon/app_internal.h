@@ -99,8 +99,12 @@ int app_cluster_open(struct app *a, const char *conf_path);
 int app_cluster_start(struct app *a);
 void app_cluster_turn(struct app *a);   /* before node_tick(): addresses that are to be read */
 void app_cluster_signal(struct app *a); /* SIGTERM: drain first */
-void app_cluster_reload(struct app *a); /* SIGHUP */
+int app_set_up_interface(struct app *a, struct cluster *c); /* as c->hub says */
+void app_log_lines(char *text); /* errors of the configuration: a line each */
 void app_cluster_free(struct app *a);
+
+/* app_reload.c */
+void app_cluster_reload(struct app *a); /* SIGHUP */
 
 /* app_notify.c: the service manager hears of it, then once a second */
 void app_notify_start(struct app *a);

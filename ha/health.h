@@ -25,8 +25,8 @@
 
 /* Replace @dir/@name by one line of text. */
 int health_put(const char *dir, const char *name, const char *text);
-int health_raise(const char *dir);             /* "1": fit */
-int health_remove(const char *dir);            /* 0 too when there is none; needs no disk space */
+int health_raise(const char *dir);  /* "1": fit */
+int health_remove(const char *dir); /* 0 too when there is none; needs no disk space */
 /* -ERANGE beyond +-WEIGHT_MAX. */
 int weight_write(const char *dir, uint16_t vip, int weight);
 

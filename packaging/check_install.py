@@ -24,6 +24,7 @@ share/fish/vendor_completions.d/guardmount.fish
 share/zsh/site-functions/_guardmount
 share/man/man1/guardmount.1
 share/man/man5/guardmount.conf.5
+share/man/man7/guardmount-events.7
 share/man/man8/guardmountd.8
 share/doc/guardmount/examples/guardmount.conf
 share/doc/guardmount/examples/sysctl.conf

@@ -74,6 +74,8 @@ const struct notice_reason_info notice_reasons[NOTICE_REASONS] = {
     [REASON_FIFO_STOP] = {"fifo-stop", "keepalived was stopped", "start keepalived again"},
     [REASON_FIFO_SPLIT] = {"fifo-split", "another master was heard on the LAN",
                            "look for lost VRRP adverts between the members"},
+    [REASON_HANDED_OVER] = {"handed-over", "a planned move gave the VIP to another member",
+                            "nothing: guardmount status tells who has it"},
     [REASON_ENGINE] = {"engine", "this member is not able to serve, or ends",
                        "see guardmount health and the daemon's log"},
     [REASON_OTHER] = {"other", "another cause", "see the daemon's log"},

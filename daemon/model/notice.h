@@ -56,6 +56,7 @@ enum notice_reason {
     REASON_FIFO_FAULT,
     REASON_FIFO_STOP,
     REASON_FIFO_SPLIT,
+    REASON_HANDED_OVER,
     REASON_ENGINE,
     REASON_OTHER,
     /* handshake.refused */

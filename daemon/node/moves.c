@@ -227,9 +227,8 @@ static int promote(struct node *n, uint16_t slot, bool force, char reason[MOVE_R
                    struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
-    struct sync_msg m = {
-        .kind = SYNC_MOVE,
-        .move = {.kind = MOVE_PROMOTE, .vip = v->conf.id, .member = n->conf.self}};
+    struct sync_msg m = {.kind = SYNC_MOVE,
+                         .move = {.kind = MOVE_PROMOTE, .vip = v->conf.id, .member = n->conf.self}};
 
     if (failover_owned(&v->failover))
         return 0;
@@ -246,8 +245,9 @@ static int promote(struct node *n, uint16_t slot, bool force, char reason[MOVE_R
                       v->conf.name, HOLDERS_MAX + 1);
     if (!n->fit)
         return refuse(reason, -EAGAIN, "this member is not fit to serve");
-    if (!force && v->claimant && !(n->sibling[v->claimant].up &&
-                                   replica_in_sync(n->sibling[v->claimant].replica, now.boot_ns)))
+    if (!force && v->claimant &&
+        !(n->sibling[v->claimant].up &&
+          replica_in_sync(n->sibling[v->claimant].replica, now.boot_ns)))
         return refuse(reason, -EAGAIN,
                       "this member is not in sync with the owner of the VIP %s; --force takes it "
                       "all the same",

@@ -239,13 +239,13 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
                 struct vip_run *v = &n->vip[++s->phase_cursor];
                 if (!failover_owned(&v->failover))
                     continue;
-                *ret = (struct sync_msg){.kind = SYNC_CLAIM,
-                                         .claim = {.vip = v->conf.id,
-                                                   .epoch = v->failover.epoch,
-                                                   .member = n->conf.self,
-                                                   .held = true,
-                                                   .leaving = moves_leaving(
-                                                       n, (uint16_t)s->phase_cursor)}};
+                *ret = (struct sync_msg){
+                    .kind = SYNC_CLAIM,
+                    .claim = {.vip = v->conf.id,
+                              .epoch = v->failover.epoch,
+                              .member = n->conf.self,
+                              .held = true,
+                              .leaving = moves_leaving(n, (uint16_t)s->phase_cursor)}};
                 return true;
             }
             break;

@@ -22,7 +22,7 @@ enum keypair_state { KEYPAIR_REPLICA, KEYPAIR_OWNED, KEYPAIR_CLOSED };
 #define LIMIT_FIRST 64             /* L of a new key (R13) */
 #define HELD_PER_KEY_MAX 64        /* R6 */
 #define HELD_MAX 8192
-#define TRANSIT_PER_KEY_MAX 1024 /* R11: packets that wait for a key on its way */
+#define TRANSIT_PER_KEY_MAX 1024         /* R11: packets that wait for a key on its way */
 #define HOLD_NS (10 * NS_PER_MS)         /* T_HOLD */
 #define SEND_AGE_MAX_NS (179 * NS_PER_S) /* N10, for adopted keys; own ones stop at 180 s */
 #define SESSION_ACTIVE_NS (30 * NS_PER_S)

@@ -28,9 +28,9 @@ enum fault {
 };
 
 static const char *const names[] = {
-    "crash",   "freeze", "freeze-daemon", "cut-sync", "cut-sync-one-way", "cut-vrrp", "cut-both",
-    "cut-wan", "loss",   "duplicate",     "reorder",  "clock-step",       "roam",     "edit",
-    "drain",   "promote"};
+    "crash",    "freeze",  "freeze-daemon", "cut-sync",  "cut-sync-one-way", "cut-vrrp",
+    "cut-both", "cut-wan", "loss",          "duplicate", "reorder",          "clock-step",
+    "roam",     "edit",    "drain",         "promote"};
 
 static struct event *plan(struct world *w, uint64_t delay_ns, enum fault f, bool begin,
                           struct machine *m)

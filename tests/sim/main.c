@@ -153,16 +153,11 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'},
-        {"members", required_argument, NULL, 'm'},
-        {"clients", required_argument, NULL, 'c'},
-        {"moves", required_argument, NULL, 'M'},
-        {"trace", no_argument, NULL, 'T'},
-        {"plant", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
+        {"trace", no_argument, NULL, 'T'},         {"plant", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},         {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
     uint64_t v = 0;
