@@ -601,6 +601,7 @@ int app_cluster_start(struct app *a)
     struct cluster *c = a->cluster;
     struct engine_config e = {.hub = c->hub->id,
                               .workers = a->workers,
+                              .pin_workers = c->conf->pin_workers,
                               .handshake_threads = MIN(a->workers, HANDSHAKE_THREADS_MAX),
                               .tun_fds = a->tun_fds,
                               .offloads = a->offloads,

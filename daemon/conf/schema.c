@@ -55,6 +55,9 @@ const struct conf_key conf_keys[] = {
      .help = "Control socket, and the files shared with keepalived."},
     {SECTION_NODE, "Workers", TYPE_UINT, CONF(workers), .max = 64, .fallback = "0",
      .help = "Packet threads; 0: one per core."},
+    {SECTION_NODE, "PinWorkers", TYPE_SWITCH, CONF(pin_workers), .fallback = "off",
+     .help = "Each packet thread stays on a CPU of its own, of those that the daemon may use: for "
+             "machines that do nothing else."},
     {SECTION_NODE, "LogLevel", TYPE_CHOICE, CONF(log_level), LIVE, .fallback = "info",
      .words = levels, .help = "What is logged: this and what is graver."},
     {SECTION_NODE, "MemoryLock", TYPE_SWITCH, CONF(memory_lock_required), .fallback = "on",

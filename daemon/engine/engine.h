@@ -36,6 +36,7 @@ struct engine_ops { /* all called on main's loop */
 struct engine_config {
     uint8_t hub;
     unsigned workers;           /* 1..64 */
+    bool pin_workers;           /* each to one of the CPUs that the process may use */
     unsigned handshake_threads; /* 1..16 */
     const int *tun_fds;         /* one queue each, [workers]; the caller closes them after
                                  * engine_stop(). -1, not for the first: that worker has UDP only

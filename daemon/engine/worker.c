@@ -258,6 +258,24 @@ static void loop_end(struct worker *w)
     uv_run(&w->loop, UV_RUN_DEFAULT);
 }
 
+/* To the CPU of its number, counted among those allowed. Without effect where that is refused. */
+static void pin(const struct worker *w)
+{
+    cpu_set_t allowed, one;
+
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+        return;
+    unsigned nth = w->id % (unsigned)CPU_COUNT(&allowed);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &allowed) || nth-- > 0)
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+        return;
+    }
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -265,6 +283,8 @@ static void *worker_main(void *arg)
 
     snprintf(name, sizeof(name), "gm-worker-%u", w->id);
     pthread_setname_np(pthread_self(), name);
+    if (w->e->config.pin_workers)
+        pin(w);
     w->alive_ns = clock_boot_ns();
     uv_run(&w->loop, UV_RUN_DEFAULT);
 

@@ -77,16 +77,18 @@ TEST(defaults_are_those_of_the_manual)
 
 TEST(every_key_of_the_node_and_the_cluster_is_stored)
 {
-    struct conf *c = sample_conf(sample_with(
-        "LogLevel = info\n[Cluster]\n",
-        "loglevel = Silent\nSTATEDIRECTORY = /s\nRunDirectory=/r\nWorkers = 3\nMemoryLock = off\n"
-        "[cluster]\nMembershipEpoch = 7\nSoloStartAfter = 0\nFreezeAfter = 1s\n"));
+    struct conf *c = sample_conf(
+        sample_with("LogLevel = info\n[Cluster]\n",
+                    "loglevel = Silent\nSTATEDIRECTORY = /s\nRunDirectory=/r\nWorkers = "
+                    "3\nPinWorkers = yes\nMemoryLock = off\n"
+                    "[cluster]\nMembershipEpoch = 7\nSoloStartAfter = 0\nFreezeAfter = 1s\n"));
 
     assert_int_equal(c->log_level, LOG_LEVEL_SILENT);
     assert_string_equal(c->state_dir, "/s");
     assert_string_equal(c->run_dir, "/r");
     assert_int_equal(c->workers, 3);
     assert_false(c->memory_lock_required);
+    assert_true(c->pin_workers);
     assert_int_equal(c->membership_epoch, 7);
     assert_int_equal(c->solo_start_after_ms, 0);
     assert_int_equal(c->freeze_after_ms, 1000);

@@ -34,6 +34,7 @@ static const struct {
     {SECTION_NODE, "StateDirectory", "LogLevel = info", "StateDirectory = /s"},
     {SECTION_NODE, "RunDirectory", "LogLevel = info", "RunDirectory = /s"},
     {SECTION_NODE, "Workers", "LogLevel = info", "Workers = 2"},
+    {SECTION_NODE, "PinWorkers", "LogLevel = info", "PinWorkers = on"},
     {SECTION_NODE, "LogLevel", "LogLevel = info", "LogLevel = debug"},
     {SECTION_NODE, "MemoryLock", "LogLevel = info", "MemoryLock = off"},
     {SECTION_CLUSTER, "Name", "Name = office", "Name = Office"},

@@ -296,6 +296,7 @@ struct hub *hub_new(uv_loop_t *loop, const char *ns, const char *ifname, unsigne
         ns, n, ifname, ns, n, ifname, ns, ifname);
     struct engine_config config = {.hub = 1,
                                    .workers = h->workers,
+                                   .pin_workers = options->pin_workers,
                                    .handshake_threads = 2,
                                    .tun_fds = h->tun,
                                    .offloads = offloads & (tun | udp_offloads()),

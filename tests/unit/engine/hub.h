@@ -57,7 +57,7 @@ struct hub_options {
     bool cluster; /* slot 1 instead of plain mode, VIP 127.0.0.1 and ::1, not owned yet */
     bool gap_check;
     bool single_queue; /* as with WG_TUN_FD */
-    bool no_offloads;
+    bool no_offloads, pin_workers;
 };
 
 /* A hub whose TUN @ifname is in namespace @ns, with addresses 10.77.0.@n/24 and fd77::@n/64. */

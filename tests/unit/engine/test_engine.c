@@ -1099,6 +1099,29 @@ static int stand_still(struct worker *w, void *arg)
     return 0;
 }
 
+static int cpu_of(struct worker *w, void *arg)
+{
+    cpu_set_t mine;
+
+    if (sched_getaffinity(0, sizeof(mine), &mine) < 0 || CPU_COUNT(&mine) != 1)
+        return -1;
+    return sched_getcpu();
+}
+
+TEST(pinned_workers_stay_on_cpus_of_their_own)
+{
+    struct pair p = pair_with(&(struct hub_options){.workers = 2, .pin_workers = true});
+    cpu_set_t allowed;
+
+    assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    int first = worker_run(&p.a->engine->workers[0], cpu_of, NULL),
+        second = worker_run(&p.a->engine->workers[1], cpu_of, NULL);
+    assert_true(first >= 0 && second >= 0);
+    assert_true(CPU_ISSET(first, &allowed) && CPU_ISSET(second, &allowed));
+    assert_true(first != second || CPU_COUNT(&allowed) == 1);
+    pair_free(&p);
+}
+
 /* The worker does nothing until stall_end(). */
 static void stall_begin(struct stall *s, struct worker *w)
 {
@@ -1347,6 +1370,7 @@ int main(void)
         E(packets_both_ways_wait_for_a_vip_that_is_handed_over),
         E(data_on_another_vip_under_a_siblings_key_is_told),
         E(what_is_queued_can_be_thrown_away),
+        E(pinned_workers_stay_on_cpus_of_their_own),
         E(a_confirmed_key_comes_before_the_wish_for_one),
         E(a_worker_that_stood_still_discards_and_waits_for_main),
         E(wireguard_go_initiates_and_both_ways_ping),
