@@ -56,7 +56,7 @@ static int confine_sentinel(void)
                   "it needs CAP_NET_ADMIN");
         return r;
     }
-    r = privilege_filter(PRIVILEGE_SENTINEL);
+    r = privilege_filter(PRIVILEGE_SENTINEL, log_get_level() == LOG_LEVEL_DEBUG);
     if (r < 0)
         log_warn("the kernel does not filter the sentinel's system calls", "error=%s",
                  strerror(-r));
