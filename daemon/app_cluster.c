@@ -45,21 +45,17 @@ static int make_directory(const char *path)
     return 0;
 }
 
-/* A sentinel with more than it needs is not to run; one that the kernel does not filter (it may
- * lack the means) is better than none, as for the daemon itself. */
+/* One that the kernel does not filter (it may lack the means) is better than none, as for us. */
 static int confine_sentinel(void)
 {
     int r = privilege_drop(PRIVILEGE_SENTINEL);
 
     if (r < 0) {
-        log_error("the sentinel's capabilities cannot be dropped", "error=%s hint=%s", strerror(-r),
-                  "it needs CAP_NET_ADMIN");
+        log_error("the sentinel's capabilities cannot be dropped", "error=%s", strerror(-r));
         return r;
     }
-    r = privilege_filter(PRIVILEGE_SENTINEL);
-    if (r < 0)
-        log_warn("the kernel does not filter the sentinel's system calls", "error=%s",
-                 strerror(-r));
+    if ((r = privilege_filter(PRIVILEGE_SENTINEL, log_get_level() == LOG_LEVEL_DEBUG)) < 0)
+        log_warn("the kernel does not filter the sentinel's calls", "error=%s", strerror(-r));
     return 0;
 }
 

@@ -191,7 +191,8 @@ int main(int argc, char **argv)
         return 1;
     }
     int status = app_start(a) < 0;
-    if (status == 0 && (r = privilege_filter(PRIVILEGE_DAEMON)) < 0)
+    if (status == 0 &&
+        (r = privilege_filter(PRIVILEGE_DAEMON, log_get_level() == LOG_LEVEL_DEBUG)) < 0)
         log_warn("the kernel does not filter our system calls", "error=%s", strerror(-r));
     sigprocmask(SIG_UNBLOCK, &ends, NULL);
     if (status == 0)

@@ -97,8 +97,8 @@ static int send_frame(struct announce *a, const struct place *p, uint16_t protoc
     return 0;
 }
 
-static int send_arp(struct announce *a, const struct place *p, uint16_t operation,
-                    const uint8_t ip[4])
+size_t announce_arp(uint16_t operation, const uint8_t mac[ETH_ALEN], const uint8_t ip[4],
+                    uint8_t ret[ANNOUNCE_LEN_MAX])
 {
     struct ether_arp arp = {.ea_hdr = {.ar_hrd = htons(ARPHRD_ETHER),
                                        .ar_pro = htons(ETH_P_IP),
@@ -106,13 +106,23 @@ static int send_arp(struct announce *a, const struct place *p, uint16_t operatio
                                        .ar_pln = 4,
                                        .ar_op = htons(operation)}};
 
-    memcpy(arp.arp_sha, p->mac, ETH_ALEN);
+    memcpy(arp.arp_sha, mac, ETH_ALEN);
     memcpy(arp.arp_spa, ip, 4);
     /* The target's hardware address means nothing in a request (RFC 5227 section 3). */
     if (operation == ARPOP_REPLY)
         memcpy(arp.arp_tha, broadcast_mac, ETH_ALEN);
     memcpy(arp.arp_tpa, ip, 4);
-    return send_frame(a, p, ETH_P_ARP, broadcast_mac, &arp, sizeof(arp));
+    memcpy(ret, &arp, sizeof(arp));
+    return sizeof(arp);
+}
+
+static int send_arp(struct announce *a, const struct place *p, uint16_t operation,
+                    const uint8_t ip[4])
+{
+    uint8_t arp[ANNOUNCE_LEN_MAX];
+    size_t len = announce_arp(operation, p->mac, ip, arp);
+
+    return send_frame(a, p, ETH_P_ARP, broadcast_mac, arp, len);
 }
 
 /* ICMPv6 checksum over the pseudo header and @len bytes (RFC 8200 section 8.1); @len is even. */
@@ -130,7 +140,8 @@ static uint16_t checksum(const struct ip6_hdr *ip, const void *payload, size_t l
     return htons((uint16_t)~sum);
 }
 
-static int send_advertisement(struct announce *a, const struct place *p, const uint8_t addr[16])
+size_t announce_na(bool router, const uint8_t mac[ETH_ALEN], const uint8_t addr[16],
+                   uint8_t ret[ANNOUNCE_LEN_MAX])
 {
     struct {
         struct ip6_hdr ip;
@@ -141,6 +152,7 @@ static int send_advertisement(struct announce *a, const struct place *p, const u
     size_t len = sizeof(m) - sizeof(m.ip);
     struct ip6_hdr ip = {0};
 
+    _Static_assert(sizeof(m) <= ANNOUNCE_LEN_MAX, "room for an advertisement");
     ip.ip6_flow = htonl(6u << 28);
     ip.ip6_plen = htons((uint16_t)len);
     ip.ip6_nxt = IPPROTO_ICMPV6;
@@ -148,14 +160,23 @@ static int send_advertisement(struct announce *a, const struct place *p, const u
     memcpy(&ip.ip6_src, addr, 16);
     memcpy(&ip.ip6_dst, all_nodes, 16);
     m.na.nd_na_type = ND_NEIGHBOR_ADVERT;
-    m.na.nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE | (p->router ? ND_NA_FLAG_ROUTER : 0);
+    m.na.nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE | (router ? ND_NA_FLAG_ROUTER : 0);
     memcpy(&m.na.nd_na_target, addr, 16);
     m.option.nd_opt_type = ND_OPT_TARGET_LINKADDR;
     m.option.nd_opt_len = 1;
-    memcpy(m.mac, p->mac, ETH_ALEN);
+    memcpy(m.mac, mac, ETH_ALEN);
     m.na.nd_na_cksum = checksum(&ip, &m.na, len);
     m.ip = ip;
-    return send_frame(a, p, ETH_P_IPV6, all_nodes_mac, &m, sizeof(m));
+    memcpy(ret, &m, sizeof(m));
+    return sizeof(m);
+}
+
+static int send_advertisement(struct announce *a, const struct place *p, const uint8_t addr[16])
+{
+    uint8_t na[ANNOUNCE_LEN_MAX];
+    size_t len = announce_na(p->router, p->mac, addr, na);
+
+    return send_frame(a, p, ETH_P_IPV6, all_nodes_mac, na, len);
 }
 
 int announce_send(struct announce *a, const char *ifname, const struct ip_addr *addr)

@@ -6,6 +6,8 @@
  * a switch that learned the other member's port last. */
 #pragma once
 #include "model/endpoint.h"
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define ANNOUNCE_REPEATS 3    /* how often the caller sends... */
@@ -19,3 +21,11 @@ void announce_close(struct announce *a);  /* NULL is fine */
  * from one only. IPv6: a neighbour advertisement to all nodes with Override, and Router when the
  * interface forwards. -ENODEV; -EOPNOTSUPP: the interface is no Ethernet, nobody there needs it. */
 int announce_send(struct announce *a, const char *ifname, const struct ip_addr *addr);
+
+/* The packets that it sends, behind their Ethernet headers; lengths are returned. @operation:
+ * ARPOP_REQUEST or ARPOP_REPLY. */
+#define ANNOUNCE_LEN_MAX 72
+size_t announce_arp(uint16_t operation, const uint8_t mac[6], const uint8_t ip[4],
+                    uint8_t ret[ANNOUNCE_LEN_MAX]);
+size_t announce_na(bool router, const uint8_t mac[6], const uint8_t addr[16],
+                   uint8_t ret[ANNOUNCE_LEN_MAX]);

@@ -200,6 +200,8 @@ bool object_address(struct nl_object *o, uint32_t *ret_ifindex, struct ip_addr *
         *ret = addr_from_v6(nl_addr_get_binary_addr(local), 0);
     else
         return false;
+    if (nl_addr_iszero(local)) /* what libnl makes of a message without one */
+        return false;
     *ret_ifindex = (uint32_t)rtnl_addr_get_ifindex(a);
     *ret_flags = rtnl_addr_get_flags(a);
     return true;

@@ -20,7 +20,10 @@ enum privilege_role {
 int privilege_harden(void);
 /* Keep the role's capabilities, as far as they are there; -EPERM: CAP_NET_ADMIN is not. */
 int privilege_drop(enum privilege_role role);
-/* A system call of the denied list ends the process: new programs, other processes' memory, mounts,
- * namespaces, kernel modules, clocks, tracing, file handles, writable code. What a newer library
- * may try and can do without (io_uring, clone3, bpf) answers an errno. Twice is -EEXIST. */
-int privilege_filter(enum privilege_role role);
+/* From now on only system calls that this role is known to need, with the arguments that matter
+ * checked: socket families, ioctl requests, signals to itself only, threads but no processes. What
+ * no library does by itself (new programs, other processes' memory, mounts, namespaces, kernel
+ * modules, clocks, tracing, writable code) ends the process; everything else, io_uring and clone3
+ * among it, answers ENOSYS, on which a library falls back. @tell: the kernel's audit log then names
+ * each call that was refused. Twice is -EEXIST. */
+int privilege_filter(enum privilege_role role, bool tell);
