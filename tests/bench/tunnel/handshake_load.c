@@ -13,11 +13,8 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/secret.h"
+#include "bench/tunnel/clients.h"
 #include "noise/noise.h"
-#include "wg/handshake.h"
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,230 +22,58 @@
 #include <sys/socket.h>
 
 #define IN_FLIGHT 64
-#define CLIENTS_MAX 60000
 #define ANSWERS_MAX 4000000
 #define WARM_UP_NS (3 * NS_PER_S / 2)
 #define LOST_NS NS_PER_S
 #define OLDEST_LOOKS 4 /* how many of the oldest are looked at for a loss, each turn */
-#define SOCKET_BYTES (32 << 20)
 #define BEHIND_MAX 256 /* of an open loop that is late: more is forgiven, not sent at once */
 
-struct client {
-    struct identity self;
-    struct remote hub;
-    struct initiation initiation; /* secret != NULL: in flight */
-    uint64_t sent_ns;
-    uint8_t mac1[16], cookie[16];
-    bool has_cookie;
-};
-
 struct load {
-    struct client *clients;
-    unsigned count, next, oldest, in_flight;
-    int fd;
-    struct sockaddr_in to;
-    uint32_t source; /* first one, host order */
+    struct clients clients;
+    unsigned next, oldest;
     uint64_t begun, cookies, lost;
     uint32_t *answer_us;
     unsigned answers;
 };
 
-static int fail(const char *what)
+/* The next client in turn. */
+static void begin(struct load *l)
 {
-    fprintf(stderr, "bench-handshakes: %s: %s\n", what, strerror(errno));
-    return 1;
-}
-
-/* ---------------------------------------------------------------- the environment of a step */
-
-static const struct remote *find_remote_id(void *ctx, uint64_t peer_id)
-{
-    return &((struct client *)ctx)->hub;
-}
-
-static const struct initiation *find_initiation(void *ctx, uint32_t index)
-{
-    struct client *c = ctx;
-
-    return c->initiation.secret && c->initiation.local_index == index ? &c->initiation : NULL;
-}
-
-static const struct remote *find_remote_index(void *ctx, uint32_t index)
-{
-    return find_initiation(ctx, index) ? &((struct client *)ctx)->hub : NULL;
-}
-
-static bool last_mac1(void *ctx, uint64_t peer_id, uint8_t ret[16])
-{
-    memcpy(ret, ((struct client *)ctx)->mac1, 16);
-    return true;
-}
-
-/* The index says which client is meant: its place, and a count that tells attempts apart. */
-static uint32_t draw_index(void *ctx)
-{
-    struct client *c = ctx;
-
-    return (uint32_t)c->hub.peer_id | ((c->initiation.local_index & 0xffff0000) + 0x10000);
-}
-
-static void step(struct client *c, const struct handshake_job *job, struct handshake_result *ret)
-{
-    struct handshake_env env = {.self = &c->self,
-                                .rng = &rng_system,
-                                .now_ns = job->queued_ns,
-                                .real_ns = clock_real_ns(),
-                                .ctx = c,
-                                .find_remote_id = find_remote_id,
-                                .find_initiation = find_initiation,
-                                .find_remote_index = find_remote_index,
-                                .draw_index = draw_index,
-                                .last_mac1 = last_mac1};
-
-    handshake_run(&env, job, ret);
-}
-
-/* ---------------------------------------------------------------- clients */
-
-static void client_key(unsigned number, struct secret32 *ret)
-{
-    blake2s(ret->b, sizeof(ret->b), "bench-handshakes", 16, &number, sizeof(number));
-    x25519_clamp(ret->b);
-}
-
-static bool clients_init(struct load *l, const struct public_key *hub)
-{
-    l->clients = calloc(l->count, sizeof(*l->clients));
-    if (!l->clients || secret_arena_init((size_t)l->count * 4 + 64, false) < 0)
-        return false;
-    for (unsigned i = 0; i < l->count; i++) {
-        struct client *c = &l->clients[i];
-        struct secret32 key;
-
-        c->self.private_key = secret_alloc();
-        c->hub.secret = secret_alloc();
-        if (!c->self.private_key || !c->hub.secret)
-            return false;
-        client_key(i, &key);
-        identity_init(&c->self, &key);
-        remote_init(&c->hub, &c->self, hub, NULL);
-        c->hub.peer_id = i;
-    }
-    return true;
-}
-
-static void client_forget(struct load *l, struct client *c)
-{
-    secret_free(c->initiation.secret);
-    secret_free(c->initiation.state);
-    c->initiation.secret = NULL;
-    c->initiation.state = NULL;
-    l->in_flight--;
-}
-
-/* ---------------------------------------------------------------- traffic */
-
-static void send_from(struct load *l, uint32_t source, const uint8_t *message, unsigned len)
-{
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
-    } control = {0};
-    struct iovec piece = {(void *)message, len};
-    struct msghdr m = {.msg_name = &l->to,
-                       .msg_namelen = sizeof(l->to),
-                       .msg_iov = &piece,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    struct in_pktinfo info = {.ipi_spec_dst = {htonl(source)}};
-
-    c->cmsg_level = IPPROTO_IP;
-    c->cmsg_type = IP_PKTINFO;
-    c->cmsg_len = CMSG_LEN(sizeof(info));
-    memcpy(CMSG_DATA(c), &info, sizeof(info));
-    sendmsg(l->fd, &m, 0); /* what a full queue refuses is lost, and counted as that */
-}
-
-/* The next client that waits for nothing begins. */
-static void begin(struct load *l, uint64_t now)
-{
-    struct client *c = &l->clients[l->next];
-    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = now};
-    struct handshake_result r;
-
-    l->next = (l->next + 1) % l->count;
-    if (c->initiation.secret)
-        return;
-    stamp_from_real(clock_real_ns(), job.stamp);
-    step(c, &job, &r);
-    if (r.verdict == HANDSHAKE_INITIATION_MADE) {
-        c->initiation = r.initiation;
-        r.initiation.secret = NULL;
-        r.initiation.state = NULL;
-        memcpy(c->mac1, r.reply + r.reply_len - 32, 16);
-        if (c->has_cookie)
-            handshake_add_mac2(r.reply, r.reply_len, c->cookie);
-        c->sent_ns = now;
-        l->in_flight++;
+    if (client_begin(&l->clients, &l->clients.all[l->next], clock_boot_ns()))
         l->begun++;
-        send_from(l, l->source + (uint32_t)(c - l->clients), r.reply, r.reply_len);
-    }
-    handshake_result_clear(&r);
-}
-
-static void receive(struct load *l, const uint8_t *message, unsigned len, uint64_t now)
-{
-    struct handshake_job job = {.kind = HANDSHAKE_DATAGRAM, .queued_ns = now, .len = len};
-    struct handshake_result r;
-
-    if (len != sizeof(struct message_response) && len != sizeof(struct message_cookie))
-        return;
-    bool cookie = len == sizeof(struct message_cookie);
-    uint32_t place = load_le32(message + (cookie ? 4 : 8)) & 0xffff;
-
-    if (place >= l->count)
-        return;
-    struct client *c = &l->clients[place];
-
-    memcpy(job.message, message, len);
-    step(c, &job, &r);
-    if (r.verdict == HANDSHAKE_RESPONSE_VALID) {
-        if (l->answers < ANSWERS_MAX)
-            l->answer_us[l->answers++] = (uint32_t)((now - c->sent_ns) / 1000);
-        client_forget(l, c);
-    } else if (r.verdict == HANDSHAKE_COOKIE_VALID) {
-        memcpy(c->cookie, r.cookie, sizeof(c->cookie));
-        c->has_cookie = true;
-        l->cookies++;
-        client_forget(l, c);
-    }
-    handshake_result_clear(&r);
+    l->next = (l->next + 1) % l->clients.count;
 }
 
 static void receive_all(struct load *l)
 {
+    struct client *c;
     uint8_t buf[256];
     ssize_t n;
 
-    while ((n = recv(l->fd, buf, sizeof(buf), MSG_DONTWAIT)) >= 0)
-        receive(l, buf, (unsigned)n, clock_boot_ns());
+    while ((n = recv(l->clients.fd, buf, sizeof(buf), MSG_DONTWAIT)) >= 0) {
+        uint64_t now = clock_boot_ns();
+        enum client_event e = clients_receive(&l->clients, buf, (unsigned)n, now, &c);
+
+        if (e == CLIENT_COOKIE)
+            l->cookies++;
+        else if (e == CLIENT_ANSWERED && l->answers < ANSWERS_MAX)
+            l->answer_us[l->answers++] = (uint32_t)((now - c->sent_ns) / 1000);
+    }
 }
 
 /* They began in turn: the oldest one is where `next` was longest ago. */
 static void give_up_old(struct load *l, uint64_t now)
 {
     for (unsigned i = 0; i < OLDEST_LOOKS && l->oldest != l->next; i++) {
-        struct client *c = &l->clients[l->oldest];
+        struct client *c = &l->clients.all[l->oldest];
 
         if (c->initiation.secret) {
             if (now < c->sent_ns + LOST_NS)
                 return;
-            client_forget(l, c);
+            client_forget(&l->clients, c);
             l->lost++;
         }
-        l->oldest = (l->oldest + 1) % l->count;
+        l->oldest = (l->oldest + 1) % l->clients.count;
     }
 }
 
@@ -264,7 +89,7 @@ static void run(struct load *l, uint64_t rate, double seconds)
     uint64_t start = clock_boot_ns(), warm = start + WARM_UP_NS, now, forgiven = 0;
     uint64_t end = warm + (uint64_t)(seconds * NS_PER_S);
     bool measured = false;
-    struct pollfd p = {.fd = l->fd, .events = POLLIN};
+    struct pollfd p = {.fd = l->clients.fd, .events = POLLIN};
 
     while ((now = clock_boot_ns()) < end) {
         if (!measured && now >= warm) {
@@ -282,10 +107,10 @@ static void run(struct load *l, uint64_t rate, double seconds)
             forgiven += owed - BEHIND_MAX;
             owed = BEHIND_MAX;
         }
-        if (!rate && l->in_flight < IN_FLIGHT)
-            owed = IN_FLIGHT - l->in_flight;
+        if (!rate && l->clients.in_flight < IN_FLIGHT)
+            owed = IN_FLIGHT - l->clients.in_flight;
         for (; owed > 0; owed--) {
-            begin(l, clock_boot_ns());
+            begin(l);
             receive_all(l);
         }
         ppoll(&p, 1, &(struct timespec){.tv_nsec = rate ? 200000 : 5000000}, NULL);
@@ -302,22 +127,10 @@ static void run(struct load *l, uint64_t rate, double seconds)
 
 static int cmd_run(char **argv)
 {
-    struct load l = {.to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))},
-                     .count = (unsigned)atoi(argv[4])};
-    struct public_key hub;
-    struct in_addr source;
+    struct load l = {.answer_us = calloc(ANSWERS_MAX, sizeof(*l.answer_us))};
 
-    if (inet_pton(AF_INET, argv[0], &l.to.sin_addr) != 1 || !key_from_base64(argv[2], hub.b) ||
-        inet_pton(AF_INET, argv[3], &source) != 1 || l.count < 1 || l.count > CLIENTS_MAX) {
-        errno = EINVAL;
-        return fail("arguments");
-    }
-    l.source = ntohl(source.s_addr);
-    l.answer_us = calloc(ANSWERS_MAX, sizeof(*l.answer_us));
-    l.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (!l.answer_us || l.fd < 0 || !clients_init(&l, &hub))
-        return fail("start");
-    setsockopt(l.fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){SOCKET_BYTES}, sizeof(int));
+    if (!l.answer_us || clients_init(&l.clients, argv[0], argv[1], argv[2], argv[3], argv[4]) < 0)
+        return 1;
     prctl(PR_SET_TIMERSLACK, 1);
     run(&l, strtoull(argv[6], NULL, 10), atof(argv[5]));
     return 0;
@@ -341,7 +154,7 @@ static int cmd_keys(unsigned count)
 int main(int argc, char **argv)
 {
     if (noise_init() < 0)
-        return fail("libraries");
+        return 1;
     if (argc == 3 && strcmp(argv[1], "keys") == 0)
         return cmd_keys((unsigned)atoi(argv[2]));
     if (argc == 9 && strcmp(argv[1], "run") == 0)

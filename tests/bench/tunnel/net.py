@@ -10,7 +10,9 @@ Namespaces live as long as a Net; tunnels are made anew for each sample.
 """
 
 import contextlib
+import fcntl
 import os
+import signal
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +69,29 @@ class Client:
         self.private, self.public = wg_keypair()
 
 
+@contextlib.contextmanager
+def alone():
+    """One bench at a time: namespaces and interfaces have fixed names."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(os.path.join(tempfile.gettempdir(), "gmt-bench.lock"), flags, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("another tunnel bench runs; there is one at a time") from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def _clear():
+    for ns in list_netns(PREFIX):
+        for pid in run(["ip", "netns", "pids", ns], check=False).split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        delete_netns(ns)
+
+
 class Net:
     """A context manager: everything is gone afterwards."""
 
@@ -83,8 +108,7 @@ class Net:
 
     def __enter__(self):
         try:
-            for ns in list_netns(PREFIX):           # of a run that was killed
-                delete_netns(ns)
+            _clear()                                # of a run that was killed
             add_netns(HUB, ROUTER_SYSCTLS)
             add_netns(SERVER)
             self._cable(HUB, "server", "10.61.0.1", SERVER, "eth0", SERVER_ADDRESS)
@@ -110,8 +134,7 @@ class Net:
 
     def __exit__(self, *_):
         self.tunnels_down()
-        for ns in list_netns(PREFIX):
-            delete_netns(ns)
+        _clear()
         run(["rm", "-rf", self.dir])
 
     # ------------------------------------------------------------ processes

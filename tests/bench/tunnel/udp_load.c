@@ -105,10 +105,10 @@ static int run_sender(struct sender *s, double seconds, uint64_t rate)
 static int cmd_send(char **argv)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
-    struct sender *s = calloc(1, sizeof(*s));
-    int r;
+    static struct sender sender;
+    struct sender *s = &sender;
 
-    if (!s || inet_pton(AF_INET, argv[0], &to.sin_addr) != 1)
+    if (inet_pton(AF_INET, argv[0], &to.sin_addr) != 1)
         return fail("address");
     s->payload = (unsigned)atoi(argv[2]);
     s->burst = (unsigned)atoi(argv[5]);
@@ -130,9 +130,7 @@ static int cmd_send(char **argv)
         setsockopt(s->fd, SOL_UDP, UDP_SEGMENT, &(int){(int)s->payload}, sizeof(int)) < 0)
         return fail("UDP_SEGMENT");
     prctl(PR_SET_TIMERSLACK, 1);
-    r = run_sender(s, atof(argv[3]), strtoull(argv[4], NULL, 10));
-    free(s);
-    return r;
+    return run_sender(s, atof(argv[3]), strtoull(argv[4], NULL, 10));
 }
 
 /* ---------------------------------------------------------------- count */
@@ -177,10 +175,11 @@ static int cmd_count(char **argv)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[0]))};
     unsigned payload = (unsigned)atoi(argv[1]);
     uint64_t end = now_ns() + (uint64_t)(atof(argv[2]) * NS_PER_S);
-    struct receiver *v = calloc(1, sizeof(*v));
+    static struct receiver receiver;
+    struct receiver *v = &receiver;
     struct pollfd p = {.fd = udp_socket(SO_RCVBUFFORCE), .events = POLLIN};
 
-    if (!v || payload < 1 || p.fd < 0 || bind(p.fd, (struct sockaddr *)&at, sizeof(at)) < 0)
+    if (payload < 1 || p.fd < 0 || bind(p.fd, (struct sockaddr *)&at, sizeof(at)) < 0)
         return fail("socket");
     setsockopt(p.fd, SOL_SOCKET, SO_RXQ_OVFL, &(int){1}, sizeof(int));
     setsockopt(p.fd, SOL_UDP, UDP_GRO, &(int){1}, sizeof(int));
@@ -193,7 +192,6 @@ static int cmd_count(char **argv)
             ;
     }
     printf("%llu %u\n", (unsigned long long)v->packets, v->dropped);
-    free(v);
     return 0;
 }
 
