@@ -138,6 +138,7 @@ def the_member_serves(m):
     peer = genkey(m)["SyncPublicKey"]
     m.run("wg", "set", "hub1", "peer", peer, "allowed-ips", "10.77.0.2/32")
     assert peer in m.out("wg", "show", "hub1", "peers")
+    assert m.out("/usr/libexec/guardmount/complete", "why", "") == peer.rstrip("=")
     m.run("guardmount", "status")
     m.run("useradd", "-G", "guardmount-admin", "alice")
     m.run("runuser", "-u", "alice", "--", "guardmount", "status")
