@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parent
 os.environ["PATH"] += ":/usr/sbin:/sbin"  # apparmor_parser, for those who are not root
 EXPOSURE_MAX = 20  # tenths, of systemd-analyze security
 
+
 def run(*argv, **kw):
     done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, **kw)
     assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
