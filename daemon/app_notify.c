@@ -34,7 +34,7 @@ static void tell_status(struct app *a)
     status_line(a, line);
     if (strcmp(line, a->cluster->told) == 0)
         return;
-    strcpy(a->cluster->told, line);
+    memcpy(a->cluster->told, line, sizeof(line));
     notify_status(line);
 }
 

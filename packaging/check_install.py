@@ -1,6 +1,6 @@
 """What `cmake --install` leaves is what a distribution packages: every file is where it belongs, the
-unit is as closed as promised, systemd's tools take what is meant for them, and the shells complete
-what the command's own help says."""
+unit is as closed as promised, the tools of systemd, AppArmor and SELinux take what is meant for them, and the
+shells complete what the command's own help says."""
 
 import os
 import re
@@ -9,29 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-BUILD, PREFIX = Path(sys.argv[1]), Path(sys.argv[2])
-EXPOSURE_MAX = 20  # tenths, of systemd-analyze security
+from installed import FILES
 
-FILES = """
-bin/guardmount
-sbin/guardmountd
-lib/systemd/system/guardmountd.service
-lib/sysusers.d/guardmount.conf
-lib/tmpfiles.d/guardmount.conf
-libexec/guardmount/complete
-share/bash-completion/completions/guardmount
-share/fish/vendor_completions.d/guardmount.fish
-share/zsh/site-functions/_guardmount
-share/man/man1/guardmount.1
-share/man/man5/guardmount.conf.5
-share/man/man7/guardmount-events.7
-share/man/man8/guardmountd.8
-share/doc/guardmount/examples/guardmount.conf
-share/doc/guardmount/examples/sysctl.conf
-share/doc/guardmount/examples/keepalived.service.conf
-share/doc/guardmount/examples/credentials.conf
-share/doc/guardmount/examples/wg-quick.conf
-""".split()
+BUILD, PREFIX = Path(sys.argv[1]), Path(sys.argv[2])
+SOURCE = Path(__file__).parent
+os.environ["PATH"] += ":/usr/sbin:/sbin"  # apparmor_parser, for those who are not root
+EXPOSURE_MAX = 20  # tenths, of systemd-analyze security
 
 
 def run(*argv, **kw):
@@ -169,6 +152,23 @@ def check_completions(root):
     assert c.of_fish("check-config", f"{root}/a-fol") == [f"{folder}/"]
 
 
+def check_confinement(root):
+    """Parsed, as far as that goes without a kernel that has them."""
+    run("apparmor_parser", "-Q", "-K", "-T", BUILD / "packaging/apparmor/usr.sbin.guardmountd")
+    module, contexts = SOURCE / "selinux/guardmount.te", SOURCE / "selinux/guardmount.fc"
+    run("checkmodule", "-M", "-m", "-o", root / "guardmount.mod", module)
+    run("semodule_package", "-o", root / "guardmount.pp", "-m", root / "guardmount.mod",
+        "-f", contexts)
+    for path, name in re.findall(r"^(\S+)\s.*:object_r:(\w+):s0$", contexts.read_text(), re.M):
+        assert f"type {name};" in module.read_text(), (path, name)
+
+
+def check_versions():
+    version = re.search(r"\nproject\(guardmount VERSION ([0-9.]+)", (SOURCE / "../CMakeLists.txt").read_text()).group(1)
+    assert (SOURCE / "deb/changelog").read_text().startswith(f"guardmount ({version}-"), version
+    assert f"\nVersion: {version}\n" in (SOURCE / "rpm/guardmount.spec").read_text(), version
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
@@ -178,6 +178,8 @@ def main():
         check_unit(root)
         check_completions(root / "")
         check_system_files(root)
+        check_confinement(root)
+        check_versions()
 
 
 main()

@@ -97,6 +97,11 @@ def a_plain_interface_is_seen_by_wg(m):
     assert "listening port" in m.out("wg", "show", "wg0")
     m.run("ip", "link", "delete", "wg0")
     m.wait("the daemon ends with its interface", 5, lambda: not daemons(m))
+    # Also as a service of its own; systemd-run returns when the daemon has said that it is ready.
+    m.run("systemd-run", "--unit=plain", "--property=Type=notify", "guardmountd", "-f", "wg1")
+    assert m.out("wg", "show", "interfaces") == "wg1"
+    m.run("systemctl", "stop", "plain")
+    assert m.out("wg", "show", "interfaces") == ""
 
 
 def a_member_starts_as_its_own_user(m):
@@ -138,6 +143,7 @@ def the_member_serves(m):
     peer = genkey(m)["SyncPublicKey"]
     m.run("wg", "set", "hub1", "peer", peer, "allowed-ips", "10.77.0.2/32")
     assert peer in m.out("wg", "show", "hub1", "peers")
+    assert m.out("/usr/libexec/guardmount/complete", "why", "") == peer.rstrip("=")
     m.run("guardmount", "status")
     m.run("useradd", "-G", "guardmount-admin", "alice")
     m.run("runuser", "-u", "alice", "--", "guardmount", "status")
