@@ -39,6 +39,16 @@ static const struct command commands[] = {
      "\n"
      "Exit code 0: it is up; 4: it is down.",
      "guardmount why alice", cmd_why},
+    {"doctor", "[--all] [--keepalived FILE]", "what is wrong with this machine, and what to do",
+     "  --all         also what is good\n"
+     "  --keepalived FILE  keepalived's configuration (default /etc/keepalived/keepalived.conf)\n"
+     "  -c CONF       configuration of the member (default " DEFAULT_CONF ")\n"
+     "  -j, --json    {\"schema\": 1, \"healthy\": ..., \"findings\": [...]}\n"
+     "\n"
+     "Exit code 0: nothing is wrong; 4: there are findings.",
+     "guardmount doctor\n"
+     "guardmount doctor --json | jq '.findings[] | select(.severity == \"fail\")'",
+     cmd_doctor},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",
@@ -83,7 +93,8 @@ static void usage(FILE *out)
           "      --color WHEN      auto, always or never; NO_COLOR is honoured\n"
           "  -h, --help            with a command: what it does, with an example\n"
           "\n"
-          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health, why).\n"
+          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health, why, "
+          "doctor).\n"
           "Example: guardmount status\n",
           out);
 }

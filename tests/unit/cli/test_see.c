@@ -173,6 +173,8 @@ TEST(wrong_use_is_exit_code_2)
         {"events --since 99999999999999999999999", "not '9999"},
         {"events -x", "unexpected '-x'"},
         {"why", "takes one peer"},
+        {"doctor x", "unexpected 'x'"},
+        {"doctor --keepalived", "needs a file"},
         {"why a b", "takes one peer"},
         {"why --all", "takes one peer"},
         {"why ''", "is no name or key"},
