@@ -693,6 +693,7 @@ void app_cluster_free(struct app *a)
     if (c->conf && c->sentinel)
         sentinel_end(c->sentinel);
     server_free(c->server);
+    http_free(c->http);
     app_events_free(a);
     links_free(c->links);
     fifo_close(c->fifo);

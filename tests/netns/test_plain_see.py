@@ -203,6 +203,31 @@ def test_doctor_finds_what_is_wrong_and_no_more(house):
     assert set(findings(house, conf, 4)) == {("keepalived", "warn")}
 
 
+def test_metrics_are_served_when_the_configuration_says_so(house):
+    def get(path, *headers):
+        return run_in(NS, ["curl", "-s", "-i", *sum((["-H", h] for h in headers), []),
+                           f"http://127.0.0.1:9586{path}"], check=False)
+    assert get("/metrics") == ""  # off
+    end_process(house.processes.pop(0))
+    house.conf.write_text(house.conf.read_text() + "[Metrics]\nEnabled = on\nPeerSeries = 1\n")
+    house.start("-c", str(house.conf))
+    wait_until(lambda: get("/metrics"), PATIENCE_S, (house.home / "log").read_text())
+    house.add_peer()
+    run_in(NS, ["wg", "set", HUB, "peer", wg_keypair()[1], "allowed-ips", "10.77.0.3/32"])
+
+    def series():
+        text = get("/metrics", "Accept: application/openmetrics-text")
+        return len(re.findall(r"^wireguard_peer_receive_bytes_total{", text, re.M)), text
+    wait_until(lambda: series()[0] == 1, PATIENCE_S, "no series of the first peer")
+    text = series()[1]
+    assert 'guardmount_peers{hub="1",state="configured"} 2' in text, text  # one has no series
+    assert "application/openmetrics-text" in text and text.endswith("# EOF\n")
+    assert "guardmount_build_info{" in get("/metrics") and " 404 " in get("/")
+    if shutil.which("promtool"):
+        body = get("/metrics").split("\n\n", 1)[1]
+        subprocess.run(["promtool", "check", "metrics"], input=body, text=True, check=True)
+
+
 def psk_file(house):
     path = house.home / "psk"
     path.write_text(run(["wg", "genpsk"]))
