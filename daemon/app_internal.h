@@ -113,6 +113,7 @@ void app_notify_start(struct app *a);
 
 /* app_status.c */
 int app_status_start(struct app *a);
+void app_status_stop(struct app *a); /* frees what app_events_open() made, too */
 
 /* app_events.c */
 int app_events_open(struct app *a); /* before the node */

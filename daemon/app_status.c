@@ -238,3 +238,10 @@ int app_status_start(struct app *a)
         log_error("the control socket cannot be made", "path=%s error=%s", path, strerror(-r));
     return r < 0 ? r : start_http(a);
 }
+
+void app_status_stop(struct app *a)
+{
+    server_free(a->cluster->server);
+    http_free(a->cluster->http);
+    app_events_free(a);
+}

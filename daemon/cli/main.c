@@ -11,14 +11,19 @@ static int cmd_version(const struct cli *c, int argc, char **argv);
 static int cmd_help(const struct cli *c, int argc, char **argv);
 
 static const struct command commands[] = {
-    {"status", "[--peers]", "members, VIPs and sessions as this member sees them",
+    {"status", "[--peers] [--watch[=SECONDS]]",
+     "members, VIPs and sessions as this member sees them",
      "  --peers       one line a peer as well\n"
+     "  --watch[=S]   again every S seconds (2), in the same place of a terminal; JSON a line "
+     "each\n"
      "  -j, --json    JSON with \"schema\": 1; keys are only ever added, times are RFC 3339",
      "guardmount status --peers\n"
      "guardmount status --json | jq '.vips[] | select(.owned)'",
      cmd_status},
-    {"health", "[-q|--quiet]", "whether all is well: exit code 0, or 4 and the reasons",
+    {"health", "[-q|--quiet | --nagios]", "whether all is well: exit code 0, or 4 and the reasons",
      "  -q, --quiet   no text, only the exit code\n"
+     "  --nagios      one line and the exit codes of monitoring plugins: 0 good, 1 degraded,\n"
+     "                2 peers are not served or no daemon answers, 3 it cannot be told\n"
      "  -j, --json    {\"schema\": 1, \"healthy\": ..., \"reasons\": [...]}",
      "guardmount health --quiet || echo look at the cluster", cmd_health},
     {"metrics", "[--no-peers]", "counters and gauges as OpenMetrics text",
@@ -49,6 +54,15 @@ static const struct command commands[] = {
      "guardmount doctor\n"
      "guardmount doctor --json | jq '.findings[] | select(.severity == \"fail\")'",
      cmd_doctor},
+    {"top", "[-d SECONDS] [--by ORDER] [--once]", "the busiest peers, full screen",
+     "  -d, --delay S between two looks (2)\n"
+     "  --by ORDER    sum (of both ways), rx, tx or name\n"
+     "  --once        look twice, print the table and end: for a pipe; with -j as JSON\n"
+     "\n"
+     "Keys: s, r, t, n change the order; up, down, page up, page down, home scroll; q ends.",
+     "guardmount top\n"
+     "guardmount top --once -d 10 --json | jq '.peers[:3]'",
+     cmd_top},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",

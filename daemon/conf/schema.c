@@ -133,9 +133,8 @@ const struct conf_key conf_keys[] = {
      .help = "Address and port. There is no password: let only a trusted network reach it."},
     {SECTION_METRICS, "PeerSeries", TYPE_UINT, CONF(metrics_peers), LIVE, .max = 20000,
      .fallback = "100",
-     .help =
-         "So many peers have series of their own (wireguard_peer_*), in the order in which they "
-         "were added; 0: none. Public keys and names are in them."},
+     .help = "So many peers have series of their own, in the order in which they were added; 0: "
+             "none. Public keys and names are in them."},
 };
 const unsigned conf_key_count = ARRAY_LEN(conf_keys);
 _Static_assert(ARRAY_LEN(conf_keys) <= CONF_KEYS_MAX, "struct origin has a line for each key");
