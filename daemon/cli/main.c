@@ -14,8 +14,8 @@ static const struct command commands[] = {
     {"status", "[--peers] [--watch[=SECONDS]]",
      "members, VIPs and sessions as this member sees them",
      "  --peers       one line a peer as well\n"
-     "  --watch[=S]   again every S seconds (2), in the same place of a terminal; JSON a line "
-     "each\n"
+     "  --watch       again every two seconds, in the same place of a terminal; JSON a line each;\n"
+     "                --watch=S: every S seconds\n"
      "  -j, --json    JSON with \"schema\": 1; keys are only ever added, times are RFC 3339",
      "guardmount status --peers\n"
      "guardmount status --json | jq '.vips[] | select(.owned)'",
@@ -46,7 +46,8 @@ static const struct command commands[] = {
      "guardmount why alice", cmd_why},
     {"doctor", "[--all] [--keepalived FILE]", "what is wrong with this machine, and what to do",
      "  --all         also what is good\n"
-     "  --keepalived FILE  keepalived's configuration (default /etc/keepalived/keepalived.conf)\n"
+     "  --keepalived FILE\n"
+     "                keepalived's configuration (default /etc/keepalived/keepalived.conf)\n"
      "  -c CONF       configuration of the member (default " DEFAULT_CONF ")\n"
      "  -j, --json    {\"schema\": 1, \"healthy\": ..., \"findings\": [...]}\n"
      "\n"
@@ -55,8 +56,10 @@ static const struct command commands[] = {
      "guardmount doctor --json | jq '.findings[] | select(.severity == \"fail\")'",
      cmd_doctor},
     {"top", "[-d SECONDS] [--by ORDER] [--once]", "the busiest peers, full screen",
-     "  -d, --delay S between two looks (2)\n"
-     "  --by ORDER    sum (of both ways), rx, tx or name\n"
+     "  -d, --delay SECONDS\n"
+     "                between two looks (2)\n"
+     "  --by sum|rx|tx|name\n"
+     "                the order; sum is of both ways\n"
      "  --once        look twice, print the table and end: for a pipe; with -j as JSON\n"
      "\n"
      "Keys: s, r, t, n change the order; up, down, page up, page down, home scroll; q ends.",
