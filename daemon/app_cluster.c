@@ -689,8 +689,7 @@ void app_cluster_free(struct app *a)
         return;
     if (c->conf && c->sentinel)
         sentinel_end(c->sentinel);
-    server_free(c->server);
-    app_events_free(a);
+    app_status_stop(a);
     links_free(c->links);
     fifo_close(c->fifo);
     lanprobe_stop(c->lanprobe);

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "control/http.h"
 #include "control/journal.h"
 #include "control/server.h"
 #include "control/uapi.h"
@@ -67,6 +68,7 @@ struct cluster {
     struct netlink *netlink;
     struct announce *announce;
     struct server *server;
+    struct http *http; /* NULL: off */
     struct journal *journal;
     struct verdicts *verdicts, *strangers; /* of peers; of keys that are no peer's */
     uint64_t strangers_second;             /* when the last ones were told, and how many then */
@@ -111,6 +113,7 @@ void app_notify_start(struct app *a);
 
 /* app_status.c */
 int app_status_start(struct app *a);
+void app_status_stop(struct app *a); /* frees what app_events_open() made, too */
 
 /* app_events.c */
 int app_events_open(struct app *a); /* before the node */
@@ -122,7 +125,7 @@ void app_fill_events(void *ctx, const struct control_request *r, struct control_
 uint64_t app_last_event(void *ctx);
 
 /* app_peers.c */
-void app_fill_peers(struct app *a, struct status *s, bool rows, struct instant now);
+void app_fill_peers(struct app *a, struct status *s, unsigned rows, struct instant now);
 int app_fill_why(void *ctx, const struct control_request *r, struct control_why *ret,
                  char ret_message[CONTROL_MESSAGE_LEN]);
 

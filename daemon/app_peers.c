@@ -57,7 +57,7 @@ static void fill_row(struct app *a, const struct wg_peer *p, const struct node_p
         status_add_allowed(row, prefix_format(&record->allowed[i], text));
 }
 
-void app_fill_peers(struct app *a, struct status *s, bool rows, struct instant now)
+void app_fill_peers(struct app *a, struct status *s, unsigned rows, struct instant now)
 {
     struct status_hub *h = &s->hub[0];
     uint64_t cursor = 0;
@@ -71,8 +71,10 @@ void app_fill_peers(struct app *a, struct status *s, bool rows, struct instant n
         node_peer_facts(a->node, p, now, &f);
         h->peers_with_session +=
             f.session_count && f.session[0].age_ns < 180 * NS_PER_S; /* REJECT_AFTER_TIME */
-        if (rows && (row = status_add_peer(s)))
+        if (s->peer_count < rows && (row = status_add_peer(s)))
             fill_row(a, p, &f, row);
+        else
+            s->peers_cut |= rows > 0;
     }
 }
 

@@ -176,7 +176,7 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     members(a, s, now);
     vips(a, s, now);
     hub(a, s, now);
-    app_fill_peers(a, s, r->peers, now);
+    app_fill_peers(a, s, !r->peers ? 0 : r->peers_max ? r->peers_max : CONTROL_PEERS_MAX, now);
     if (r->kind != CONTROL_METRICS)
         return;
     status_add_metric(s, false, "guardmount_build_info", "version=\"" GM_VERSION "\"", "Build", 1);
@@ -195,6 +195,33 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     engine_metrics(a, s);
 }
 
+/* One answer of /metrics. */
+static void on_scrape(void *ctx, struct status *s)
+{
+    struct app *a = ctx;
+    unsigned peers = a->cluster->conf->metrics_peers;
+
+    on_status(
+        ctx,
+        &(struct control_request){.kind = CONTROL_METRICS, .peers = peers > 0, .peers_max = peers},
+        s);
+}
+
+static int start_http(struct app *a)
+{
+    const struct conf *conf = a->cluster->conf;
+    struct http_ops ops = {a, on_scrape};
+    char text[ENDPOINT_TEXT_LEN];
+
+    if (!conf->metrics)
+        return 0;
+    int r = http_new(&a->loop, &conf->metrics_listen, &ops, &a->cluster->http);
+    if (r < 0)
+        log_error("metrics cannot be served", "listen=%s error=%s",
+                  endpoint_format(&conf->metrics_listen, text), strerror(-r));
+    return r;
+}
+
 int app_status_start(struct app *a)
 {
     struct server_ops ops = {.ctx = a,
@@ -209,5 +236,12 @@ int app_status_start(struct app *a)
     int r = server_new(&a->loop, path, &ops, &a->cluster->server);
     if (r < 0)
         log_error("the control socket cannot be made", "path=%s error=%s", path, strerror(-r));
-    return r;
+    return r < 0 ? r : start_http(a);
+}
+
+void app_status_stop(struct app *a)
+{
+    server_free(a->cluster->server);
+    http_free(a->cluster->http);
+    app_events_free(a);
 }

@@ -34,7 +34,8 @@ struct control_request {
     /* CONTROL_EVENTS: those with a higher serial; how long to wait for the first of them. */
     uint64_t after;
     uint32_t wait_ms;
-    char peer[64]; /* CONTROL_WHY: name, key, or the beginning of a key */
+    char peer[64];      /* CONTROL_WHY: name, key, or the beginning of a key */
+    unsigned peers_max; /* (not on the wire) rows of peers; 0: CONTROL_PEERS_MAX */
 };
 
 struct status_member {

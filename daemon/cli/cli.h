@@ -31,6 +31,8 @@ struct command {
 int cmd_status(const struct cli *c, int argc, char **argv);
 int cmd_health(const struct cli *c, int argc, char **argv);
 int cmd_events(const struct cli *c, int argc, char **argv);
+int cmd_doctor(const struct cli *c, int argc, char **argv);
+int cmd_top(const struct cli *c, int argc, char **argv);
 int cmd_why(const struct cli *c, int argc, char **argv);
 int cmd_metrics(const struct cli *c, int argc, char **argv);
 int cmd_ha(const struct cli *c, int argc, char **argv);
@@ -41,9 +43,16 @@ int cmd_genkey(const struct cli *c, int argc, char **argv);
 int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret);
 int client_request(const struct cli *c, const struct control_request *request,
                    struct control_reply *ret);
+/* The same; on failure nothing is printed, and @error tells. */
+#define CLI_ERROR_LEN 16384 /* errors of a configuration, too */
+int client_try(const struct cli *c, const struct control_request *request,
+               struct control_reply *ret, char error[CLI_ERROR_LEN]);
 
 /* "guardmount: " and a line end are added. Returns @status. */
 int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "0.5": seconds, 0.1 to 3600. -EINVAL. */
+int cli_seconds(const char *text, uint64_t *ret_ns);
+void cli_sleep(uint64_t ns);
 /* The option's value: "-o X", "--output X", "--output=X" (@shown NULL: no such form). Moves *i on.
  * NULL: @argv[*i] is not this option. An empty text: its value is missing. */
 const char *cli_value(char **argv, int *i, const char *shown, const char *word);

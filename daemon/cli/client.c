@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "conf/conf.h"
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,26 +12,39 @@
 
 #define ANSWER_MS 5000 /* the whole exchange */
 
-static int socket_path(const struct cli *c, char *ret, size_t room)
+/* Where an error's text goes. */
+static int fail(char error[CLI_ERROR_LEN], int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int fail(char error[CLI_ERROR_LEN], int status, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(error, CLI_ERROR_LEN, format, args);
+    va_end(args);
+    return status;
+}
+
+static int socket_path(const struct cli *c, char *ret, size_t room, char error[CLI_ERROR_LEN])
 {
     struct conf *conf = NULL;
-    char error[CONF_ERROR_LEN];
     int n;
 
     if (c->socket || !c->conf) {
         n = snprintf(ret, room, "%s", c->socket ? c->socket : DEFAULT_SOCKET);
     } else {
         if (conf_load(c->conf, &conf, error) < 0)
-            return cli_fail(EXIT_FAILED, "%s", error);
+            return EXIT_FAILED;
         n = snprintf(ret, room, "%s/control.sock", conf->run_dir);
         conf_free(conf);
     }
     if (n >= (int)room)
-        return cli_fail(EXIT_USAGE, "%s...: too long for a socket's path", ret);
+        return fail(error, EXIT_USAGE, "%s...: too long for a socket's path", ret);
     return EXIT_GOOD;
 }
 
-static int connect_to(const char *path, int *ret_fd)
+static int connect_to(const char *path, int *ret_fd, char error[CLI_ERROR_LEN])
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -41,16 +55,15 @@ static int connect_to(const char *path, int *ret_fd)
         return EXIT_GOOD;
     }
     if (errno == EACCES || errno == EPERM)
-        return cli_fail(EXIT_UNREACHABLE,
-                        "%s: permission denied; be root, or a member of the group "
-                        "guardmount-admin",
-                        path);
+        return fail(error, EXIT_UNREACHABLE,
+                    "%s: permission denied; be root, or a member of the group guardmount-admin",
+                    path);
     if (errno == ENOENT || errno == ECONNREFUSED)
-        return cli_fail(EXIT_UNREACHABLE,
-                        "no daemon answers at %s; start guardmountd (systemctl start guardmount), "
-                        "or name its socket with -s",
-                        path);
-    return cli_fail(EXIT_UNREACHABLE, "%s: %s", path, strerror(errno));
+        return fail(error, EXIT_UNREACHABLE,
+                    "no daemon answers at %s; start guardmountd (systemctl start guardmount), or "
+                    "name its socket with -s",
+                    path);
+    return fail(error, EXIT_UNREACHABLE, "%s: %s", path, strerror(errno));
 }
 
 /* All of @buf, out (@events POLLOUT) or in, before @until_ns. -ETIMEDOUT, -EPIPE: it hung up. */
@@ -101,35 +114,44 @@ static int exchange(int fd, const struct control_request *request, struct contro
     return r < 0 ? r : control_decode_reply(answer, len, ret);
 }
 
-int client_request(const struct cli *c, const struct control_request *request,
-                   struct control_reply *ret)
+int client_try(const struct cli *c, const struct control_request *request,
+               struct control_reply *ret, char error[CLI_ERROR_LEN])
 {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     _cleanup_(closep) int fd = -1;
-    int r = socket_path(c, path, sizeof(path));
+    int r = socket_path(c, path, sizeof(path), error);
 
     if (r == EXIT_GOOD)
-        r = connect_to(path, &fd);
+        r = connect_to(path, &fd, error);
     if (r != EXIT_GOOD)
         return r;
     *ret = (struct control_reply){0};
     r = exchange(fd, request, ret);
     if (r == -ETIMEDOUT)
-        return cli_fail(EXIT_UNREACHABLE,
-                        "the daemon at %s did not answer within %d s; is it stopped?", path,
-                        ANSWER_MS / 1000);
+        return fail(error, EXIT_UNREACHABLE,
+                    "the daemon at %s did not answer within %d s; is it stopped?", path,
+                    ANSWER_MS / 1000);
     if (r == -EBADMSG || r == -EPROTONOSUPPORT)
-        return cli_fail(EXIT_UNREACHABLE,
-                        "what answers at %s is not a guardmountd of this version (%s)", path,
-                        GM_VERSION);
+        return fail(error, EXIT_UNREACHABLE,
+                    "what answers at %s is not a guardmountd of this version (%s)", path,
+                    GM_VERSION);
     if (r < 0)
-        return cli_fail(EXIT_UNREACHABLE, "%s: %s", path, strerror(-r));
+        return fail(error, EXIT_UNREACHABLE, "%s: %s", path, strerror(-r));
     if (ret->error) {
-        cli_fail(EXIT_FAILED, "the daemon refused: %s", ret->message);
+        fail(error, EXIT_FAILED, "the daemon refused: %s", ret->message);
         control_reply_done(ret);
         return EXIT_FAILED;
     }
     return EXIT_GOOD;
+}
+
+int client_request(const struct cli *c, const struct control_request *request,
+                   struct control_reply *ret)
+{
+    char error[CLI_ERROR_LEN];
+    int r = client_try(c, request, ret, error);
+
+    return r == EXIT_GOOD ? r : cli_fail(r, "%s", error);
 }
 
 int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret)

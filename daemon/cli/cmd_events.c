@@ -6,7 +6,6 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <poll.h>
 #include <string.h>
 
 #define SCHEMA 1     /* of the JSON; keys are only ever added to it */
@@ -103,14 +102,6 @@ static void print_events(struct reading *r, const struct control_events *e)
         else
             print_text(r, &e->event[i]);
     }
-}
-
-/* Whoever reads a pipe of ours, such as head, went away. */
-static bool reader_gone(void)
-{
-    struct pollfd p = {.fd = STDOUT_FILENO};
-
-    return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
 }
 
 static int read_events(struct reading *r)

@@ -4,9 +4,9 @@
 #include "base/err.h"
 #include "cli/writer.h"
 #include <jansson.h>
-#include <stdarg.h>
 #include <string.h>
 
+#define WATCH_NS (2 * NS_PER_S)
 #define SCHEMA 1        /* of the JSON; keys are only ever added to it */
 #define FRESH_MS 180000 /* a handshake older than this carries no session any more */
 
@@ -14,6 +14,7 @@ struct shown {
     const struct status *s;
     uint64_t now_ns; /* UTC */
     bool color, peers;
+    bool watched, redraw; /* again and again; in the same place of a terminal */
 };
 
 static const char *member_name(const struct status *s, uint8_t id)
@@ -292,9 +293,11 @@ static json_t *peers_json(const struct shown *x)
     return list;
 }
 
-static int print_json(json_t *o)
+/* An object a line when it is not the only one. */
+static int print_json(json_t *o, bool line)
 {
-    int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
+    int r = o ? json_dumpf(o, stdout, (line ? JSON_COMPACT : JSON_INDENT(2)) | JSON_PRESERVE_ORDER)
+              : -1;
 
     putchar('\n');
     json_decref(o);
@@ -319,105 +322,63 @@ static int status_json(const struct shown *x)
         json_object_set_new(o, "peers", peers_json(x));
         json_object_set_new(o, "peers_cut", json_boolean(s->peers_cut));
     }
-    return print_json(o);
+    return print_json(o, x->watched);
 }
 
-int cmd_status(const struct cli *c, int argc, char **argv)
+static int show_once(const struct cli *c, struct shown *x)
 {
-    struct shown x = {.color = color_wanted(c, stdout)};
+    struct control_request request = {
+        .version = CONTROL_VERSION, .kind = CONTROL_STATUS, .peers = x->peers};
     struct control_reply reply;
-    int r = EXIT_GOOD;
+    char error[CLI_ERROR_LEN];
+    int r = client_try(c, &request, &reply, error);
 
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--peers") != 0)
-            return cli_fail(EXIT_USAGE, "status: unexpected '%s'; try 'guardmount status --help'",
-                            argv[i]);
-        x.peers = true;
-    }
-    r = client_ask(c, CONTROL_STATUS, x.peers, &reply);
-    if (r != EXIT_GOOD)
-        return r;
-    x.s = reply.status;
-    x.now_ns = clock_real_ns();
+    if (x->redraw)
+        fputs("\033[H\033[2J", stdout);
+    if (r != EXIT_GOOD) /* who watches sees in its place that nobody answers just now */
+        return x->watched && !c->json ? printf("guardmount: %s\n", error),
+               r                      : cli_fail(r, "%s", error);
+    x->s = reply.status;
+    x->now_ns = clock_real_ns();
     if (c->json) {
-        r = status_json(&x);
+        r = status_json(x);
     } else {
-        show_head(&x);
-        show_members(&x);
-        show_vips(&x);
-        show_hubs(&x);
-        show_peers(&x);
+        show_head(x);
+        show_members(x);
+        show_vips(x);
+        show_hubs(x);
+        show_peers(x);
     }
     control_reply_done(&reply);
     return r;
 }
 
-/* ---- health ---- */
-
-static void reason(json_t *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void reason(json_t *list, const char *format, ...)
+int cmd_status(const struct cli *c, int argc, char **argv)
 {
-    char text[CELL_MAX];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    json_array_append_new(list, json_string(text));
-}
-
-static json_t *reasons_of(const struct status *s)
-{
-    json_t *list = json_array();
-
-    if (!s->fit)
-        reason(list, "this member is not fit to serve");
-    if (!s->in_sync && s->member_count > 1)
-        reason(list, "this member is not in sync");
-    for (unsigned i = 0; i < s->member_count; i++) {
-        const struct status_member *m = &s->member[i];
-
-        if (!m->self && strcmp(m->link, "live") != 0)
-            reason(list, "the link to %s is %s", m->name, m->link);
-        else if (!m->self && !m->in_sync)
-            reason(list, "%s is not in sync", m->name);
-    }
-    for (unsigned i = 0; i < s->vip_count; i++)
-        if (!s->vip[i].owned && !s->vip[i].owner)
-            reason(list, "nobody is known to own the VIP %s", s->vip[i].name);
-    if (s->note[0])
-        reason(list, "%s", s->note);
-    return list;
-}
-
-int cmd_health(const struct cli *c, int argc, char **argv)
-{
-    struct control_reply reply;
-    bool quiet = false;
-    json_t *reasons;
+    struct shown x = {.color = color_wanted(c, stdout)};
+    uint64_t every_ns = WATCH_NS;
     int r;
 
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "-q") != 0 && strcmp(argv[i], "--quiet") != 0)
-            return cli_fail(EXIT_USAGE, "health: unexpected '%s'; try 'guardmount health --help'",
+        if (strcmp(argv[i], "--peers") == 0) {
+            x.peers = true;
+        } else if (strcmp(argv[i], "--watch") == 0) {
+            x.watched = true;
+        } else if (strncmp(argv[i], "--watch=", strlen("--watch=")) == 0) {
+            x.watched = true;
+            if (cli_seconds(argv[i] + strlen("--watch="), &every_ns) < 0)
+                return cli_fail(EXIT_USAGE, "status: --watch takes seconds, 0.1 to 3600, not '%s'",
+                                argv[i] + strlen("--watch="));
+        } else {
+            return cli_fail(EXIT_USAGE, "status: unexpected '%s'; try 'guardmount status --help'",
                             argv[i]);
-        quiet = true;
+        }
     }
-    r = client_ask(c, CONTROL_STATUS, false, &reply);
-    if (r != EXIT_GOOD)
-        return r;
-    reasons = reasons_of(reply.status);
-    r = json_array_size(reasons) ? EXIT_DEGRADED : EXIT_GOOD;
-    if (!quiet && c->json) {
-        print_json(json_pack("{s:i, s:b, s:O}", "schema", SCHEMA, "healthy", r == EXIT_GOOD,
-                             "reasons", reasons));
-    } else if (!quiet) {
-        puts(r == EXIT_GOOD ? "healthy" : "degraded:");
-        for (size_t i = 0; i < json_array_size(reasons); i++)
-            printf("  %s\n", json_string_value(json_array_get(reasons, i)));
+    x.redraw = x.watched && !c->json && isatty(STDOUT_FILENO);
+    r = show_once(c, &x);
+    while (x.watched && !reader_gone() && fflush(stdout) == 0) {
+        cli_sleep(every_ns);
+        r = show_once(c, &x);
     }
-    json_decref(reasons);
-    control_reply_done(&reply);
     return r;
 }

@@ -11,14 +11,19 @@ static int cmd_version(const struct cli *c, int argc, char **argv);
 static int cmd_help(const struct cli *c, int argc, char **argv);
 
 static const struct command commands[] = {
-    {"status", "[--peers]", "members, VIPs and sessions as this member sees them",
+    {"status", "[--peers] [--watch[=SECONDS]]",
+     "members, VIPs and sessions as this member sees them",
      "  --peers       one line a peer as well\n"
+     "  --watch       again every two seconds, in the same place of a terminal; JSON a line each;\n"
+     "                --watch=S: every S seconds\n"
      "  -j, --json    JSON with \"schema\": 1; keys are only ever added, times are RFC 3339",
      "guardmount status --peers\n"
      "guardmount status --json | jq '.vips[] | select(.owned)'",
      cmd_status},
-    {"health", "[-q|--quiet]", "whether all is well: exit code 0, or 4 and the reasons",
+    {"health", "[-q|--quiet | --nagios]", "whether all is well: exit code 0, or 4 and the reasons",
      "  -q, --quiet   no text, only the exit code\n"
+     "  --nagios      one line and the exit codes of monitoring plugins: 0 good, 1 degraded,\n"
+     "                2 peers are not served or no daemon answers, 3 it cannot be told\n"
      "  -j, --json    {\"schema\": 1, \"healthy\": ..., \"reasons\": [...]}",
      "guardmount health --quiet || echo look at the cluster", cmd_health},
     {"metrics", "[--no-peers]", "counters and gauges as OpenMetrics text",
@@ -39,6 +44,28 @@ static const struct command commands[] = {
      "\n"
      "Exit code 0: it is up; 4: it is down.",
      "guardmount why alice", cmd_why},
+    {"doctor", "[--all] [--keepalived FILE]", "what is wrong with this machine, and what to do",
+     "  --all         also what is good\n"
+     "  --keepalived FILE\n"
+     "                keepalived's configuration (default /etc/keepalived/keepalived.conf)\n"
+     "  -c CONF       configuration of the member (default " DEFAULT_CONF ")\n"
+     "  -j, --json    {\"schema\": 1, \"healthy\": ..., \"findings\": [...]}\n"
+     "\n"
+     "Exit code 0: nothing is wrong; 4: there are findings.",
+     "guardmount doctor\n"
+     "guardmount doctor --json | jq '.findings[] | select(.severity == \"fail\")'",
+     cmd_doctor},
+    {"top", "[-d SECONDS] [--by ORDER] [--once]", "the busiest peers, full screen",
+     "  -d, --delay SECONDS\n"
+     "                between two looks (2)\n"
+     "  --by sum|rx|tx|name\n"
+     "                the order; sum is of both ways\n"
+     "  --once        look twice, print the table and end: for a pipe; with -j as JSON\n"
+     "\n"
+     "Keys: s, r, t, n change the order; up, down, page up, page down, home scroll; q ends.",
+     "guardmount top\n"
+     "guardmount top --once -d 10 --json | jq '.peers[:3]'",
+     cmd_top},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",
@@ -83,7 +110,8 @@ static void usage(FILE *out)
           "      --color WHEN      auto, always or never; NO_COLOR is honoured\n"
           "  -h, --help            with a command: what it does, with an example\n"
           "\n"
-          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health, why).\n"
+          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health, why, "
+          "doctor).\n"
           "Example: guardmount status\n",
           out);
 }

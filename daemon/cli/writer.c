@@ -2,10 +2,14 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
 #include <wchar.h>
+
+#define SECONDS_MIN 0.1
+#define SECONDS_MAX 3600.0
 
 int cli_fail(int status, const char *format, ...)
 {
@@ -17,6 +21,31 @@ int cli_fail(int status, const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     return status;
+}
+
+bool reader_gone(void)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO};
+
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
+int cli_seconds(const char *text, uint64_t *ret_ns)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end || !(seconds >= SECONDS_MIN && seconds <= SECONDS_MAX))
+        return -EINVAL;
+    *ret_ns = (uint64_t)(seconds * NS_PER_S);
+    return 0;
+}
+
+void cli_sleep(uint64_t ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+
+    nanosleep(&t, NULL);
 }
 
 bool color_wanted(const struct cli *c, FILE *out)

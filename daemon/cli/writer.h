@@ -30,6 +30,8 @@ void table_cell(struct table *t, enum tone tone, const char *format, ...)
 /* Prints and frees. Nothing but the heads: prints nothing. */
 void table_end(struct table *t, bool color, FILE *out);
 
+/* Whoever reads a pipe of ours, such as head, went away. */
+bool reader_gone(void);
 bool color_wanted(const struct cli *c, FILE *out);
 const char *tone_on(bool color, enum tone tone);
 const char *tone_off(bool color);

@@ -85,6 +85,10 @@ struct conf {
     unsigned advert_ms; /* 100; 10..1000 in steps of 10 */
     bool unicast;
     unsigned rt_priority; /* 0: off; below 100 ms adverts always on, default 50 */
+    /* [Metrics] */
+    bool metrics; /* over HTTP */
+    struct endpoint metrics_listen;
+    unsigned metrics_peers; /* with series of their own */
 };
 
 /* Parse @path. On failure *ret_error has the errors, without a newline behind the last. */

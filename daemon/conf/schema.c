@@ -25,6 +25,8 @@ const struct conf_section_info conf_sections[SECTIONS] = {
     [SECTION_LAN] = {"Lan", true, CONF_LANS_MAX, false,
                      "A LAN whose silent death must be noticed: VRRP alone does not see it."},
     [SECTION_KEEPALIVED] = {"Keepalived", false, 1, false, "What *guardmount ha render* writes."},
+    [SECTION_METRICS] = {"Metrics", false, 1, false,
+                         "Counters and gauges for Prometheus, over HTTP."},
 };
 
 /* In the order of enum log_level. */
@@ -128,6 +130,14 @@ const struct conf_key conf_keys[] = {
     {SECTION_KEEPALIVED, "RtPriority", TYPE_UINT, CONF(rt_priority), LIVE, .max = 99,
      .fallback = "50",
      .help = "Real-time priority of keepalived; 0: none. Below 100 ms it is always on."},
+    {SECTION_METRICS, "Enabled", TYPE_SWITCH, CONF(metrics), .fallback = "off",
+     .help = "on: answer GET /metrics."},
+    {SECTION_METRICS, "Listen", TYPE_ENDPOINT, CONF(metrics_listen), .fallback = "127.0.0.1:9586",
+     .help = "Address and port. There is no password: let only a trusted network reach it."},
+    {SECTION_METRICS, "PeerSeries", TYPE_UINT, CONF(metrics_peers), LIVE, .max = 20000,
+     .fallback = "100",
+     .help = "So many peers have series of their own, in the order in which they were added; 0: "
+             "none. Public keys and names are in them."},
 };
 const unsigned conf_key_count = ARRAY_LEN(conf_keys);
 _Static_assert(ARRAY_LEN(conf_keys) <= CONF_KEYS_MAX, "struct origin has a line for each key");

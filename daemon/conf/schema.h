@@ -16,6 +16,7 @@ enum conf_section {
     SECTION_VIP,
     SECTION_LAN,
     SECTION_KEEPALIVED,
+    SECTION_METRICS,
     SECTIONS,
 };
 
@@ -65,7 +66,7 @@ struct conf_section_info {
 extern const struct conf_section_info conf_sections[SECTIONS];
 extern const struct conf_key conf_keys[];
 extern const unsigned conf_key_count;
-#define CONF_KEYS_MAX 48
+#define CONF_KEYS_MAX 64
 
 /* Names are compared without case. -1, NULL: none. */
 int conf_section_find(const char *name);

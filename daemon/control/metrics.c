@@ -264,8 +264,23 @@ static void write_row(const struct status_metric *m, FILE *out)
     put_real(out, m->name, bare ? "_total" : "", m->labels, m->value);
 }
 
+static void write_head(FILE *out, bool plain, const char *name, size_t len, const char *type,
+                       const char *help)
+{
+    const char *suffix = !plain                         ? ""
+                         : strcmp(type, "counter") == 0 ? "_total"
+                         : strcmp(type, "info") == 0    ? "_info"
+                                                        : "";
+
+    if (plain && strcmp(type, "counter") != 0)
+        type = "gauge";
+    fprintf(out, "# TYPE %.*s%s %s\n", (int)len, name, suffix, type);
+    if (*help)
+        fprintf(out, "# HELP %.*s%s %s\n", (int)len, name, suffix, help);
+}
+
 /* All rows of the family that row @first begins; nothing if an earlier row began it. */
-static void write_family(const struct status *s, unsigned first, FILE *out)
+static void write_family(const struct status *s, unsigned first, bool plain, FILE *out)
 {
     const struct status_metric *m = &s->metric[first];
     size_t len = family_len(m);
@@ -274,9 +289,7 @@ static void write_family(const struct status *s, unsigned first, FILE *out)
     for (unsigned i = 0; i < first; i++)
         if (same_family(&s->metric[i], m->name, len))
             return;
-    fprintf(out, "# TYPE %.*s %s\n", (int)len, m->name, type);
-    if (m->help[0])
-        fprintf(out, "# HELP %.*s %s\n", (int)len, m->name, m->help);
+    write_head(out, plain, m->name, len, type, m->help);
     for (unsigned i = first; i < s->metric_count; i++)
         if (same_family(&s->metric[i], m->name, len))
             write_row(&s->metric[i], out);
@@ -290,17 +303,27 @@ static bool rows_bring(const struct status *s, const char *name)
     return false;
 }
 
-void metrics_write(const struct status *s, FILE *out)
+static void write_all(const struct status *s, bool plain, FILE *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(derived); i++) {
         const struct derived *d = &derived[i];
 
         if (rows_bring(s, d->name))
             continue;
-        fprintf(out, "# TYPE %s %s\n# HELP %s %s\n", d->name, d->type, d->name, d->help);
+        write_head(out, plain, d->name, strlen(d->name), d->type, d->help);
         d->write(d, s, out);
     }
     for (unsigned i = 0; i < s->metric_count; i++)
-        write_family(s, i, out);
+        write_family(s, i, plain, out);
+}
+
+void metrics_write(const struct status *s, FILE *out)
+{
+    write_all(s, false, out);
     fputs("# EOF\n", out);
+}
+
+void metrics_write_plain(const struct status *s, FILE *out)
+{
+    write_all(s, true, out);
 }

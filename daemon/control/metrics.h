@@ -11,3 +11,6 @@
 
 /* Ends with "# EOF". Errors are @out's (ferror). */
 void metrics_write(const struct status *s, FILE *out);
+/* The same for readers of the older text format (version 0.0.4): families have the names of their
+ * samples, and there are no types info and stateset. */
+void metrics_write_plain(const struct status *s, FILE *out);

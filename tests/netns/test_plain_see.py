@@ -16,7 +16,7 @@ from lab import BIN_DIR
 from netns import (add_netns, delete_netns, end_process, ip, ip_batch, run, run_in, socket_answers,
                    spawn, wait_until, wg_keypair, wireguard_socket)
 
-NS, HUB, CLIENT = "gmp-see", "gmpsee0", "gmpseec"
+NS, HUB, CLIENT, WAN = "gmp-see", "gmpsee0", "gmpseec", "gmpseew"
 VIP = "10.60.1.100"
 PATIENCE_S = 10
 
@@ -53,7 +53,7 @@ Address = 10.77.0.1/24
 [Vip main]
 VipId = 1
 Hub = main
-Outer = {VIP}/24 dev lo
+Outer = {VIP}/24 dev {WAN}
 Members = m1
 VridOuter = 51
 """)
@@ -68,12 +68,18 @@ VridOuter = 51
         if not self.fifo:
             self.fifo = os.open(self.home / "run/vrrp.fifo", os.O_WRONLY | os.O_NONBLOCK)
         os.write(self.fifo, f'INSTANCE "GM_1" {state} 150\n'.encode())
-        ip(NS, "addr", "add" if state == "MASTER" else "del", f"{VIP}/24", "dev", "lo")
+        ip(NS, "addr", "add" if state == "MASTER" else "del", f"{VIP}/24", "dev", WAN)
 
     def ask(self, *arguments, status=0):
         done = subprocess.run([str(BIN_DIR / "guardmount"), "-s", f"{self.home}/run/control.sock",
                                *arguments], capture_output=True, text=True, timeout=20)
         assert done.returncode == status, (arguments, done)
+        return done.stdout
+
+    def ask_in_namespace(self, *arguments, status):
+        done = subprocess.run(["ip", "netns", "exec", NS, str(BIN_DIR / "guardmount"), *arguments],
+                              capture_output=True, text=True, timeout=20)
+        assert status in (None, done.returncode), (arguments, done)
         return done.stdout
 
     def why(self, peer, status):
@@ -108,7 +114,8 @@ def house():
     h = House(Path(tempfile.mkdtemp(prefix="gm-see-")))
     add_netns(NS)
     try:
-        ip_batch(NS, ["link set lo up"])
+        ip_batch(NS, ["link set lo up", f"link add {WAN} type veth peer name {WAN}p",
+                      f"link set {WAN} up", f"link set {WAN}p up"])
         h.start("-c", str(h.conf))
         h.start(CLIENT)
         for ifname in (HUB, CLIENT):
@@ -164,6 +171,61 @@ def test_a_peer_from_stranger_to_up_and_back(house):
     house.wait_event(event="vip.released", vip="main", reason="fifo-backup")
     assert house.why(key, 4)["verdict"] == "no-owner"
     assert "is served by" not in house.ask("why", key, status=4)
+
+
+def findings(house, keepalived_conf, status=None):
+    done = json.loads(house.ask_in_namespace("doctor", "--json", "-c", str(house.conf), "--keepalived",
+                                             str(keepalived_conf), status=status))
+    return {(f["check"], f["severity"]): f for f in done["findings"]
+            if f["severity"] in ("warn", "fail")
+            # Of the machine that runs the test, not of the namespace.
+            and not (f["check"] == "clock" or "does not run" in f["text"])}
+
+
+def test_doctor_finds_what_is_wrong_and_no_more(house):
+    conf = house.home / "keepalived.conf"
+    included = house.home / "conf.d"
+    included.mkdir()
+    conf.write_text("include conf.d/*.conf\n")
+    ip_batch(NS, [f"addr add {VIP}/24 dev {CLIENT}"])  # not by keepalived, and not where it belongs
+    found = findings(house, conf, 4)
+    assert set(found) - {("rp-filter", "warn")} == {("forwarding", "fail"), ("keepalived", "fail"),
+                                                    ("vips", "fail")}, found
+    assert f"on {CLIENT} instead of {WAN}" in found["vips", "fail"]["text"]
+    assert "ha render" in found["keepalived", "fail"]["remedy"]
+
+    ip_batch(NS, [f"addr del {VIP}/24 dev {CLIENT}"])
+    run_in(NS, ["sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0",
+                f"net.ipv4.conf.{WAN}.rp_filter=0"])
+    house.ask("ha", "render", "-c", str(house.conf), "-o", str(included / "gm.conf"))
+    assert not findings(house, conf)
+    (included / "gm.conf").write_text((included / "gm.conf").read_text().replace("51", "52"))
+    assert set(findings(house, conf, 4)) == {("keepalived", "warn")}
+
+
+def test_metrics_are_served_when_the_configuration_says_so(house):
+    def get(path, *headers):
+        return run_in(NS, ["curl", "-s", "-i", *sum((["-H", h] for h in headers), []),
+                           f"http://127.0.0.1:9586{path}"], check=False)
+    assert get("/metrics") == ""  # off
+    end_process(house.processes.pop(0))
+    house.conf.write_text(house.conf.read_text() + "[Metrics]\nEnabled = on\nPeerSeries = 1\n")
+    house.start("-c", str(house.conf))
+    wait_until(lambda: get("/metrics"), PATIENCE_S, (house.home / "log").read_text())
+    house.add_peer()
+    run_in(NS, ["wg", "set", HUB, "peer", wg_keypair()[1], "allowed-ips", "10.77.0.3/32"])
+
+    def series():
+        text = get("/metrics", "Accept: application/openmetrics-text")
+        return len(re.findall(r"^wireguard_peer_receive_bytes_total{", text, re.M)), text
+    wait_until(lambda: series()[0] == 1, PATIENCE_S, "no series of the first peer")
+    text = series()[1]
+    assert 'guardmount_peers{hub="1",state="configured"} 2' in text, text  # one has no series
+    assert "application/openmetrics-text" in text and text.endswith("# EOF\n")
+    assert "guardmount_build_info{" in get("/metrics") and " 404 " in get("/")
+    if shutil.which("promtool"):
+        body = get("/metrics").split("\n\n", 1)[1]
+        subprocess.run(["promtool", "check", "metrics"], input=body, text=True, check=True)
 
 
 def psk_file(house):

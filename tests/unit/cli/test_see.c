@@ -161,6 +161,115 @@ TEST(why_is_one_screen)
     expect(guardmount(h, "", "why bob"), 1, "no peer is called 'bob'");
 }
 
+TEST(monitors_get_one_line_and_their_exit_codes)
+{
+    struct house *h = *state;
+
+    h->status->hub[0].has_peers_with_session = true;
+    h->status->hub[0].peers_with_session = 1;
+    const struct child *c = guardmount(h, "", "health --nagios");
+    assert_int_equal(c->status, 0);
+    assert_string_equal(c->out,
+                        "GUARDMOUNT OK - m1 is master | vips=1 peers=2 connected=1 sessions=5\n");
+    strcpy(h->status->member[1].link, "down");
+    expect(guardmount(h, "", "health --nagios"), 1,
+           "GUARDMOUNT WARNING - the link to berlin is down |");
+    h->status->vip[1].owner = 0;
+    expect(guardmount(h, "", "health --nagios"), 2,
+           "GUARDMOUNT CRITICAL - the link to berlin is down; nobody is known to own the VIP "
+           "second |");
+    expect(child_run(&h->loop, GUARDMOUNT " -s /nonexistent/s health --nagios"), 2,
+           "GUARDMOUNT CRITICAL - no daemon answers");
+    expect(child_run(&h->loop, GUARDMOUNT " -c /nonexistent/c health --nagios"), 3,
+           "GUARDMOUNT UNKNOWN - /nonexistent/c: No such file");
+    json_t *o = json_of(guardmount(h, "", "health --json"));
+    int critical;
+    assert_int_equal(json_unpack(o, "{s:b}", "critical", &critical), 0);
+    assert_true(critical);
+    json_decref(o);
+}
+
+TEST(status_can_be_watched)
+{
+    struct house *h = *state;
+
+    expect(guardmount(h, "", "status --watch=0.1 | grep -m3 -c ^m1:"), 0, "3\n");
+    /* As JSON, an object a line. */
+    expect(guardmount(h, "", "status --json --watch=0.1 | head -3 | grep -c '^{.*}$'"), 0, "3\n");
+    if (system("command -v script >/dev/null") != 0)
+        skip();
+    char command[512];
+    snprintf(command, sizeof(command),
+             "TERM=xterm timeout 1 script -qec '%s -s %s status --watch=0.3' /dev/null </dev/null",
+             GUARDMOUNT, h->path);
+    const struct child *c = child_run(&h->loop, command);
+    const char *second = strstr(c->out + 1, "\033[H\033[2J");
+    assert_non_null(second); /* drawn again, in its place */
+    assert_non_null(strstr(second, "berlin"));
+}
+
+static int never(void *ctx, const struct control_request *r, struct control_why *ret,
+                 char message[CONTROL_MESSAGE_LEN])
+{
+    return -ENOENT;
+}
+
+/* The counters of one peer rise by 1 MiB at each look. */
+static void busier(void *ctx, const struct control_request *r, struct status *s)
+{
+    static uint64_t looks;
+    struct house *h = ctx;
+    struct status_peer *p;
+
+    *s = *h->status;
+    looks++;
+    for (unsigned i = 0; r->peers && i < 2; i++) {
+        p = status_add_peer(s);
+        p->hub = 1;
+        p->public_key.b[0] = (uint8_t)i;
+        strcpy(p->name, i ? "busy" : "quiet");
+        p->rx_bytes = i ? looks << 20 : 5;
+    }
+}
+
+TEST(top_shows_rates_once_or_full_screen)
+{
+    struct house *h = *state;
+    struct server_ops ops = {.ctx = h, .status = busier, .why = never};
+    char command[512];
+    const char *name;
+    json_int_t rate;
+
+    server_free(h->server);
+    assert_int_equal(server_new(&h->loop, h->path, &ops, &h->server), 0);
+    const struct child *c = guardmount(h, "", "top --once -d 0.2");
+    expect(c, 0, "PEER ");
+    assert_true(strstr(c->out, "\nbusy ") < strstr(c->out, "\nquiet "));
+    assert_non_null(strstr(c->out, "MiB/s"));
+    json_t *o = json_of(guardmount(h, "", "top --once -d 0.2 --json"));
+    assert_int_equal(
+        json_unpack(o, "{s:[{s:s, s:I}]}", "peers", "name", &name, "rx_bytes_per_s", &rate), 0);
+    assert_string_equal(name, "busy");
+    assert_in_range(rate, (1 << 20) / 2, (1 << 20) * 5); /* at 0.2 s, or later */
+    json_decref(o);
+
+    expect(guardmount(h, "", "top </dev/null"), 1, "top needs a terminal");
+    if (system("command -v script >/dev/null") != 0)
+        skip();
+    snprintf(
+        command, sizeof(command),
+        "(sleep 1; echo nq) | TERM=%s script -qec 'stty rows 24 cols 100; %s -s %s top -d 0.2' "
+        "/dev/null",
+        "xterm", GUARDMOUNT, h->path);
+    c = child_run(&h->loop, command);
+    expect(c, 0, "busy");
+    expect(c, 0, "MiB/s");
+    expect(c, 0, "by sum");
+    snprintf(command, sizeof(command),
+             "TERM=nonsense script -qec '%s -s %s top' /dev/null </dev/null", GUARDMOUNT, h->path);
+    expect(child_run(&h->loop, command), 1, "TERM=nonsense");
+}
+
 TEST(wrong_use_is_exit_code_2)
 {
     static const struct {
@@ -173,6 +282,18 @@ TEST(wrong_use_is_exit_code_2)
         {"events --since 99999999999999999999999", "not '9999"},
         {"events -x", "unexpected '-x'"},
         {"why", "takes one peer"},
+        {"doctor x", "unexpected 'x'"},
+        {"status --watch=0", "0.1 to 3600"},
+        {"status --watch=x", "not 'x'"},
+        {"status --watch=1e9", "not '1e9'"},
+        {"health --nagios -q", "leave out"},
+        {"health --nagios --json", "leave out"},
+        {"top --by size", "not 'size'"},
+        {"top -d 0", "0.1 to 3600"},
+        {"top -d", "not ''"},
+        {"top --json", "JSON is for --once"},
+        {"top x", "unexpected 'x'"},
+        {"doctor --keepalived", "needs a file"},
         {"why a b", "takes one peer"},
         {"why --all", "takes one peer"},
         {"why ''", "is no name or key"},
@@ -189,4 +310,5 @@ TEST_MAIN(TD(events_are_lines_with_stable_names), TD(events_are_json_lines_with_
           TD(events_can_be_asked_for_by_age),
           TD(a_full_journal_is_read_in_pieces_and_says_what_it_lost),
           TD(following_shows_what_happens_later), TD(why_is_one_screen),
-          TD(wrong_use_is_exit_code_2))
+          TD(monitors_get_one_line_and_their_exit_codes), TD(status_can_be_watched),
+          TD(top_shows_rates_once_or_full_screen), TD(wrong_use_is_exit_code_2))

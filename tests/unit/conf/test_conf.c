@@ -95,6 +95,21 @@ TEST(every_key_of_the_node_and_the_cluster_is_stored)
     conf_free(c);
 }
 
+TEST(metrics_are_off_and_on_this_machine_unless_the_file_says_otherwise)
+{
+    char text[ENDPOINT_TEXT_LEN];
+    struct conf *c = sample_conf(sample);
+
+    assert_true(!c->metrics && c->metrics_peers == 100);
+    assert_string_equal(endpoint_format(&c->metrics_listen, text), "127.0.0.1:9586");
+    conf_free(c);
+    c = sample_conf(sample_with("[Keepalived]", "[Metrics]\nEnabled = yes\nListen = "
+                                                "[2001:db8::1]:99\nPeerSeries = 0\n[Keepalived]"));
+    assert_true(c->metrics && c->metrics_peers == 0);
+    assert_string_equal(endpoint_format(&c->metrics_listen, text), "[2001:db8::1]:99");
+    conf_free(c);
+}
+
 TEST(every_key_of_the_hub_and_keepalived_is_stored)
 {
     struct conf *c = sample_conf(
@@ -198,6 +213,7 @@ TEST(reference_has_every_section_and_key)
 
 TEST_MAIN(T(sample_is_read), T(defaults_are_those_of_the_manual),
           T(every_key_of_the_node_and_the_cluster_is_stored),
+          T(metrics_are_off_and_on_this_machine_unless_the_file_says_otherwise),
           T(every_key_of_the_hub_and_keepalived_is_stored), T(unicast_takes_the_members_addresses),
           T(lan_without_probes_asks_the_siblings),
           T(fifteen_members_and_sixty_three_vips_are_taken), T(reference_has_every_section_and_key))

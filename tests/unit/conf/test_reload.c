@@ -65,6 +65,9 @@ static const struct {
     {SECTION_LAN, "Interface", "Interface = eth1", "Interface = eth3"},
     {SECTION_LAN, "Probe", "Probe = 10.0.0.1", "Probe = 10.0.0.1, 10.0.0.2"},
     {SECTION_KEEPALIVED, "AdvertInterval", "100ms", "110ms"},
+    {SECTION_METRICS, "Enabled", "[Keepalived]", "[Metrics]\nEnabled = on\n[Keepalived]"},
+    {SECTION_METRICS, "Listen", "[Keepalived]", "[Metrics]\nListen = [::1]:9586\n[Keepalived]"},
+    {SECTION_METRICS, "PeerSeries", "[Keepalived]", "[Metrics]\nPeerSeries = 5\n[Keepalived]"},
     {SECTION_KEEPALIVED, "RtPriority", "AdvertInterval = 100ms", "RtPriority = 49"},
 };
 

@@ -1,0 +1,28 @@
+/* cli/doctor.h - from facts about a machine to findings with a remedy each. Pure.
+ *
+ * Owner: the caller. Threads: any. */
+#pragma once
+#include "cli/host.h"
+
+#define FINDINGS_MAX 128
+#define FINDING_TEXT_MAX 400
+#define DOCTOR_LOCKED_BYTES (4u << 20) /* of keys */
+
+enum severity {
+    FINDING_GOOD,
+    FINDING_NOTE, /* could not be seen, or is the administrator's to know; not a fault */
+    FINDING_WARN, /* works, but not as it should */
+    FINDING_FAIL, /* does not work, or not for long */
+};
+
+struct doctor {
+    struct finding {
+        const char *check; /* stable */
+        enum severity severity;
+        char text[FINDING_TEXT_MAX], remedy[FINDING_TEXT_MAX];
+    } finding[FINDINGS_MAX];
+    unsigned count, faults; /* faults: WARN and FAIL */
+};
+
+void doctor_judge(const struct host *h, struct doctor *ret);
+const char *severity_name(enum severity s); /* "good", "note", "warn", "fail" */
