@@ -9,6 +9,7 @@
 #pragma once
 #include "model/peer.h"
 #include "model/session.h"
+#include "model/vip.h"
 
 #define SYNC_VERSION_MIN 1
 #define SYNC_VERSION_MAX 1
@@ -123,8 +124,6 @@ struct sync_dirty {
     struct key_id id;
     bool dirty;
 };
-
-enum move_kind { MOVE_DRAIN, MOVE_UNDRAIN, MOVE_PROMOTE, MOVE_KINDS };
 
 struct sync_move {
     enum move_kind kind;

@@ -278,6 +278,5 @@ void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const stru
                        struct instant now);
 bool moves_leaving(const struct node *n, uint16_t slot);
 void moves_drain_all(struct node *n, struct instant now);
-bool moves_all_drained(const struct node *n);
 void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now);
 uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);

@@ -167,7 +167,7 @@ bool node_drained(const struct node *n, uint16_t slot)
     return n->draining || n->vip[slot].drained;
 }
 
-bool moves_all_drained(const struct node *n)
+bool node_all_drained(const struct node *n)
 {
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
         if (is_listed(n, slot, n->conf.self) && !node_drained(n, slot))

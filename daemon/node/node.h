@@ -152,6 +152,7 @@ bool node_drain(struct node *n, struct instant now);
 int node_move(struct node *n, const struct sync_move *m, char ret_reason[MOVE_REASON_LEN],
               struct instant now);
 bool node_drained(const struct node *n, uint16_t vip_slot);
+bool node_all_drained(const struct node *n); /* of every VIP that it may have */
 bool node_sibling_drained(const struct node *n, uint8_t member);
 /* The end: release all VIPs, tell last counters. */
 void node_shutdown(struct node *n, struct instant now);

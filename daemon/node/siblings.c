@@ -114,7 +114,7 @@ static void op_fill_heartbeat(void *ctx, uint8_t member, struct sync_heartbeat *
     ret->lans_alive = n->lans_alive;
     ret->in_sync = replica_in_sync(n->sibling[member].replica, n->now.boot_ns);
     ret->ready = n->engine_fit;
-    ret->drained = moves_all_drained(n);
+    ret->drained = node_all_drained(n);
 }
 
 static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *theirs,
