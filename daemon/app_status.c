@@ -101,6 +101,9 @@ static void node_metrics(struct app *a, struct status *s)
         (double)n->handshakes_made[1]);
     add(a, s, true, "guardmount_initiations_sent", NULL, NULL, "Handshakes begun by the hub",
         (double)n->initiations_sent);
+    add(a, s, true, "guardmount_strays", NULL, NULL,
+        "Packets from the LAN passed on to the member that has just got the VIP",
+        (double)n->strays);
     add(a, s, true, "guardmount_failovers", NULL, NULL, "Times that a VIP became ours",
         (double)n->failovers);
     add(a, s, true, "guardmount_sessions_unreplicated", NULL, NULL,

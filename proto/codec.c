@@ -25,6 +25,7 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
     [SYNC_DIRTY] = GUARDMOUNT__SYNC_MESSAGE__BODY_DIRTY,
     [SYNC_SNAPSHOT_END] = GUARDMOUNT__SYNC_MESSAGE__BODY_SNAPSHOT_END,
     [SYNC_MOVE] = GUARDMOUNT__SYNC_MESSAGE__BODY_MOVE,
+    [SYNC_STRAY] = GUARDMOUNT__SYNC_MESSAGE__BODY_STRAY,
 };
 
 /* ---- what is allowed, both ways ---- */
@@ -114,6 +115,8 @@ static bool valid(const struct sync_msg *m)
         return id_valid(&m->dirty.id);
     case SYNC_MOVE:
         return (unsigned)m->move.kind < MOVE_KINDS && member_valid(m->move.member);
+    case SYNC_STRAY:
+        return m->stray.hub && m->stray.len && m->stray.len <= SYNC_STRAY_MAX;
     default:
         return true;
     }
@@ -149,6 +152,7 @@ union wire {
     struct wire_peer peer;
     Guardmount__Claim claim;
     Guardmount__Move move;
+    Guardmount__Stray stray;
     Guardmount__SnapshotEnd end;
 };
 
@@ -360,6 +364,13 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
         put_move(&w, &m->move);
         s.move = &w.move;
         break;
+    case SYNC_STRAY:
+        guardmount__stray__init(&w.stray);
+        w.stray.hub = m->stray.hub;
+        w.stray.peer = wire_bytes(m->stray.peer.b, sizeof(m->stray.peer.b));
+        w.stray.packet = wire_bytes(m->stray.packet, m->stray.len);
+        s.stray = &w.stray;
+        break;
     case SYNC_KINDS:
         return -EINVAL;
     }
@@ -472,6 +483,22 @@ static void get_move(bool *ok, const Guardmount__Move *b, struct sync_move *m)
     m->force = b->force;
 }
 
+static int get_stray(bool *ok, const Guardmount__Stray *b, struct sync_msg *m)
+{
+    struct sync_stray *s = &m->stray;
+
+    s->hub = (uint8_t)wire_in(ok, b->hub, 1, HUB_ID_MAX);
+    wire_get_bytes(ok, &b->peer, s->peer.b, sizeof(s->peer.b));
+    s->len = wire_in(ok, b->packet.len, 1, SYNC_STRAY_MAX);
+    if (!*ok)
+        return 0;
+    m->owned = malloc(s->len);
+    if (!m->owned)
+        return -ENOMEM;
+    s->packet = memcpy(m->owned, b->packet.data, s->len);
+    return 0;
+}
+
 static bool has_unknown_kind(const ProtobufCMessage *m)
 {
     for (unsigned i = 0; i < m->n_unknown_fields; i++)
@@ -531,6 +558,9 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
         break;
     case SYNC_MOVE:
         get_move(&ok, s->move, &m->move);
+        break;
+    case SYNC_STRAY:
+        r = get_stray(&ok, s->stray, m);
         break;
     case SYNC_KINDS:
         return -EPROTO;

@@ -35,6 +35,7 @@ enum sync_kind {
     SYNC_DIRTY,        /* you may not adopt this key (R7); clean: you may again */
     SYNC_SNAPSHOT_END, /* everything that existed when the connection began has been sent */
     SYNC_MOVE,         /* an operator wants a VIP elsewhere */
+    SYNC_STRAY,        /* a packet for a peer whose VIP the sender has just handed over */
     SYNC_KINDS,
 };
 
@@ -132,6 +133,15 @@ struct sync_move {
     bool force;
 };
 
+#define SYNC_STRAY_MAX 16384 /* bytes of a packet; longer ones stay where they are */
+
+struct sync_stray {
+    uint8_t hub;
+    struct public_key peer;
+    const uint8_t *packet; /* of a decoded message: the message's own, sync_msg_clear() */
+    size_t len;
+};
+
 /* A peer record with more than SYNC_PART_PREFIXES allowed prefixes travels in parts: consecutive
  * log entries, the first with all fields, the others with key and more prefixes. replica_send()
  * makes the parts and the other side's replica joins them: users of replica see whole records. */
@@ -159,7 +169,9 @@ struct sync_msg {
         struct sync_claim claim;
         struct sync_dirty dirty;
         struct sync_move move;
+        struct sync_stray stray;
     };
+    void *owned; /* what a decoded message has allocated beside */
 };
 
 void sync_msg_clear(struct sync_msg *m); /* frees and wipes what the message owns */

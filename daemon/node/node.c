@@ -309,7 +309,7 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
         break;
     case FACT_NEED_SESSION:
         p = peer_by_id(n, f->peer_id);
-        if (p)
+        if (p && !moves_pass_on(n, p, now))
             handshake_initiate(n, p, true, false, now);
         break;
     case FACT_ENDPOINT:

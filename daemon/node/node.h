@@ -62,6 +62,9 @@ struct node_ops {
     enum tx_verdict (*send_keepalive)(void *ctx, struct wg_peer *p, uint64_t now_ns);
     void (*flush_staged)(void *ctx, struct wg_peer *p, uint64_t now_ns);
     void (*drop_staged)(void *ctx, struct wg_peer *p);
+    void (*take_staged)(void *ctx, struct wg_peer *p,
+                        void (*fn)(void *fn_ctx, const uint8_t *packet, size_t len), void *fn_ctx);
+    void (*stage)(void *ctx, struct wg_peer *p, const uint8_t *packet, size_t len);
     void (*wake_held)(void *ctx);
     void (*discard_queued)(void *ctx);
     void (*resume)(void *ctx);                 /* packet threads that stood still may go on */
@@ -162,6 +165,7 @@ struct node_counters {
     uint64_t adopted_hot, adopted_warm, adopted_cold; /* adopted_total{mode} */
     uint64_t rescues, rekeys, unreplicated, yielded, dirty, stale_vips;
     uint64_t handshakes_made[2]; /* responder, initiator */
+    uint64_t strays;             /* packets passed on to who has the VIP now */
     uint64_t initiations_sent, stamps_stale, alarms, gaps;
     uint64_t failovers, last_failover_boot_ns;
     uint64_t sync_messages[SYNC_KINDS];

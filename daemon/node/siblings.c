@@ -539,6 +539,9 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
     case SYNC_MOVE:
         moves_heard(n, member, &m->move, n->now);
         break;
+    case SYNC_STRAY:
+        moves_stray(n, &m->stray, n->now);
+        break;
     default:
         break;
     }

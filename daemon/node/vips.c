@@ -88,7 +88,7 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
     if (!PLANTED("gate-left-open"))
         atomic_store(&n->gate->vip[slot].owned, false);
     v->wake_key = v->settle_key = NULL;
-    moves_closed(n, slot);
+    moves_closed(n, slot, now);
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
 

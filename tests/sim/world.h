@@ -21,6 +21,7 @@
 #define SIM_WAN_DELAY_NS (2 * NS_PER_MS)
 #define SIM_LAN_DELAY_NS (150 * NS_PER_US)
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
+#define SIM_ANNOUNCE_LATE_NS (8 * NS_PER_MS) /* switches learn of a new master within this */
 #define SIM_PACKET_LEN 44 /* IPv4 header, UDP-like payload with an id */
 
 struct world;
@@ -173,7 +174,8 @@ void machine_add_peers(struct machine *m);
 void machine_inner(struct machine *m, const uint8_t *packet, size_t len);
 
 /* vrrp.c */
-void vrrp_run(struct machine *m);
+enum vrrp_turn { VRRP_ADVERT, VRRP_HEAR, VRRP_ANNOUNCE };
+void vrrp_run(struct machine *m, enum vrrp_turn turn);
 void vrrp_lines(struct machine *m, bool master);
 
 /* faults.c */
