@@ -398,7 +398,6 @@ static void op_set_weight(void *ctx, uint16_t slot, int weight)
     struct cluster *c = ((struct app *)ctx)->cluster;
     uint16_t vip = c->conf->vip[slot - 1].id;
     int r = weight_write(c->conf->run_dir, vip, weight);
-
     if (r < 0)
         log_error("the weight file cannot be written", "path=%s/" WEIGHT_FILE "-%u error=%s",
                   c->conf->run_dir, vip, strerror(-r));

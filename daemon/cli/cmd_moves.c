@@ -55,9 +55,9 @@ static int find_vip(struct wish *w, const struct status *s, const char *name)
             w->move.vip = s->vip[i].id;
             return EXIT_GOOD;
         }
-    return name ? cli_fail(EXIT_FAILED, "there is no VIP '%s'; 'guardmount status' lists them",
-                           name)
-                : EXIT_GOOD;
+    return name
+               ? cli_fail(EXIT_FAILED, "there is no VIP '%s'; 'guardmount status' lists them", name)
+               : EXIT_GOOD;
 }
 
 static bool is_meant(const struct wish *w, const struct status_vip *v)
@@ -201,8 +201,9 @@ static int ask(const struct cli *c, struct wish *w)
         print_text(w, reply.status);
     control_reply_done(&reply);
     if (r == EXIT_GOOD && !done)
-        r = cli_fail(EXIT_FAILED, "not all is where it should be after %d s; the log of %s and "
-                                  "'guardmount status' there tell why",
+        r = cli_fail(EXIT_FAILED,
+                     "not all is where it should be after %d s; the log of %s and "
+                     "'guardmount status' there tell why",
                      WAIT_MS / 1000, w->member);
     return r;
 }

@@ -111,6 +111,8 @@ struct vip_run {
     uint8_t coming_from; /* sibling that hands it over; 0: none (gate.vip[].from is the same) */
     bool coming_done;    /* ... and has said its last word */
     uint64_t coming_until_ns;
+    uint64_t closing_ns; /* it has left, and what is queued is served until then; 0: not */
+    const char *closing_cause;
     uint64_t handing_ns; /* a sibling has it: we let go then; 0: not */
     uint8_t left_to;     /* sibling that has it since we let go; 0: not known yet */
     uint64_t left_until_ns;
@@ -269,12 +271,14 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
 void readiness(struct node *n, struct instant now);
 void vips_claim(struct node *n, uint16_t slot, bool held, struct sibling *only,
                 struct instant now); /* @only NULL: to all */
+void vips_close(struct node *n, uint16_t slot, const char *cause, struct instant now);
 uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now);
 
 /* moves.c */
 bool moves_waits(const struct node *n, uint16_t slot);
 void moves_opening(struct node *n, uint16_t slot, uint8_t former, struct instant now);
 void moves_closed(struct node *n, uint16_t slot, struct instant now);
+bool moves_linger(struct node *n, uint16_t slot, const char *cause, struct instant now);
 bool moves_pass_on(struct node *n, struct node_peer *p, struct instant now); /* what is staged */
 void moves_stray(struct node *n, const struct sync_stray *s, struct instant now);
 void moves_released(struct node *n, struct node_key *k, struct instant now);

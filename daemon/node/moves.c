@@ -9,9 +9,9 @@
 
 #define TRANSIT_NS (30 * NS_PER_MS)          /* R11 */
 #define TRANSIT_UNPLANNED_NS (5 * NS_PER_MS) /* the former owner lives, and may have last words */
-#define LINGER_NS (3 * NS_PER_MS)  /* until every neighbour has heard that the VIP has moved */
+#define LINGER_NS (5 * NS_PER_MS) /* what is in our queues when the VIP leaves is still served */
 #define LEFT_NS (200 * NS_PER_MS) /* the same, for those that are slow to hear */
-#define RELEASED_WAIT_NS (1 * NS_PER_S)      /* for the address, when the keys came first */
+#define RELEASED_WAIT_NS (1 * NS_PER_S) /* for the address, when the keys came first */
 
 /* ---- stragglers: packets from the LAN that come to us when the VIP has left ---- */
 
@@ -24,11 +24,9 @@ struct stray_ctx {
 static void send_stray(void *ctx, const uint8_t *packet, size_t len)
 {
     struct stray_ctx *x = ctx;
-    struct sync_msg m = {.kind = SYNC_STRAY,
-                         .stray = {.hub = x->n->conf.hub,
-                                   .peer = x->p->wg.key,
-                                   .packet = packet,
-                                   .len = len}};
+    struct sync_msg m = {
+        .kind = SYNC_STRAY,
+        .stray = {.hub = x->n->conf.hub, .peer = x->p->wg.key, .packet = packet, .len = len}};
 
     if (len > SYNC_STRAY_MAX)
         return;
@@ -43,7 +41,7 @@ bool moves_pass_on(struct node *n, struct node_peer *p, struct instant now)
     if (!clustered(n) || !gate_left(n->gate, slot))
         return false;
     struct stray_ctx x = {n, p, n->vip[slot].left_to};
-    if (x.to) /* else they wait for the claim of whoever has it */
+    if (x.to && !PLANTED("strays-dropped")) /* else they wait for the claim of whoever has it */
         n->ops.take_staged(n->ops.ctx, &p->wg, send_stray, &x);
     return true;
 }
@@ -128,7 +126,7 @@ void moves_closed(struct node *n, uint16_t slot, struct instant now)
 
     v->promoted = v->leaving = v->coming_done = false;
     set_from(n, slot, 0, 0);
-    v->handing_ns = 0;
+    v->handing_ns = v->closing_ns = 0;
     if (!siblings_any_up(n) || n->shutting_down)
         return;
     v->left_to = v->claimant != n->conf.self ? v->claimant : 0;
@@ -162,7 +160,7 @@ void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const stru
         if (!c->held && v->coming_from == member)
             transit_end(n, slot, now);
         else if (c->held && moves_leaving(n, slot) && c->epoch > v->failover.epoch &&
-                 !v->handing_ns && !PLANTED("claim-not-heeded"))
+                 !v->handing_ns)
             v->handing_ns = now.boot_ns + LINGER_NS;
         return;
     }
@@ -217,6 +215,20 @@ static int refuse(char reason[MOVE_REASON_LEN], int error, const char *format, .
     vsnprintf(reason, MOVE_REASON_LEN, format, args);
     va_end(args);
     return error;
+}
+
+/* O1 gives 50 ms from the last of the predicate to the last packet. A VIP that was to leave uses a
+ * few of them; its successor waits for our last words. */
+bool moves_linger(struct node *n, uint16_t slot, const char *cause, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (!n->fit || n->shutting_down || v->handing_ns || !moves_leaving(n, slot) ||
+        v->failover.state != VIP_RELEASING)
+        return false;
+    v->closing_ns = now.boot_ns + LINGER_NS;
+    v->closing_cause = cause;
+    return true;
 }
 
 static bool is_listed(const struct node *n, uint16_t slot, uint8_t member)
@@ -410,11 +422,13 @@ uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now)
     struct vip_run *v = &n->vip[slot];
     uint64_t next = NEVER;
 
+    if (v->closing_ns && now.boot_ns >= v->closing_ns)
+        vips_close(n, slot, v->closing_cause, now);
     if (v->handing_ns && now.boot_ns >= v->handing_ns) {
-        v->handing_ns = 0;
         /* From here on the sibling answers, and our windows are final. */
         if (failover_owned(&v->failover))
             vips_step(n, slot, (struct failover_event){.kind = FAILOVER_HANDED}, now);
+        v->handing_ns = 0;
     }
     if (v->left_until_ns && now.boot_ns >= v->left_until_ns)
         left_end(n, slot, now);
@@ -431,6 +445,8 @@ uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now)
     }
     if (v->coming_from)
         next = v->coming_until_ns;
+    if (v->closing_ns)
+        next = MIN(next, v->closing_ns);
     if (v->handing_ns)
         next = MIN(next, v->handing_ns);
     if (v->left_until_ns)

@@ -53,6 +53,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
+    v->closing_ns = 0; /* it came back before it was let go */
     siblings_drop_silent(n, now);
     v->failover.epoch = MAX(v->failover.epoch, v->claim_epoch + 1);
     v->claim_epoch = v->failover.epoch;
@@ -109,7 +110,8 @@ uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, stru
     struct vip_run *v = &n->vip[slot];
     struct failover_todo todo = failover_step(&v->failover, &ev, now.boot_ns);
 
-    if (todo.actions & FAILOVER_CLOSE)
+    bool lingers = (todo.actions & FAILOVER_CLOSE) && moves_linger(n, slot, todo.cause, now);
+    if ((todo.actions & FAILOVER_CLOSE) && !lingers)
         close_gate(n, slot, todo.cause, now);
     if (todo.actions & FAILOVER_OPEN)
         open_gate(n, slot, now);
@@ -122,9 +124,16 @@ uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, stru
         n->ops.announce(n->ops.ctx, slot);
     if (todo.actions & FAILOVER_READ_ADDRESSES)
         n->ops.read_addresses(n->ops.ctx, slot);
-    if (todo.actions & FAILOVER_CLOSE) /* close_gate() has told all there was to tell */
+    if ((todo.actions & FAILOVER_CLOSE) &&
+        !lingers) /* close_gate() has told all there was to tell */
         return vips_step(n, slot, (struct failover_event){.kind = FAILOVER_RELEASED}, now);
     return todo.next_ns;
+}
+
+void vips_close(struct node *n, uint16_t slot, const char *cause, struct instant now)
+{
+    close_gate(n, slot, cause, now);
+    vips_step(n, slot, (struct failover_event){.kind = FAILOVER_RELEASED}, now);
 }
 
 void node_vip(struct node *n, uint16_t slot, const struct failover_event *e, struct instant now)

@@ -96,7 +96,11 @@ static void run_moves(struct world *w, unsigned moves)
         oracle_violation(w->oracle, w->now_ns, "%llu handshakes because of planned moves",
                          (unsigned long long)(handshakes(w) - before));
     uint64_t worst = oracle_all_delivered(w->oracle, w->now_ns);
-    world_trace(w, "the slowest packet took %.3f ms", (double)worst / 1e6);
+    uint64_t strays = 0;
+    for (unsigned i = 0; i < w->members; i++)
+        strays += node_counters(w->machine[i].node)->strays;
+    world_trace(w, "the slowest packet took %.3f ms, %llu were passed on", (double)worst / 1e6,
+                (unsigned long long)strays);
     if (worst > 2 * SIM_WAN_DELAY_NS + 30 * NS_PER_MS)
         oracle_violation(w->oracle, w->now_ns, "a packet took %.3f ms", (double)worst / 1e6);
 }

@@ -58,7 +58,8 @@ static void become(struct machine *m, bool master)
 /* MASTER_RX_LOWER_PRI: a master that hears a lesser one announces itself again. */
 static void reassert(struct machine *m)
 {
-    m->world->arp = m->member;
+    world_event(m->world, world_random(m->world, SIM_ANNOUNCE_LATE_NS), EVENT_VRRP, m)->a =
+        VRRP_ANNOUNCE;
     if (m->frozen || m->frozen_daemon)
         return;
     node_vip(m->node, 1, &(struct failover_event){.kind = FAILOVER_LINE_RX_LOWER}, machine_now(m));
