@@ -101,6 +101,9 @@ static void node_metrics(struct app *a, struct status *s)
         (double)n->handshakes_made[1]);
     add(a, s, true, "guardmount_initiations_sent", NULL, NULL, "Handshakes begun by the hub",
         (double)n->initiations_sent);
+    add(a, s, true, "guardmount_unknown_rescues", NULL, NULL,
+        "Handshakes begun because a peer used a session that is not known here",
+        (double)n->unknown_rescues);
     add(a, s, true, "guardmount_strays", NULL, NULL,
         "Packets from the LAN passed on to the member that has just got the VIP",
         (double)n->strays);

@@ -60,8 +60,7 @@ static void show_members(const struct shown *x)
                 table_cell(&t, TONE_DIM, "-");
             continue;
         }
-        table_cell(&t, live ? TONE_GOOD : TONE_BAD, "%s%s", m->link,
-                   m->drained ? ", drained" : "");
+        table_cell(&t, live ? TONE_GOOD : TONE_BAD, "%s%s", m->link, m->drained ? ", drained" : "");
         table_cell(&t, m->in_sync ? TONE_GOOD : TONE_BAD, "%s", m->in_sync ? "yes" : "no");
         table_cell(&t, TONE_PLAIN, "%llu", (unsigned long long)m->lag);
         if (m->rtt_us)

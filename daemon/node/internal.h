@@ -27,6 +27,7 @@ struct node_peer {
     uint64_t endpoint_told_ns;
     bool endpoint_untold;
     uint64_t rekey_at_ns; /* T3; 0: none */
+    uint64_t rescued_ns;  /* rescue.c; 0: never */
     uint64_t urgent_at_ns,
         urgent_until_ns; /* H8, R9a: an initiation that could not begin; 0: none */
 };
@@ -126,6 +127,8 @@ struct queued_change {
     void *token;
 };
 
+#define RESCUE_SLOTS 16384
+
 struct node {
     struct node_config conf;
     struct node_ops ops;
@@ -172,6 +175,12 @@ struct node {
     uint64_t sweep_at_ns, busy_at_ns, limits_at_ns;
     double horizon_rate; /* raises per second, all keys (R4) */
     uint64_t raises_counted, raises_since_ns, horizon_ns;
+
+    /* Which peer was last known at an endpoint, by its hash: a newer one pushes out an older. */
+    struct rescue_slot {
+        uint64_t peer_id;
+    } rescues[RESCUE_SLOTS];
+    uint64_t rescue_seed, rescue_tokens_ns, rescue_seen_ns;
 
     struct instant now; /* of the event being handled, for callbacks */
     struct node_counters counters;
@@ -273,6 +282,11 @@ void vips_claim(struct node *n, uint16_t slot, bool held, struct sibling *only,
                 struct instant now); /* @only NULL: to all */
 void vips_close(struct node *n, uint16_t slot, const char *cause, struct instant now);
 uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now);
+
+/* rescue.c */
+void rescue_learn(struct node *n, const struct node_peer *p, const struct endpoint *at);
+void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source,
+                    struct instant now);
 
 /* moves.c */
 bool moves_waits(const struct node *n, uint16_t slot);

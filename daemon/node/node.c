@@ -95,6 +95,8 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     n->lans_ok = true;
     n->horizon_ns = LEASE_HORIZON_MIN_NS;
     n->raises_since_ns = now.boot_ns;
+    n->rescue_seed = rng_u64(rng);
+    n->rescue_seen_ns = now.boot_ns;
 
     /* H5: the anchor is the floor, or now when the clock is within a day of it. */
     n->stamp_floor = c->stamp_floor;
@@ -341,6 +343,8 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
                                       .number = 1});
         break;
     case FACT_UNKNOWN_INDEX:
+        rescue_unknown(n, (uint16_t)f->value_ns, &f->source, now);
+        break;
     case FACT_WRONG_VIP: /* O10: not delivered; counted by the engine */
         break;
     }

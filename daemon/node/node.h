@@ -163,7 +163,7 @@ void node_shutdown(struct node *n, struct instant now);
 /* Looking. */
 struct node_counters {
     uint64_t adopted_hot, adopted_warm, adopted_cold; /* adopted_total{mode} */
-    uint64_t rescues, rekeys, unreplicated, yielded, dirty, stale_vips;
+    uint64_t rescues, unknown_rescues, rekeys, unreplicated, yielded, dirty, stale_vips;
     uint64_t handshakes_made[2]; /* responder, initiator */
     uint64_t strays;             /* packets passed on to who has the VIP now */
     uint64_t initiations_sent, stamps_stale, alarms, gaps;

@@ -80,6 +80,7 @@ void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
     if (!peer_endpoint_get(&p->wg, &m.endpoint.endpoint, &local, &ifindex))
         return;
     m.endpoint.version = p->wg.endpoint_version;
+    rescue_learn(n, p, &m.endpoint.endpoint);
     siblings_send_all(n, &m, now);
 }
 

@@ -406,6 +406,7 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
         return;
     peer_take_stamp(n, p, s->peer_stamp);
     p->generation = MAX(p->generation, s->generation);
+    rescue_learn(n, p, &s->endpoint);
     if (endpoint_is_set(&s->endpoint))
         peer_endpoint_update(&p->wg, &s->endpoint, &(struct endpoint){0}, 0, slot,
                              &s->endpoint_version);
@@ -516,9 +517,11 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
     case SYNC_ENDPOINT:
         p = peer_by_key(n, &m->endpoint.peer);
         slot = vip_slot_of_id(n, m->endpoint.vip);
-        if (p && slot && m->endpoint.hub == n->conf.hub)
+        if (p && slot && m->endpoint.hub == n->conf.hub) {
+            rescue_learn(n, p, &m->endpoint.endpoint);
             peer_endpoint_update(&p->wg, &m->endpoint.endpoint, &(struct endpoint){0}, 0, slot,
                                  &m->endpoint.version);
+        }
         break;
     case SYNC_STAMP:
         heard_stamp(n, &m->stamp);

@@ -481,7 +481,8 @@ static void op_transmit(void *ctx, uint8_t to, const uint8_t *msg, size_t len)
     if (!m->link_up[to] || m->world->cut_sync[m->member][to])
         return;
     /* TCP: in order, whatever the queue does with equal times. */
-    uint64_t at = MAX(m->world->now_ns + SIM_LAN_DELAY_NS, m->frame_at_ns[to] + 1);
+    uint64_t at =
+        MAX(m->world->now_ns + SIM_LAN_DELAY_NS + m->world->sync_lag_ns, m->frame_at_ns[to] + 1);
     m->frame_at_ns[to] = at;
     struct event *e = world_event(m->world, 0, EVENT_FRAME, other);
     heap_set(&m->world->events, &e->entry, at);
@@ -750,8 +751,13 @@ static void receive_data(struct machine *m, struct event *ev)
     if (ev->len < MESSAGE_DATA_OVERHEAD || ev->len > sizeof(plain))
         return;
     struct entry *e = entry_find(m, load_le32(d->receiver));
-    if (!e || !e->kp)
+    if (!e || !e->kp) {
+        tell(m, (struct fact){.kind = FACT_UNKNOWN_INDEX,
+                              .index = load_le32(d->receiver),
+                              .value_ns = m->member ? 1 : VIP_SLOT_PLAIN,
+                              .source = ev->from});
         return;
+    }
     struct keypair *k = e->kp;
     if (keypair_open_check(k, &m->gate, now.boot_ns) != RX_ACCEPT)
         return;

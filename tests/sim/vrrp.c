@@ -104,6 +104,7 @@ void vrrp_run(struct machine *m, enum vrrp_turn turn)
             m->vrrp.heard_ns = w->now_ns;
         }
     }
-    if (turn == VRRP_ADVERT && !m->vrrp.master && w->now_ns - m->vrrp.heard_ns > 3 * SIM_ADVERT_NS + m->member * NS_PER_MS)
+    if (turn == VRRP_ADVERT && !m->vrrp.master &&
+        w->now_ns - m->vrrp.heard_ns > 3 * SIM_ADVERT_NS + m->member * NS_PER_MS)
         become(m, true);
 }

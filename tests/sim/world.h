@@ -132,6 +132,7 @@ struct world {
     bool cut_wan[SIM_MEMBERS_MAX + 1];
     unsigned loss_percent, duplicate_percent;
     uint64_t jitter_ns;
+    uint64_t sync_lag_ns; /* replication is so far behind */
     bool attacker;
     struct recorded { /* what the attacker has */
         struct endpoint from, to;
@@ -180,5 +181,6 @@ void vrrp_lines(struct machine *m, bool master);
 
 /* faults.c */
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);
+void traffic_plan(struct world *w, struct machine *client);
 void moves_plan(struct world *w, unsigned count);
 void faults_run(struct world *w, struct event *e);
