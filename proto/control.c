@@ -426,7 +426,8 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
 
 static bool kind_known(unsigned kind)
 {
-    return kind <= CONTROL_METRICS || kind == CONTROL_MOVE || kind == CONTROL_EVENTS || kind == CONTROL_WHY;
+    return kind <= CONTROL_METRICS || kind == CONTROL_MOVE || kind == CONTROL_EVENTS ||
+           kind == CONTROL_WHY;
 }
 
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret)

@@ -78,8 +78,6 @@ const struct notice_reason_info notice_reasons[NOTICE_REASONS] = {
                             "nothing: guardmount status tells who has it"},
     [REASON_ENGINE] = {"engine", "this member is not able to serve, or ends",
                        "see guardmount health and the daemon's log"},
-    [REASON_HANDED_OVER] = {"handed-over", "a sibling has it, as was planned",
-                            "nothing to do: an operator, or the end of the daemon, moved it"},
     [REASON_OTHER] = {"other", "another cause", "see the daemon's log"},
     [REASON_STALE_STAMP] = {"stale-stamp",
                             "the timestamp is not later than the last one that was accepted",

@@ -58,7 +58,6 @@ enum notice_reason {
     REASON_FIFO_SPLIT,
     REASON_HANDED_OVER,
     REASON_ENGINE,
-    REASON_HANDED_OVER,
     REASON_OTHER,
     /* handshake.refused */
     REASON_STALE_STAMP,
