@@ -98,7 +98,7 @@ static void usage(FILE *out)
 {
     fputs("Usage: guardmount [OPTIONS] COMMAND [ARGUMENTS]\n\n", out);
     for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
     fputs("\nOptions of all commands:\n"
           "  -s, --socket SOCKET   the daemon's control socket (default " DEFAULT_SOCKET ")\n"
           "  -c, --config CONF     configuration; its RunDirectory tells the socket\n"
