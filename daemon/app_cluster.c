@@ -484,6 +484,7 @@ static int start_node(struct app *a, struct cluster *c)
         .seq_proved = c->life.proved,
         .unproved_reason = c->life.reason,
         .stamp_floor = c->life.stamp_floor,
+        .warm = !c->conf->session_keys,
         .solo_start_after_ns = c->conf->solo_start_after_ms * NS_PER_MS,
         .fresh_ns = 3 * c->conf->advert_ms * NS_PER_MS + NS_PER_S + c->conf->advert_ms * NS_PER_MS,
     };

@@ -251,6 +251,7 @@ static void put_endpoint(union wire *w, const struct sync_endpoint *e)
     wire_put_version(&w->endpoint.version, &e->version);
     b->version = &w->endpoint.version;
     b->vip = e->vip;
+    b->idle_ms = e->idle_ms;
 }
 
 static void put_claim(union wire *w, const struct sync_claim *c)
@@ -454,6 +455,7 @@ static void get_endpoint(bool *ok, const Guardmount__EndpointMoved *b, struct sy
     wire_get_endpoint(ok, b->endpoint, &e->endpoint);
     wire_get_version(b->version, &e->version);
     e->vip = (uint16_t)wire_in(ok, b->vip, 0, UINT16_MAX);
+    e->idle_ms = b->idle_ms;
 }
 
 static void get_stamp(bool *ok, const Guardmount__Stamp *b, struct sync_stamp *st)

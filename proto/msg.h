@@ -101,7 +101,8 @@ struct sync_endpoint {
     struct public_key peer;
     struct endpoint endpoint;
     struct endpoint_version version;
-    uint16_t vip; /* id */
+    uint16_t vip;     /* id */
+    uint64_t idle_ms; /* since its last packet; UINT64_MAX: there was none */
 };
 
 struct sync_stamp {

@@ -28,6 +28,7 @@ struct node_peer {
     bool endpoint_untold;
     uint64_t rekey_at_ns; /* T3; 0: none */
     uint64_t rescued_ns;  /* rescue.c; 0: never */
+    uint64_t active_ns;   /* when a sibling last saw it; 0: never */
     uint64_t urgent_at_ns,
         urgent_until_ns; /* H8, R9a: an initiation that could not begin; 0: none */
 };
@@ -117,6 +118,12 @@ struct vip_run {
     uint64_t handing_ns; /* a sibling has it: we let go then; 0: not */
     uint8_t left_to;     /* sibling that has it since we let go; 0: not known yet */
     uint64_t left_until_ns;
+    /* warm.c: peers that are to have a new session, the most recently active first. */
+    struct warm_peer {
+        uint64_t peer_id, idle_ns;
+    } * warm;
+    unsigned warm_count, warm_next;
+    uint64_t warm_at_ns;
 };
 
 enum token_kind { TOKEN_KEY, TOKEN_LIMIT };
@@ -282,6 +289,15 @@ void vips_claim(struct node *n, uint16_t slot, bool held, struct sibling *only,
                 struct instant now); /* @only NULL: to all */
 void vips_close(struct node *n, uint16_t slot, const char *cause, struct instant now);
 uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now);
+
+/* warm.c */
+uint64_t warm_idle_ns(const struct node_peer *p, uint64_t now_ns); /* UINT64_MAX: never active */
+void warm_tell(struct node *n, struct node_key *k, struct instant now);
+void warm_heard(struct node *n, struct node_peer *p, const struct sync_endpoint *e,
+                struct instant now);
+void warm_begin(struct node *n, uint16_t slot, struct instant now);
+void warm_end(struct node *n, uint16_t slot);
+uint64_t warm_tick(struct node *n, uint16_t slot, struct instant now);
 
 /* rescue.c */
 void rescue_learn(struct node *n, const struct node_peer *p, const struct endpoint *at);

@@ -133,6 +133,8 @@ void node_free(struct node *n)
     if (!n)
         return;
     siblings_free(n);
+    for (uint16_t slot = 1; slot < VIPS_MAX; slot++)
+        warm_end(n, slot);
     list_for_each (it, &n->pendings)
         free(list_entry(it, struct pending, all));
     list_for_each (it, &n->changes) {

@@ -107,6 +107,7 @@ struct node_config {
     uint64_t solo_start_after_ns, fresh_ns;
     uint16_t drained[VIPS_MAX]; /* VIP ids, of an earlier life */
     unsigned drained_count;
+    bool warm;              /* session keys never leave this member */
     uint8_t cookie_key[32]; /* K_cookie (C1) */
 };
 

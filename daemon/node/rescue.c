@@ -9,6 +9,7 @@
 #include "node/internal.h"
 
 #define RESCUES_PER_S 200
+#define ANSWER_NS (100 * NS_PER_MS) /* an initiation that is older was lost on its way */
 
 static struct rescue_slot *slot_of(struct node *n, const struct endpoint *at)
 {
@@ -54,8 +55,13 @@ void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source,
         return;
     if (p->rescued_ns && now.boot_ns - p->rescued_ns < REKEY_TIMEOUT_NS)
         return;
-    if (!may_rescue(n, now))
+    if (p->initiate_queued || (p->initiation && now.boot_ns - p->initiation->sent_ns < ANSWER_NS) ||
+        !may_rescue(n, now))
         return;
+    /* The packet shows that the way is open now: when the VIP had just come it may not have been.
+     */
+    if (p->initiation)
+        p->timers.retry_at_ns = 0;
     p->rescued_ns = now.boot_ns;
     n->counters.unknown_rescues++;
     handshake_urgently(n, p, now);

@@ -285,6 +285,8 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
                                  .peer = wp->key,
                                  .endpoint = e,
                                  .version = wp->endpoint_version,
+                                 .idle_ms =
+                                     warm_idle_ns(wp->owner_data, n->now.boot_ns) / NS_PER_MS,
                                  .vip = vip_id_of_slot(n, atomic_load(&wp->vip))}};
                 return true;
             }
@@ -410,6 +412,8 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     if (endpoint_is_set(&s->endpoint))
         peer_endpoint_update(&p->wg, &s->endpoint, &(struct endpoint){0}, 0, slot,
                              &s->endpoint_version);
+    if (n->conf.warm) /* it may come from a member that is configured otherwise */
+        return;
     if (!k) {
         s->vip = slot;
         k = key_install(n, p, s, member, n->now);
@@ -519,6 +523,7 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         slot = vip_slot_of_id(n, m->endpoint.vip);
         if (p && slot && m->endpoint.hub == n->conf.hub) {
             rescue_learn(n, p, &m->endpoint.endpoint);
+            warm_heard(n, p, &m->endpoint, n->now);
             peer_endpoint_update(&p->wg, &m->endpoint.endpoint, &(struct endpoint){0}, 0, slot,
                                  &m->endpoint.version);
         }

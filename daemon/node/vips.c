@@ -69,6 +69,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
      * heard of (O5), so keys that are still ours go on under a new one, lazily (N9). */
     atomic_fetch_add(&n->gate->suspicion, 1);
     vips_claim(n, slot, true, NULL, now);
+    warm_begin(n, slot, now);
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         if (atomic_load(&k->kp->vip) == slot && k->ours)
@@ -89,6 +90,7 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
     if (!PLANTED("gate-left-open"))
         atomic_store(&n->gate->vip[slot].owned, false);
     v->wake_key = v->settle_key = NULL;
+    warm_end(n, slot);
     moves_closed(n, slot, now);
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
@@ -210,6 +212,7 @@ uint64_t vips_tick(struct node *n, struct instant now)
             next = MIN(next, at);
 
         next = MIN(next, moves_tick(n, slot, now));
+        next = MIN(next, warm_tick(n, slot, now));
         next = MIN(next, wake(n, slot, now));
         next = MIN(next, settle(n, slot, now));
     }
@@ -230,7 +233,7 @@ void vips_others(struct node *n)
         bool others = false;
 
         for (unsigned i = 1; i < MEMBERS_MAX; i++)
-            others |= n->sibling[i].up && vip_holder(n, slot, (uint8_t)i);
+            others |= n->sibling[i].up && !n->conf.warm && vip_holder(n, slot, (uint8_t)i);
         atomic_store(&n->gate->vip[slot].others, others);
     }
 }

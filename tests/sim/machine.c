@@ -478,6 +478,8 @@ static void op_transmit(void *ctx, uint8_t to, const uint8_t *msg, size_t len)
 {
     struct machine *m = ctx, *other = &m->world->machine[to - 1];
 
+    if (m->world->warm)
+        oracle_warm_frame(m->world->oracle, m->world->now_ns, m->member, msg, len);
     if (!m->link_up[to] || m->world->cut_sync[m->member][to])
         return;
     /* TCP: in order, whatever the queue does with equal times. */
@@ -975,6 +977,7 @@ int machine_start(struct machine *m)
         c.vip_count = 1;
         c.drained[0] = 1;
         c.drained_count = m->drained;
+        c.warm = w->warm;
         c.vip[1] = (struct vip){.hub = 1, .id = 1, .name = "main", .port = 51820};
         for (unsigned i = 0; i < w->members; i++)
             c.vip[1].order[i] = (uint8_t)(i + 1);

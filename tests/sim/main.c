@@ -1,9 +1,11 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
  *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--lag]
+ * [--warm]
  *          [--trace] [--plant NAME]
  *
  * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
+ * With --warm members keep their session keys to themselves.
  * With --lag a session is made while replication lags, and its owner dies with it (rescue).
  * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
  * With --plant (only in gm-sim-planted) the run is expected to find a violation: 0 found, 1 not. */
@@ -22,7 +24,7 @@
 struct options {
     uint64_t seed, seeds, seconds;
     unsigned members, clients, moves;
-    bool trace, quiet, lag;
+    bool trace, quiet, lag, warm;
 };
 
 static void converged(struct world *w)
@@ -142,6 +144,7 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
     world_init(w, seed, o->members ? o->members : 2 + (unsigned)(seed % 2),
                o->clients ? o->clients : 1 + (unsigned)(seed % 5));
     w->trace = o->trace;
+    w->warm = o->warm;
     w->attacker = seed % 3 != 0;
     uint64_t start = w->now_ns;
     for (unsigned i = 0; i < w->members + w->clients; i++)
@@ -186,17 +189,12 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'},
-        {"members", required_argument, NULL, 'm'},
-        {"clients", required_argument, NULL, 'c'},
-        {"moves", required_argument, NULL, 'M'},
-        {"lag", no_argument, NULL, 'L'},
-        {"trace", no_argument, NULL, 'T'},
-        {"plant", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
+        {"lag", no_argument, NULL, 'L'},           {"warm", no_argument, NULL, 'W'},
+        {"trace", no_argument, NULL, 'T'},         {"plant", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},         {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
     uint64_t v = 0;
@@ -205,11 +203,12 @@ int main(int argc, char **argv)
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (c != 'T' && c != 'L' && c != 'p' && c != 'q' &&
+        if (c != 'T' && c != 'L' && c != 'W' && c != 'p' && c != 'q' &&
             (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
-            fprintf(stderr,
-                    "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
-                    "[--clients C] [--moves N] [--lag] [--trace] [--quiet] [--plant NAME]\n");
+            fprintf(
+                stderr,
+                "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
+                "[--clients C] [--moves N] [--lag] [--warm] [--trace] [--quiet] [--plant NAME]\n");
             return 2;
         }
         switch (c) {
@@ -230,6 +229,9 @@ int main(int argc, char **argv)
             break;
         case 'M':
             o.moves = (unsigned)MIN(v, 20);
+            break;
+        case 'W':
+            o.warm = true;
             break;
         case 'L':
             o.lag = true;

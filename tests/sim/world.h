@@ -143,6 +143,7 @@ struct world {
     struct endpoint attacker_address;
     uint64_t packet_id;
     uint64_t faults_end_ns;
+    bool warm;     /* session keys never leave a member */
     bool lossless; /* only planned moves: every packet is delivered, no session is made anew */
     bool partitioned_ever; /* *normal* profile: doubles are possible then (failover.md 4.4) */
     struct oracle *oracle;

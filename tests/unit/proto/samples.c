@@ -242,7 +242,8 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
         m.endpoint = (struct sync_endpoint){.hub = hub(r),
                                             .endpoint = endpoint(r),
                                             .version = {number(r), number(r)},
-                                            .vip = (uint16_t)number(r)};
+                                            .vip = (uint16_t)number(r),
+                                            .idle_ms = number(r)};
         rng_fill(r, m.endpoint.peer.b, 32);
         break;
     case SYNC_STAMP:
@@ -382,7 +383,7 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
                public_key_equal(&a->endpoint.peer, &b->endpoint.peer) &&
                endpoint_equal(&a->endpoint.endpoint, &b->endpoint.endpoint) &&
                version_equal(&a->endpoint.version, &b->endpoint.version) &&
-               a->endpoint.vip == b->endpoint.vip;
+               a->endpoint.vip == b->endpoint.vip && a->endpoint.idle_ms == b->endpoint.idle_ms;
     case SYNC_STAMP:
         return a->stamp.hub == b->stamp.hub && public_key_equal(&a->stamp.peer, &b->stamp.peer) &&
                memcmp(a->stamp.received, b->stamp.received, TAI64N_LEN) == 0 &&
