@@ -394,7 +394,6 @@ static void op_set_weight(void *ctx, uint16_t slot, int weight)
     struct cluster *c = ((struct app *)ctx)->cluster;
     uint16_t vip = c->conf->vip[slot - 1].id;
     int r = weight_write(c->conf->run_dir, vip, weight);
-
     if (r < 0)
         log_error("the weight file cannot be written", "path=%s/" WEIGHT_FILE "-%u error=%s",
                   c->conf->run_dir, vip, strerror(-r));
@@ -481,6 +480,7 @@ static int start_node(struct app *a, struct cluster *c)
         .seq_proved = c->life.proved,
         .unproved_reason = c->life.reason,
         .stamp_floor = c->life.stamp_floor,
+        .warm = !c->conf->session_keys,
         .solo_start_after_ns = c->conf->solo_start_after_ms * NS_PER_MS,
         .fresh_ns = 3 * c->conf->advert_ms * NS_PER_MS + NS_PER_S + c->conf->advert_ms * NS_PER_MS,
     };

@@ -95,6 +95,16 @@ static void op_drop_staged(void *ctx, struct wg_peer *p)
     engine_drop_staged(((struct app *)ctx)->engine, p);
 }
 
+static void op_take_staged(void *ctx, struct wg_peer *p, staged_fn *fn, void *fn_ctx)
+{
+    engine_take_staged(((struct app *)ctx)->engine, p, fn, fn_ctx);
+}
+
+static void op_stage(void *ctx, struct wg_peer *p, const uint8_t *packet, size_t len)
+{
+    engine_stage(((struct app *)ctx)->engine, p, packet, len);
+}
+
 static void op_wake_held(void *ctx)
 {
     engine_wake_held(((struct app *)ctx)->engine);
@@ -221,6 +231,8 @@ const struct node_ops app_node_ops = {
     .send_keepalive = op_send_keepalive,
     .flush_staged = op_flush_staged,
     .drop_staged = op_drop_staged,
+    .take_staged = op_take_staged,
+    .stage = op_stage,
     .wake_held = op_wake_held,
     .discard_queued = op_discard_queued,
     .resume = op_resume,

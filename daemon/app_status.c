@@ -19,12 +19,15 @@ static void members(struct app *a, struct status *s, struct instant now)
         m->self = i == conf->self;
         snprintf(m->name, sizeof(m->name), "%s", conf->member[i].name);
         snprintf(m->link, sizeof(m->link), "%s", r ? links[replica_state(r)] : "self");
-        if (!r)
+        if (!r) {
+            m->drained = node_all_drained(a->node);
             continue;
+        }
         uint64_t heard = atomic_load(&a->gate.member[i].heartbeat_ns);
         m->in_sync = replica_in_sync(r, now.boot_ns);
         m->lag = replica_lag(r);
         m->rtt_us = replica_rtt_ns(r) / NS_PER_US;
+        m->drained = node_sibling_drained(a->node, (uint8_t)i);
         m->heartbeat_ms = heard ? (now.boot_ns - heard) / NS_PER_MS : 0;
     }
 }
@@ -42,6 +45,7 @@ static void vips(struct app *a, struct status *s, struct instant now)
         snprintf(v->name, sizeof(v->name), "%s", conf->vip[slot - 1].name);
         snprintf(v->state, sizeof(v->state), "%s", vip_state_name(f->state));
         v->owned = failover_owned(f);
+        v->drained = node_drained(a->node, slot);
         v->owner = node_vip_claimant(a->node, slot);
         v->epoch = f->epoch;
         v->since_ms = f->since_ns ? (now.boot_ns - f->since_ns) / NS_PER_MS : 0;
@@ -97,6 +101,12 @@ static void node_metrics(struct app *a, struct status *s)
         (double)n->handshakes_made[1]);
     add(a, s, true, "guardmount_initiations_sent", NULL, NULL, "Handshakes begun by the hub",
         (double)n->initiations_sent);
+    add(a, s, true, "guardmount_unknown_rescues", NULL, NULL,
+        "Handshakes begun because a peer used a session that is not known here",
+        (double)n->unknown_rescues);
+    add(a, s, true, "guardmount_strays", NULL, NULL,
+        "Packets from the LAN passed on to the member that has just got the VIP",
+        (double)n->strays);
     add(a, s, true, "guardmount_failovers", NULL, NULL, "Times that a VIP became ours",
         (double)n->failovers);
     add(a, s, true, "guardmount_sessions_unreplicated", NULL, NULL,
@@ -172,6 +182,9 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     snprintf(s->cluster, sizeof(s->cluster), "%s", conf->cluster);
     s->fit = node_fit(a->node);
     s->in_sync = node_in_sync(a->node, now);
+    if (node_all_drained(a->node))
+        snprintf(s->note, sizeof(s->note), "%s",
+                 "drained: it takes a VIP only when nobody else can (guardmount undrain)");
     s->uptime_ms = (now.boot_ns - a->cluster->started_ns) / NS_PER_MS;
     members(a, s, now);
     vips(a, s, now);
@@ -222,13 +235,28 @@ static int start_http(struct app *a)
     return r;
 }
 
+static int on_move(void *ctx, const struct control_move *m, char ret_message[CONTROL_MESSAGE_LEN])
+{
+    struct app *a = ctx;
+    struct sync_move move = {.kind = m->kind,
+                             .vip = m->vip,
+                             .member = m->member ? m->member : a->cluster->conf->self,
+                             .force = m->force};
+    char reason[MOVE_REASON_LEN] = "";
+    int r = node_move(a->node, &move, reason, app_now());
+
+    snprintf(ret_message, CONTROL_MESSAGE_LEN, "%s", reason);
+    return r;
+}
+
 int app_status_start(struct app *a)
 {
     struct server_ops ops = {.ctx = a,
                              .status = on_status,
                              .events = app_fill_events,
                              .last_event = app_last_event,
-                             .why = app_fill_why};
+                             .why = app_fill_why,
+                             .move = on_move};
     char path[CONF_PATH_MAX + 16];
 
     a->cluster->started_ns = clock_boot_ns();

@@ -25,6 +25,7 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
     [SYNC_DIRTY] = GUARDMOUNT__SYNC_MESSAGE__BODY_DIRTY,
     [SYNC_SNAPSHOT_END] = GUARDMOUNT__SYNC_MESSAGE__BODY_SNAPSHOT_END,
     [SYNC_MOVE] = GUARDMOUNT__SYNC_MESSAGE__BODY_MOVE,
+    [SYNC_STRAY] = GUARDMOUNT__SYNC_MESSAGE__BODY_STRAY,
 };
 
 /* ---- what is allowed, both ways ---- */
@@ -114,6 +115,8 @@ static bool valid(const struct sync_msg *m)
         return id_valid(&m->dirty.id);
     case SYNC_MOVE:
         return (unsigned)m->move.kind < MOVE_KINDS && member_valid(m->move.member);
+    case SYNC_STRAY:
+        return m->stray.hub && m->stray.len && m->stray.len <= SYNC_STRAY_MAX;
     default:
         return true;
     }
@@ -149,6 +152,7 @@ union wire {
     struct wire_peer peer;
     Guardmount__Claim claim;
     Guardmount__Move move;
+    Guardmount__Stray stray;
     Guardmount__SnapshotEnd end;
 };
 
@@ -247,6 +251,7 @@ static void put_endpoint(union wire *w, const struct sync_endpoint *e)
     wire_put_version(&w->endpoint.version, &e->version);
     b->version = &w->endpoint.version;
     b->vip = e->vip;
+    b->idle_ms = e->idle_ms;
 }
 
 static void put_claim(union wire *w, const struct sync_claim *c)
@@ -360,6 +365,13 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
         put_move(&w, &m->move);
         s.move = &w.move;
         break;
+    case SYNC_STRAY:
+        guardmount__stray__init(&w.stray);
+        w.stray.hub = m->stray.hub;
+        w.stray.peer = wire_bytes(m->stray.peer.b, sizeof(m->stray.peer.b));
+        w.stray.packet = wire_bytes(m->stray.packet, m->stray.len);
+        s.stray = &w.stray;
+        break;
     case SYNC_KINDS:
         return -EINVAL;
     }
@@ -443,6 +455,7 @@ static void get_endpoint(bool *ok, const Guardmount__EndpointMoved *b, struct sy
     wire_get_endpoint(ok, b->endpoint, &e->endpoint);
     wire_get_version(b->version, &e->version);
     e->vip = (uint16_t)wire_in(ok, b->vip, 0, UINT16_MAX);
+    e->idle_ms = b->idle_ms;
 }
 
 static void get_stamp(bool *ok, const Guardmount__Stamp *b, struct sync_stamp *st)
@@ -470,6 +483,22 @@ static void get_move(bool *ok, const Guardmount__Move *b, struct sync_move *m)
     m->vip = (uint16_t)wire_in(ok, b->vip, 0, UINT16_MAX);
     m->member = (uint8_t)wire_in(ok, b->member, 1, MEMBER_ID_MAX);
     m->force = b->force;
+}
+
+static int get_stray(bool *ok, const Guardmount__Stray *b, struct sync_msg *m)
+{
+    struct sync_stray *s = &m->stray;
+
+    s->hub = (uint8_t)wire_in(ok, b->hub, 1, HUB_ID_MAX);
+    wire_get_bytes(ok, &b->peer, s->peer.b, sizeof(s->peer.b));
+    s->len = wire_in(ok, b->packet.len, 1, SYNC_STRAY_MAX);
+    if (!*ok)
+        return 0;
+    m->owned = malloc(s->len);
+    if (!m->owned)
+        return -ENOMEM;
+    s->packet = memcpy(m->owned, b->packet.data, s->len);
+    return 0;
 }
 
 static bool has_unknown_kind(const ProtobufCMessage *m)
@@ -531,6 +560,9 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
         break;
     case SYNC_MOVE:
         get_move(&ok, s->move, &m->move);
+        break;
+    case SYNC_STRAY:
+        r = get_stray(&ok, s->stray, m);
         break;
     case SYNC_KINDS:
         return -EPROTO;

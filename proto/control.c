@@ -207,6 +207,10 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
     w.after = r->after;
     w.wait_ms = r->wait_ms;
     w.peer = (char *)r->peer;
+    w.move = (Guardmount__ControlMove)r->move.kind;
+    w.move_vip = r->move.vip;
+    w.move_member = r->move.member;
+    w.move_force = r->move.force;
     err =
         frame_alloc(guardmount__control_request__get_packed_size(&w), CONTROL_REQUEST_MAX, &frame);
     if (err < 0)
@@ -244,6 +248,7 @@ static void put_members(struct wire_reply *r, struct status *s)
         w->lag = m->lag;
         w->rtt_us = m->rtt_us;
         w->heartbeat_ms = m->heartbeat_ms;
+        w->drained = m->drained;
     }
     r->w.members = r->members;
     r->w.n_members = s->member_count;
@@ -264,6 +269,7 @@ static void put_vips(struct wire_reply *r, struct status *s)
         w->epoch = v->epoch;
         w->owner = v->owner;
         w->since_ms = v->since_ms;
+        w->drained = v->drained;
     }
     r->w.vips = r->vips;
     r->w.n_vips = s->vip_count;
@@ -420,7 +426,8 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
 
 static bool kind_known(unsigned kind)
 {
-    return kind <= CONTROL_METRICS || kind == CONTROL_EVENTS || kind == CONTROL_WHY;
+    return kind <= CONTROL_METRICS || kind == CONTROL_MOVE || kind == CONTROL_EVENTS ||
+           kind == CONTROL_WHY;
 }
 
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret)
@@ -437,13 +444,16 @@ int control_decode_request(const uint8_t *buf, size_t len, struct control_reques
         return m.exhausted ? -ENOMEM : -EBADMSG;
     if (w->version != CONTROL_VERSION || !kind_known(w->kind))
         r = -EPROTONOSUPPORT;
-    else if (w->hub > HUB_ID_MAX)
+    else if (w->hub > HUB_ID_MAX || (unsigned)w->move >= MOVE_KINDS || w->move_vip > UINT16_MAX ||
+             w->move_member > MEMBER_ID_MAX)
         r = -EBADMSG;
     else
         *ret = (struct control_request){.version = w->version,
                                         .hub = (uint8_t)w->hub,
                                         .kind = (enum control_kind)w->kind,
                                         .peers = w->peers,
+                                        .move = {(enum move_kind)w->move, (uint16_t)w->move_vip,
+                                                 (uint8_t)w->move_member, w->move_force},
                                         .after = w->after,
                                         .wait_ms = MIN(w->wait_ms, CONTROL_WAIT_MAX_MS)};
     if (r >= 0)
@@ -467,6 +477,7 @@ static bool take_member(struct status *s, const Guardmount__StatusMember *w)
     m->lag = w->lag;
     m->rtt_us = w->rtt_us;
     m->heartbeat_ms = w->heartbeat_ms;
+    m->drained = w->drained;
     return true;
 }
 
@@ -486,6 +497,7 @@ static bool take_vip(struct status *s, const Guardmount__StatusVip *w)
     text_to(v->state, w->state);
     v->epoch = w->epoch;
     v->since_ms = w->since_ms;
+    v->drained = w->drained;
     return true;
 }
 

@@ -24,7 +24,13 @@
 #define CONTROL_EVENTS_MAX 512  /* of a reply; the next request gets the next ones */
 #define CONTROL_WAIT_MAX_MS 4000
 
-enum control_kind { CONTROL_STATUS, CONTROL_METRICS, CONTROL_EVENTS = 20, CONTROL_WHY = 21 };
+enum control_kind {
+    CONTROL_STATUS,
+    CONTROL_METRICS,
+    CONTROL_MOVE = 8,
+    CONTROL_EVENTS = 20,
+    CONTROL_WHY = 21
+};
 
 struct control_request {
     uint32_t version;
@@ -36,6 +42,13 @@ struct control_request {
     uint32_t wait_ms;
     char peer[64];      /* CONTROL_WHY: name, key, or the beginning of a key */
     unsigned peers_max; /* (not on the wire) rows of peers; 0: CONTROL_PEERS_MAX */
+    /* CONTROL_MOVE. */
+    struct control_move {
+        enum move_kind kind;
+        uint16_t vip;   /* id; 0: all */
+        uint8_t member; /* 0: the one that is asked */
+        bool force;
+    } move;
 };
 
 struct status_member {
@@ -43,6 +56,7 @@ struct status_member {
     bool self, in_sync;
     char name[VIP_NAME_MAX + 1], link[16];
     uint64_t lag, rtt_us, heartbeat_ms; /* heartbeat_ms: age; 0: never */
+    bool drained;                       /* of all its VIPs */
 };
 
 struct status_vip {
@@ -51,6 +65,7 @@ struct status_vip {
     bool owned;
     char name[VIP_NAME_MAX + 1], state[16];
     uint64_t epoch, since_ms; /* since_ms: age of the state; 0: not known */
+    bool drained; /* this member gives it away */
 };
 
 struct status_hub {

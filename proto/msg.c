@@ -1,6 +1,7 @@
 #include "proto/msg.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include <stdlib.h>
 
 static const char *const names[SYNC_KINDS] = {
     [SYNC_HELLO] = "hello",
@@ -18,6 +19,7 @@ static const char *const names[SYNC_KINDS] = {
     [SYNC_DIRTY] = "dirty",
     [SYNC_SNAPSHOT_END] = "snapshot_end",
     [SYNC_MOVE] = "move",
+    [SYNC_STRAY] = "stray",
 };
 
 const char *sync_kind_name(enum sync_kind k)
@@ -33,6 +35,10 @@ void sync_msg_clear(struct sync_msg *m)
         break;
     case SYNC_PEER:
         peer_free(TAKE_PTR(m->peer));
+        break;
+    case SYNC_STRAY:
+        free(TAKE_PTR(m->owned));
+        m->stray.packet = NULL;
         break;
     default:
         break;

@@ -9,6 +9,7 @@
 #pragma once
 #include "model/peer.h"
 #include "model/session.h"
+#include "model/vip.h"
 
 #define SYNC_VERSION_MIN 1
 #define SYNC_VERSION_MAX 1
@@ -34,6 +35,7 @@ enum sync_kind {
     SYNC_DIRTY,        /* you may not adopt this key (R7); clean: you may again */
     SYNC_SNAPSHOT_END, /* everything that existed when the connection began has been sent */
     SYNC_MOVE,         /* an operator wants a VIP elsewhere */
+    SYNC_STRAY,        /* a packet for a peer whose VIP the sender has just handed over */
     SYNC_KINDS,
 };
 
@@ -99,7 +101,8 @@ struct sync_endpoint {
     struct public_key peer;
     struct endpoint endpoint;
     struct endpoint_version version;
-    uint16_t vip; /* id */
+    uint16_t vip;     /* id */
+    uint64_t idle_ms; /* since its last packet; UINT64_MAX: there was none */
 };
 
 struct sync_stamp {
@@ -124,13 +127,20 @@ struct sync_dirty {
     bool dirty;
 };
 
-enum move_kind { MOVE_DRAIN, MOVE_UNDRAIN, MOVE_PROMOTE, MOVE_KINDS };
-
 struct sync_move {
     enum move_kind kind;
     uint16_t vip;   /* id; 0: all */
     uint8_t member; /* who is drained, or promoted */
     bool force;
+};
+
+#define SYNC_STRAY_MAX 16384 /* bytes of a packet; longer ones stay where they are */
+
+struct sync_stray {
+    uint8_t hub;
+    struct public_key peer;
+    const uint8_t *packet; /* of a decoded message: the message's own, sync_msg_clear() */
+    size_t len;
 };
 
 /* A peer record with more than SYNC_PART_PREFIXES allowed prefixes travels in parts: consecutive
@@ -160,7 +170,9 @@ struct sync_msg {
         struct sync_claim claim;
         struct sync_dirty dirty;
         struct sync_move move;
+        struct sync_stray stray;
     };
+    void *owned; /* what a decoded message has allocated beside */
 };
 
 void sync_msg_clear(struct sync_msg *m); /* frees and wipes what the message owns */

@@ -56,12 +56,12 @@ static void show_members(const struct shown *x)
         table_cell(&t, TONE_PLAIN, "%s", m->name);
         table_cell(&t, TONE_PLAIN, "%u", m->id);
         if (m->self) {
-            table_cell(&t, TONE_DIM, "this one");
+            table_cell(&t, TONE_DIM, "this one%s", m->drained ? ", drained" : "");
             for (unsigned n = 0; n < 4; n++)
                 table_cell(&t, TONE_DIM, "-");
             continue;
         }
-        table_cell(&t, live ? TONE_GOOD : TONE_BAD, "%s", m->link);
+        table_cell(&t, live ? TONE_GOOD : TONE_BAD, "%s%s", m->link, m->drained ? ", drained" : "");
         table_cell(&t, m->in_sync ? TONE_GOOD : TONE_BAD, "%s", m->in_sync ? "yes" : "no");
         table_cell(&t, TONE_PLAIN, "%llu", (unsigned long long)m->lag);
         if (m->rtt_us)
@@ -95,7 +95,7 @@ static void show_vips(const struct shown *x)
                    v->owned                    ? TONE_GOOD
                    : strcmp(v->state, "fault") ? TONE_PLAIN
                                                : TONE_BAD,
-                   "%s", v->state);
+                   "%s%s", v->state, v->drained ? ", drained" : "");
         if (owner)
             table_cell(&t, TONE_PLAIN, "%s", member_name(x->s, owner));
         else
@@ -196,6 +196,8 @@ static json_t *members_json(const struct shown *x)
                               m->name, "self", m->self, "link", m->link, "in_sync", m->in_sync,
                               "lag", (json_int_t)m->lag, "rtt_us", (json_int_t)m->rtt_us,
                               "heartbeat_ms", (json_int_t)m->heartbeat_ms);
+
+        json_object_set_new(o, "drained", json_boolean(m->drained));
         if (m->heartbeat_ms)
             set_ago(o, "last_heartbeat", x, m->heartbeat_ms);
         json_array_append_new(list, o);
@@ -213,6 +215,7 @@ static json_t *vips_json(const struct shown *x)
             json_pack("{s:i, s:i, s:s, s:s, s:b, s:I, s:i, s:I}", "hub", v->hub, "id", v->id,
                       "name", v->name, "state", v->state, "owned", v->owned, "epoch",
                       (json_int_t)v->epoch, "owner", v->owner, "since_ms", (json_int_t)v->since_ms);
+        json_object_set_new(o, "drained", json_boolean(v->drained));
         if (v->owner)
             json_object_set_new(o, "owner_name", json_string(member_name(x->s, v->owner)));
         if (v->since_ms)

@@ -26,6 +26,29 @@ static const struct command commands[] = {
      "                2 peers are not served or no daemon answers, 3 it cannot be told\n"
      "  -j, --json    {\"schema\": 1, \"healthy\": ..., \"reasons\": [...]}",
      "guardmount health --quiet || echo look at the cluster", cmd_health},
+    {"drain", "[--vip VIP] [--force] [MEMBER]",
+     "move VIPs away from a member and keep them away; nothing is lost",
+     "  --vip VIP     this one only (default: all)\n"
+     "  --force       also when no sibling in sync could take it\n"
+     "  -j, --json    {\"schema\": 1, \"action\": ..., \"done\": ..., \"vips\": [...]}\n"
+     "  MEMBER        default: the one whose daemon is asked\n"
+     "Waits until the VIPs are elsewhere. Outlives a restart, until undrain.\n"
+     "Exit code: 0 moved, 1 refused or not moved within 12 s.",
+     "guardmount drain && systemctl restart guardmount && guardmount undrain", cmd_drain},
+    {"undrain", "[--vip VIP] [MEMBER]", "a drained member may have VIPs again",
+     "  --vip VIP     this one only (default: all)\n"
+     "  MEMBER        default: the one whose daemon is asked\n"
+     "Nothing moves because of it, unless the VIP prefers this member.",
+     "guardmount undrain", cmd_undrain},
+    {"promote", "[--force] VIP MEMBER", "move a VIP to a member; nothing is lost",
+     "  --force       also when it is not in sync, or holds no session keys of the VIP\n"
+     "  -j, --json    as drain\n"
+     "Waits until it has arrived. Exit code: 0 arrived, 1 refused or not arrived within 12 s.",
+     "guardmount promote main berlin", cmd_promote},
+    {"upgrade-check", "", "whether this member can be restarted without anybody noticing",
+     "  -j, --json    {\"schema\": 1, \"safe\": ..., \"reasons\": [...]}\n"
+     "Exit code: 0 safe, 4 not, with the reasons.",
+     "guardmount upgrade-check && systemctl restart guardmount", cmd_upgrade_check},
     {"metrics", "[--no-peers]", "counters and gauges as OpenMetrics text",
      "  --no-peers    without the wireguard_peer_* series of single peers",
      "guardmount metrics > /var/lib/prometheus/node-exporter/guardmount.prom", cmd_metrics},
@@ -102,7 +125,7 @@ static void usage(FILE *out)
 {
     fputs("Usage: guardmount [OPTIONS] COMMAND [ARGUMENTS]\n\n", out);
     for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
     fputs("\nOptions of all commands:\n"
           "  -s, --socket SOCKET   the daemon's control socket (default " DEFAULT_SOCKET ")\n"
           "  -c, --config CONF     configuration; its RunDirectory tells the socket\n"

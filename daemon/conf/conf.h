@@ -74,6 +74,7 @@ struct conf {
     uint64_t membership_epoch;
     unsigned solo_start_after_ms;           /* 5000 */
     unsigned freeze_after_ms;               /* 300: sentinel */
+    bool session_keys;                      /* replicated; false: warm mode */
     struct conf_member member[MEMBERS_MAX]; /* indexed by id; .id 0: none */
     struct conf_hub hub[CONF_HUBS_MAX];
     unsigned hub_count;

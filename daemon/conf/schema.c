@@ -75,6 +75,11 @@ const struct conf_key conf_keys[] = {
     {SECTION_CLUSTER, "SoloStartAfter", TYPE_DURATION, CONF(solo_start_after_ms), LIVE,
      .max = 3600000, .fallback = "5s",
      .help = "A member that starts and finds no sibling serves after this time."},
+    {SECTION_CLUSTER, "SessionKeys", TYPE_SWITCH, CONF(session_keys), .fallback = "on",
+     .help =
+         "off: session keys never leave the member that made them. After a takeover the hub "
+         "makes a new session with every live peer, the most recently active first. The same on "
+         "all members."},
     {SECTION_CLUSTER, "FreezeAfter", TYPE_DURATION, CONF(freeze_after_ms), .min = 100, .max = 60000,
      .fallback = "300ms", .help = "A daemon whose loops stand still for so long loses its VIPs."},
     {SECTION_MEMBER, "Id", TYPE_UINT, MEMBER(id), REQUIRED, .min = 1, .max = MEMBER_ID_MAX,

@@ -50,6 +50,16 @@ static int take_why(const struct server_ops *ops, const struct control_request *
     return 0;
 }
 
+static void begin_move(const struct server_ops *ops, const struct control_request *r,
+                       struct control_reply *ret)
+{
+    char message[CONTROL_MESSAGE_LEN] = "";
+    int err = ops->move(ops->ctx, &r->move, message);
+
+    if (err < 0)
+        refuse(ret, err, *message ? message : strerror(-err));
+}
+
 void command_run(const struct server_ops *ops, const struct control_request *r, int error,
                  struct control_reply *ret)
 {
@@ -71,6 +81,9 @@ void command_run(const struct server_ops *ops, const struct control_request *r, 
     case CONTROL_WHY:
         err = take_why(ops, r, ret);
         break;
+    case CONTROL_MOVE:
+        begin_move(ops, r, ret);
+        return;
     case CONTROL_STATUS:
     case CONTROL_METRICS:
         err = (ret->status = status_new()) ? 0 : -ENOMEM;

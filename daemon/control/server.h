@@ -20,6 +20,8 @@ struct server_ops {
     /* CONTROL_WHY: fill @ret (zeroed). -ENOENT and the like, with what to do about it. */
     int (*why)(void *ctx, const struct control_request *r, struct control_why *ret,
                char ret_message[CONTROL_MESSAGE_LEN]);
+    /* CONTROL_MOVE: begun (0), or negative errno with what to do about it. */
+    int (*move)(void *ctx, const struct control_move *m, char ret_message[CONTROL_MESSAGE_LEN]);
 };
 
 /* Requests for events may wait for one (CONTROL_WAIT_MAX_MS at most), this many of them. */

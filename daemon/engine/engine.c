@@ -406,6 +406,24 @@ void engine_drop_staged(struct engine *e, struct wg_peer *p)
     rcu_leave();
 }
 
+void engine_take_staged(struct engine *e, struct wg_peer *p, staged_fn *fn, void *ctx)
+{
+    rcu_enter();
+    struct peer_entry *entry = peer_find(e, p->id);
+    if (entry)
+        staging_take(entry, fn, ctx);
+    rcu_leave();
+}
+
+void engine_stage(struct engine *e, struct wg_peer *p, const uint8_t *packet, size_t len)
+{
+    rcu_enter();
+    struct peer_entry *entry = peer_find(e, p->id);
+    if (entry && len <= TUN_PACKET_MAX)
+        staging_add(&e->main, entry, packet, len);
+    rcu_leave();
+}
+
 void engine_wake_held(struct engine *e)
 {
     for (unsigned i = 0; i < e->worker_count; i++) {

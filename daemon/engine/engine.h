@@ -121,6 +121,11 @@ enum tx_verdict engine_send_keepalive(struct engine *e, struct wg_peer *p, uint6
 /* The peer has a key now: send what is staged. */
 void engine_flush_staged(struct engine *e, struct wg_peer *p, uint64_t now_ns);
 void engine_drop_staged(struct engine *e, struct wg_peer *p);
+/* What is staged for the peer is given to @fn and gone. */
+typedef void staged_fn(void *ctx, const uint8_t *packet, size_t len);
+void engine_take_staged(struct engine *e, struct wg_peer *p, staged_fn *fn, void *ctx);
+/* A packet of a sibling's TUN: staged, until engine_flush_staged(). */
+void engine_stage(struct engine *e, struct wg_peer *p, const uint8_t *packet, size_t len);
 /* Acks arrived: workers look at their held packets again (R6). */
 void engine_wake_held(struct engine *e);
 /* R12: throw away all that is queued in sockets and TUN queues; returns at once, workers do it. */

@@ -220,6 +220,7 @@ bool staging_add(struct lane *l, struct peer_entry *p, const uint8_t *packet, si
 bool staging_any(struct peer_entry *p);
 void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns);
 void staging_drop(struct lane *l, struct peer_entry *p);
+void staging_take(struct peer_entry *p, staged_fn *fn, void *ctx);
 void staging_free(struct peer_entry *p); /* with the entry; nobody sees it any more */
 
 /* ---- workers ---- */

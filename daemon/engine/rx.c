@@ -231,7 +231,10 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     if (!k) {
         count_add(&stats->rx[RX_DROP_UNKNOWN], 1);
         if (rarely(&w->unknown_index_ns, now_ns))
-            lane_tell(&w->lane, &(struct fact){.kind = FACT_UNKNOWN_INDEX, .index = index});
+            lane_tell(&w->lane, &(struct fact){.kind = FACT_UNKNOWN_INDEX,
+                                               .index = index,
+                                               .value_ns = slot,
+                                               .source = d->remote});
         return;
     }
     struct aead_op op = {.counter = load_le64(m->counter),

@@ -149,6 +149,18 @@ void staging_drop(struct lane *l, struct peer_entry *p)
     }
 }
 
+void staging_take(struct peer_entry *p, staged_fn *fn, void *ctx)
+{
+    struct staged *batch[BATCH_MAX];
+    unsigned n;
+
+    while ((n = take_batch(p, batch)))
+        for (unsigned i = 0; i < n; i++) {
+            fn(ctx, batch[i]->data + HEADROOM, batch[i]->len);
+            drop(p->engine, batch[i]);
+        }
+}
+
 void staging_free(struct peer_entry *p)
 {
     struct staged *s;

@@ -67,6 +67,10 @@ static void send_burst(struct worker *w, struct burst *b, uint64_t now_ns)
         stage(w, p, b->packets, b->count, tried, true, now_ns);
         break;
     case TX_NOT_OWNER:
+        if (gate_left(w->e->gate, slot)) { /* main passes it on */
+            stage(w, p, b->packets, b->count, tried, false, now_ns);
+            break;
+        }
         for (unsigned i = 0; i < b->count; i++)
             reject(w, b->packets[i].data + HEADROOM, b->packets[i].len, now_ns);
         break;

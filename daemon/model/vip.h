@@ -13,6 +13,9 @@ struct vip_addr {
     char ifname[IFNAME_MAX + 1];
 };
 
+/* What an operator may want of a VIP: away from a member, allowed again, or to a member. */
+enum move_kind { MOVE_DRAIN, MOVE_UNDRAIN, MOVE_PROMOTE, MOVE_KINDS };
+
 struct vip {
     uint8_t hub;
     uint16_t id; /* 1..65535 */

@@ -185,7 +185,7 @@ static void pending_add(struct node *n, struct node_key *k, struct handshake_res
     }
     list_append(&n->pendings, &w->all);
     if (!wait)
-        pending_release(n, w, !clustered(n), now);
+        pending_release(n, w, !clustered(n) || n->conf.warm, now);
 }
 
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now)
@@ -234,6 +234,14 @@ static struct node_key *new_key(struct node *n, struct node_peer *p, struct hand
         .vip = initiator ? atomic_load(&p->wg.vip) : r->vip,
     };
     memcpy(s.peer_stamp, p->received, TAI64N_LEN);
+    if (n->conf.warm) { /* H2: elsewhere the key's record says it */
+        struct sync_msg m = {
+            .kind = SYNC_STAMP,
+            .stamp = {.hub = n->conf.hub, .peer = p->wg.key, .sent_real_ns = p->sent_real_ns}};
+        memcpy(m.stamp.received, p->received, TAI64N_LEN);
+        siblings_send_all(n, &m, now);
+        p->endpoint_told_ns = 0; /* its first packet tells where it is, with the new generation */
+    }
     struct node_key *k = key_install(n, p, &s, 0, now);
     if (k)
         key_replicate(n, k, now);

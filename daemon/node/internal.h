@@ -27,6 +27,8 @@ struct node_peer {
     uint64_t endpoint_told_ns;
     bool endpoint_untold;
     uint64_t rekey_at_ns; /* T3; 0: none */
+    uint64_t rescued_ns;  /* rescue.c; 0: never */
+    uint64_t active_ns;   /* when a sibling last saw it; 0: never */
     uint64_t urgent_at_ns,
         urgent_until_ns; /* H8, R9a: an initiation that could not begin; 0: none */
 };
@@ -111,6 +113,17 @@ struct vip_run {
     uint8_t coming_from; /* sibling that hands it over; 0: none (gate.vip[].from is the same) */
     bool coming_done;    /* ... and has said its last word */
     uint64_t coming_until_ns;
+    uint64_t closing_ns; /* it has left, and what is queued is served until then; 0: not */
+    const char *closing_cause;
+    uint64_t handing_ns; /* a sibling has it: we let go then; 0: not */
+    uint8_t left_to;     /* sibling that has it since we let go; 0: not known yet */
+    uint64_t left_until_ns;
+    /* warm.c: peers that are to have a new session, the most recently active first. */
+    struct warm_peer {
+        uint64_t peer_id, idle_ns;
+    } * warm;
+    unsigned warm_count, warm_next;
+    uint64_t warm_at_ns;
 };
 
 enum token_kind { TOKEN_KEY, TOKEN_LIMIT };
@@ -120,6 +133,8 @@ struct queued_change {
     struct change *change;
     void *token;
 };
+
+#define RESCUE_SLOTS 16384
 
 struct node {
     struct node_config conf;
@@ -167,6 +182,12 @@ struct node {
     uint64_t sweep_at_ns, busy_at_ns, limits_at_ns;
     double horizon_rate; /* raises per second, all keys (R4) */
     uint64_t raises_counted, raises_since_ns, horizon_ns;
+
+    /* Which peer was last known at an endpoint, by its hash: a newer one pushes out an older. */
+    struct rescue_slot {
+        uint64_t peer_id;
+    } rescues[RESCUE_SLOTS];
+    uint64_t rescue_seed, rescue_tokens_ns, rescue_seen_ns;
 
     struct instant now; /* of the event being handled, for callbacks */
     struct node_counters counters;
@@ -266,18 +287,35 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
 void readiness(struct node *n, struct instant now);
 void vips_claim(struct node *n, uint16_t slot, bool held, struct sibling *only,
                 struct instant now); /* @only NULL: to all */
+void vips_close(struct node *n, uint16_t slot, const char *cause, struct instant now);
 uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now);
+
+/* warm.c */
+uint64_t warm_idle_ns(const struct node_peer *p, uint64_t now_ns); /* UINT64_MAX: never active */
+void warm_tell(struct node *n, struct node_key *k, struct instant now);
+void warm_heard(struct node *n, struct node_peer *p, const struct sync_endpoint *e,
+                struct instant now);
+void warm_begin(struct node *n, uint16_t slot, struct instant now);
+void warm_end(struct node *n, uint16_t slot);
+uint64_t warm_tick(struct node *n, uint16_t slot, struct instant now);
+
+/* rescue.c */
+void rescue_learn(struct node *n, const struct node_peer *p, const struct endpoint *at);
+void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source,
+                    struct instant now);
 
 /* moves.c */
 bool moves_waits(const struct node *n, uint16_t slot);
 void moves_opening(struct node *n, uint16_t slot, uint8_t former, struct instant now);
-void moves_closed(struct node *n, uint16_t slot);
+void moves_closed(struct node *n, uint16_t slot, struct instant now);
+bool moves_linger(struct node *n, uint16_t slot, const char *cause, struct instant now);
+bool moves_pass_on(struct node *n, struct node_peer *p, struct instant now); /* what is staged */
+void moves_stray(struct node *n, const struct sync_stray *s, struct instant now);
 void moves_released(struct node *n, struct node_key *k, struct instant now);
 void moves_sibling_down(struct node *n, uint8_t member, struct instant now);
 void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const struct sync_claim *c,
                        struct instant now);
 bool moves_leaving(const struct node *n, uint16_t slot);
 void moves_drain_all(struct node *n, struct instant now);
-bool moves_all_drained(const struct node *n);
 void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now);
 uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);

@@ -1,5 +1,6 @@
 /* Session keys: installing, replicating, ceilings towards holders, and who owns which. */
 #include "base/bytes.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 
@@ -191,7 +192,8 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     struct endpoint local;
     uint32_t ifindex;
 
-    if (!vip_holder(n, atomic_load(&k->kp->vip), s->id) ||
+    if ((n->conf.warm && !PLANTED("keys-leave")) ||
+        !vip_holder(n, atomic_load(&k->kp->vip), s->id) ||
         keypair_age_hi(k->kp, now.boot_ns) >= REJECT_AFTER_TIME_NS)
         return false;
     keypair_describe(k->kp, now.boot_ns, &m.session);
@@ -539,6 +541,8 @@ static void sweep(struct node *n, struct instant now)
             key_remove(n, k, false); /* T5 */
         else if (age >= KEY_ZERO_NS)
             key_remove(n, k, true);
+        else if (k->ours)
+            warm_tell(n, k, now);
     }
     keys_forget_pasts(n, now.boot_ns);
     if (n->quarantine_until_ns && now.boot_ns >= n->quarantine_until_ns) {

@@ -9,7 +9,72 @@
 
 #define TRANSIT_NS (30 * NS_PER_MS)          /* R11 */
 #define TRANSIT_UNPLANNED_NS (5 * NS_PER_MS) /* the former owner lives, and may have last words */
-#define RELEASED_WAIT_NS (1 * NS_PER_S)      /* for the address, when the keys came first */
+#define LINGER_NS (5 * NS_PER_MS) /* what is in our queues when the VIP leaves is still served */
+#define LEFT_NS (200 * NS_PER_MS) /* the same, for those that are slow to hear */
+#define RELEASED_WAIT_NS (1 * NS_PER_S) /* for the address, when the keys came first */
+
+/* ---- stragglers: packets from the LAN that come to us when the VIP has left ---- */
+
+struct stray_ctx {
+    struct node *n;
+    struct node_peer *p;
+    uint8_t to;
+};
+
+static void send_stray(void *ctx, const uint8_t *packet, size_t len)
+{
+    struct stray_ctx *x = ctx;
+    struct sync_msg m = {
+        .kind = SYNC_STRAY,
+        .stray = {.hub = x->n->conf.hub, .peer = x->p->wg.key, .packet = packet, .len = len}};
+
+    if (len > SYNC_STRAY_MAX)
+        return;
+    x->n->counters.strays++;
+    siblings_send(x->n, &x->n->sibling[x->to], &m, NULL, x->n->now);
+}
+
+bool moves_pass_on(struct node *n, struct node_peer *p, struct instant now)
+{
+    uint16_t slot = atomic_load(&p->wg.vip);
+
+    if (!clustered(n) || !gate_left(n->gate, slot))
+        return false;
+    struct stray_ctx x = {n, p, n->vip[slot].left_to};
+    if (x.to && !PLANTED("strays-dropped")) /* else they wait for the claim of whoever has it */
+        n->ops.take_staged(n->ops.ctx, &p->wg, send_stray, &x);
+    return true;
+}
+
+void moves_stray(struct node *n, const struct sync_stray *s, struct instant now)
+{
+    struct node_peer *p = peer_by_key(n, &s->peer);
+
+    if (!p || s->hub != n->conf.hub)
+        return;
+    uint16_t slot = atomic_load(&p->wg.vip);
+    if (!gate_owned(n->gate, slot) && !gate_coming(n->gate, slot))
+        return; /* passed on once, never twice */
+    n->ops.stage(n->ops.ctx, &p->wg, s->packet, s->len);
+    n->ops.flush_staged(n->ops.ctx, &p->wg, now.boot_ns);
+}
+
+static void for_staged_of(struct node *n, uint16_t slot, struct instant now)
+{
+    for (struct node_peer *p = n->peers_by_id; p; p = p->by_id.next)
+        if (atomic_load(&p->wg.vip) == slot)
+            moves_pass_on(n, p, now);
+}
+
+/* The time of stragglers is over. What nobody claimed is dropped. */
+static void left_end(struct node *n, uint16_t slot, struct instant now)
+{
+    n->vip[slot].left_until_ns = 0;
+    atomic_store(&n->gate->vip[slot].left, false);
+    for (struct node_peer *p = n->peers_by_id; p; p = p->by_id.next)
+        if (atomic_load(&p->wg.vip) == slot && !gate_owned(n->gate, slot))
+            n->ops.drop_staged(n->ops.ctx, &p->wg);
+}
 
 /* ---- on its way to us ---- */
 
@@ -47,18 +112,26 @@ void moves_opening(struct node *n, uint16_t slot, uint8_t former, struct instant
     struct vip_run *v = &n->vip[slot];
 
     v->leaving = false;
+    if (v->left_until_ns)
+        left_end(n, slot, now);
     if (v->coming_from)
         set_from(n, slot, v->coming_from, v->coming_done ? now.boot_ns : now.boot_ns + TRANSIT_NS);
     else if (former && former != n->conf.self && n->sibling[former].up)
         set_from(n, slot, former, now.boot_ns + TRANSIT_UNPLANNED_NS);
 }
 
-void moves_closed(struct node *n, uint16_t slot)
+void moves_closed(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
     v->promoted = v->leaving = v->coming_done = false;
     set_from(n, slot, 0, 0);
+    v->handing_ns = v->closing_ns = 0;
+    if (!siblings_any_up(n) || n->shutting_down)
+        return;
+    v->left_to = v->claimant != n->conf.self ? v->claimant : 0;
+    v->left_until_ns = now.boot_ns + LEFT_NS;
+    atomic_store(&n->gate->vip[slot].left, true);
 }
 
 void moves_released(struct node *n, struct node_key *k, struct instant now)
@@ -87,10 +160,13 @@ void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const stru
         if (!c->held && v->coming_from == member)
             transit_end(n, slot, now);
         else if (c->held && moves_leaving(n, slot) && c->epoch > v->failover.epoch &&
-                 !PLANTED("claim-not-heeded"))
-            /* It has arrived: from here on the sibling answers, and our windows are final. */
-            vips_step(n, slot, (struct failover_event){.kind = FAILOVER_HANDED}, now);
+                 !v->handing_ns)
+            v->handing_ns = now.boot_ns + LINGER_NS;
         return;
+    }
+    if (c->held && v->left_until_ns && !v->left_to) {
+        v->left_to = member;
+        for_staged_of(n, slot, now);
     }
     if (c->held && c->leaving) {
         v->coming_done = false;
@@ -141,6 +217,20 @@ static int refuse(char reason[MOVE_REASON_LEN], int error, const char *format, .
     return error;
 }
 
+/* O1 gives 50 ms from the last of the predicate to the last packet. A VIP that was to leave uses a
+ * few of them; its successor waits for our last words. */
+bool moves_linger(struct node *n, uint16_t slot, const char *cause, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (!n->fit || n->shutting_down || v->handing_ns || !moves_leaving(n, slot) ||
+        v->failover.state != VIP_RELEASING)
+        return false;
+    v->closing_ns = now.boot_ns + LINGER_NS;
+    v->closing_cause = cause;
+    return true;
+}
+
 static bool is_listed(const struct node *n, uint16_t slot, uint8_t member)
 {
     for (unsigned i = 0; i < MEMBERS_MAX && n->conf.vip[slot].order[i]; i++)
@@ -167,7 +257,7 @@ bool node_drained(const struct node *n, uint16_t slot)
     return n->draining || n->vip[slot].drained;
 }
 
-bool moves_all_drained(const struct node *n)
+bool node_all_drained(const struct node *n)
 {
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
         if (is_listed(n, slot, n->conf.self) && !node_drained(n, slot))
@@ -332,6 +422,16 @@ uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now)
     struct vip_run *v = &n->vip[slot];
     uint64_t next = NEVER;
 
+    if (v->closing_ns && now.boot_ns >= v->closing_ns)
+        vips_close(n, slot, v->closing_cause, now);
+    if (v->handing_ns && now.boot_ns >= v->handing_ns) {
+        /* From here on the sibling answers, and our windows are final. */
+        if (failover_owned(&v->failover))
+            vips_step(n, slot, (struct failover_event){.kind = FAILOVER_HANDED}, now);
+        v->handing_ns = 0;
+    }
+    if (v->left_until_ns && now.boot_ns >= v->left_until_ns)
+        left_end(n, slot, now);
     if (v->coming_from && now.boot_ns >= v->coming_until_ns)
         transit_end(n, slot, now);
     if (v->leaving && now.boot_ns >= v->leaving_until_ns) {
@@ -345,6 +445,12 @@ uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now)
     }
     if (v->coming_from)
         next = v->coming_until_ns;
+    if (v->closing_ns)
+        next = MIN(next, v->closing_ns);
+    if (v->handing_ns)
+        next = MIN(next, v->handing_ns);
+    if (v->left_until_ns)
+        next = MIN(next, v->left_until_ns);
     if (v->leaving)
         next = MIN(next, v->leaving_until_ns);
     if (v->promoted && !failover_owned(&v->failover))

@@ -95,6 +95,8 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     n->lans_ok = true;
     n->horizon_ns = LEASE_HORIZON_MIN_NS;
     n->raises_since_ns = now.boot_ns;
+    n->rescue_seed = rng_u64(rng);
+    n->rescue_seen_ns = now.boot_ns;
 
     /* H5: the anchor is the floor, or now when the clock is within a day of it. */
     n->stamp_floor = c->stamp_floor;
@@ -131,6 +133,8 @@ void node_free(struct node *n)
     if (!n)
         return;
     siblings_free(n);
+    for (uint16_t slot = 1; slot < VIPS_MAX; slot++)
+        warm_end(n, slot);
     list_for_each (it, &n->pendings)
         free(list_entry(it, struct pending, all));
     list_for_each (it, &n->changes) {
@@ -309,7 +313,7 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
         break;
     case FACT_NEED_SESSION:
         p = peer_by_id(n, f->peer_id);
-        if (p)
+        if (p && !moves_pass_on(n, p, now))
             handshake_initiate(n, p, true, false, now);
         break;
     case FACT_ENDPOINT:
@@ -341,6 +345,8 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
                                       .number = 1});
         break;
     case FACT_UNKNOWN_INDEX:
+        rescue_unknown(n, (uint16_t)f->value_ns, &f->source, now);
+        break;
     case FACT_WRONG_VIP: /* O10: not delivered; counted by the engine */
         break;
     }

@@ -62,6 +62,9 @@ struct node_ops {
     enum tx_verdict (*send_keepalive)(void *ctx, struct wg_peer *p, uint64_t now_ns);
     void (*flush_staged)(void *ctx, struct wg_peer *p, uint64_t now_ns);
     void (*drop_staged)(void *ctx, struct wg_peer *p);
+    void (*take_staged)(void *ctx, struct wg_peer *p,
+                        void (*fn)(void *fn_ctx, const uint8_t *packet, size_t len), void *fn_ctx);
+    void (*stage)(void *ctx, struct wg_peer *p, const uint8_t *packet, size_t len);
     void (*wake_held)(void *ctx);
     void (*discard_queued)(void *ctx);
     void (*resume)(void *ctx);                 /* packet threads that stood still may go on */
@@ -104,6 +107,7 @@ struct node_config {
     uint64_t solo_start_after_ns, fresh_ns;
     uint16_t drained[VIPS_MAX]; /* VIP ids, of an earlier life */
     unsigned drained_count;
+    bool warm;              /* session keys never leave this member */
     uint8_t cookie_key[32]; /* K_cookie (C1) */
 };
 
@@ -152,6 +156,7 @@ bool node_drain(struct node *n, struct instant now);
 int node_move(struct node *n, const struct sync_move *m, char ret_reason[MOVE_REASON_LEN],
               struct instant now);
 bool node_drained(const struct node *n, uint16_t vip_slot);
+bool node_all_drained(const struct node *n); /* of every VIP that it may have */
 bool node_sibling_drained(const struct node *n, uint8_t member);
 /* The end: release all VIPs, tell last counters. */
 void node_shutdown(struct node *n, struct instant now);
@@ -159,8 +164,9 @@ void node_shutdown(struct node *n, struct instant now);
 /* Looking. */
 struct node_counters {
     uint64_t adopted_hot, adopted_warm, adopted_cold; /* adopted_total{mode} */
-    uint64_t rescues, rekeys, unreplicated, yielded, dirty, stale_vips;
+    uint64_t rescues, unknown_rescues, rekeys, unreplicated, yielded, dirty, stale_vips;
     uint64_t handshakes_made[2]; /* responder, initiator */
+    uint64_t strays;             /* packets passed on to who has the VIP now */
     uint64_t initiations_sent, stamps_stale, alarms, gaps;
     uint64_t failovers, last_failover_boot_ns;
     uint64_t sync_messages[SYNC_KINDS];

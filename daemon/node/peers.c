@@ -80,6 +80,8 @@ void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
     if (!peer_endpoint_get(&p->wg, &m.endpoint.endpoint, &local, &ifindex))
         return;
     m.endpoint.version = p->wg.endpoint_version;
+    m.endpoint.idle_ms = warm_idle_ns(p, now.boot_ns) / NS_PER_MS;
+    rescue_learn(n, p, &m.endpoint.endpoint);
     siblings_send_all(n, &m, now);
 }
 

@@ -114,7 +114,7 @@ static void op_fill_heartbeat(void *ctx, uint8_t member, struct sync_heartbeat *
     ret->lans_alive = n->lans_alive;
     ret->in_sync = replica_in_sync(n->sibling[member].replica, n->now.boot_ns);
     ret->ready = n->engine_fit;
-    ret->drained = moves_all_drained(n);
+    ret->drained = node_all_drained(n);
 }
 
 static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *theirs,
@@ -285,6 +285,8 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
                                  .peer = wp->key,
                                  .endpoint = e,
                                  .version = wp->endpoint_version,
+                                 .idle_ms =
+                                     warm_idle_ns(wp->owner_data, n->now.boot_ns) / NS_PER_MS,
                                  .vip = vip_id_of_slot(n, atomic_load(&wp->vip))}};
                 return true;
             }
@@ -406,9 +408,12 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
         return;
     peer_take_stamp(n, p, s->peer_stamp);
     p->generation = MAX(p->generation, s->generation);
+    rescue_learn(n, p, &s->endpoint);
     if (endpoint_is_set(&s->endpoint))
         peer_endpoint_update(&p->wg, &s->endpoint, &(struct endpoint){0}, 0, slot,
                              &s->endpoint_version);
+    if (n->conf.warm) /* it may come from a member that is configured otherwise */
+        return;
     if (!k) {
         s->vip = slot;
         k = key_install(n, p, s, member, n->now);
@@ -516,9 +521,12 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
     case SYNC_ENDPOINT:
         p = peer_by_key(n, &m->endpoint.peer);
         slot = vip_slot_of_id(n, m->endpoint.vip);
-        if (p && slot && m->endpoint.hub == n->conf.hub)
+        if (p && slot && m->endpoint.hub == n->conf.hub) {
+            rescue_learn(n, p, &m->endpoint.endpoint);
+            warm_heard(n, p, &m->endpoint, n->now);
             peer_endpoint_update(&p->wg, &m->endpoint.endpoint, &(struct endpoint){0}, 0, slot,
                                  &m->endpoint.version);
+        }
         break;
     case SYNC_STAMP:
         heard_stamp(n, &m->stamp);
@@ -538,6 +546,9 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         break;
     case SYNC_MOVE:
         moves_heard(n, member, &m->move, n->now);
+        break;
+    case SYNC_STRAY:
+        moves_stray(n, &m->stray, n->now);
         break;
     default:
         break;

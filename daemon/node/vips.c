@@ -53,6 +53,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
+    v->closing_ns = 0; /* it came back before it was let go */
     siblings_drop_silent(n, now);
     v->failover.epoch = MAX(v->failover.epoch, v->claim_epoch + 1);
     v->claim_epoch = v->failover.epoch;
@@ -68,6 +69,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
      * heard of (O5), so keys that are still ours go on under a new one, lazily (N9). */
     atomic_fetch_add(&n->gate->suspicion, 1);
     vips_claim(n, slot, true, NULL, now);
+    warm_begin(n, slot, now);
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         if (atomic_load(&k->kp->vip) == slot && k->ours)
@@ -88,7 +90,8 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
     if (!PLANTED("gate-left-open"))
         atomic_store(&n->gate->vip[slot].owned, false);
     v->wake_key = v->settle_key = NULL;
-    moves_closed(n, slot);
+    warm_end(n, slot);
+    moves_closed(n, slot, now);
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
 
@@ -109,7 +112,8 @@ uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, stru
     struct vip_run *v = &n->vip[slot];
     struct failover_todo todo = failover_step(&v->failover, &ev, now.boot_ns);
 
-    if (todo.actions & FAILOVER_CLOSE)
+    bool lingers = (todo.actions & FAILOVER_CLOSE) && moves_linger(n, slot, todo.cause, now);
+    if ((todo.actions & FAILOVER_CLOSE) && !lingers)
         close_gate(n, slot, todo.cause, now);
     if (todo.actions & FAILOVER_OPEN)
         open_gate(n, slot, now);
@@ -122,9 +126,16 @@ uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, stru
         n->ops.announce(n->ops.ctx, slot);
     if (todo.actions & FAILOVER_READ_ADDRESSES)
         n->ops.read_addresses(n->ops.ctx, slot);
-    if (todo.actions & FAILOVER_CLOSE) /* close_gate() has told all there was to tell */
+    if ((todo.actions & FAILOVER_CLOSE) &&
+        !lingers) /* close_gate() has told all there was to tell */
         return vips_step(n, slot, (struct failover_event){.kind = FAILOVER_RELEASED}, now);
     return todo.next_ns;
+}
+
+void vips_close(struct node *n, uint16_t slot, const char *cause, struct instant now)
+{
+    close_gate(n, slot, cause, now);
+    vips_step(n, slot, (struct failover_event){.kind = FAILOVER_RELEASED}, now);
 }
 
 void node_vip(struct node *n, uint16_t slot, const struct failover_event *e, struct instant now)
@@ -201,6 +212,7 @@ uint64_t vips_tick(struct node *n, struct instant now)
             next = MIN(next, at);
 
         next = MIN(next, moves_tick(n, slot, now));
+        next = MIN(next, warm_tick(n, slot, now));
         next = MIN(next, wake(n, slot, now));
         next = MIN(next, settle(n, slot, now));
     }
@@ -221,7 +233,7 @@ void vips_others(struct node *n)
         bool others = false;
 
         for (unsigned i = 1; i < MEMBERS_MAX; i++)
-            others |= n->sibling[i].up && vip_holder(n, slot, (uint8_t)i);
+            others |= n->sibling[i].up && !n->conf.warm && vip_holder(n, slot, (uint8_t)i);
         atomic_store(&n->gate->vip[slot].others, others);
     }
 }

@@ -1,6 +1,7 @@
 /* wg/fact.h - small facts that packet threads tell main; ids, never pointers, since main may have
  * retired the object meanwhile. */
 #pragma once
+#include "model/endpoint.h"
 #include <stdint.h>
 
 enum fact_kind {
@@ -10,7 +11,8 @@ enum fact_kind {
     FACT_ENDPOINT,       /* peer @peer_id's endpoint moved */
     FACT_READ_ADDRESSES, /* a datagram reached VIP slot @index, which we do not own (O1) */
     FACT_GAP,            /* the thread stood still for @value_ns (N9, R12) */
-    FACT_UNKNOWN_INDEX,  /* data for an unknown receiver index @index */
+    FACT_UNKNOWN_INDEX,  /* data for an unknown receiver index @index, from @source, on VIP slot
+                            @value_ns */
     FACT_LOST_SOCKET,    /* sending from a local address failed; peer @peer_id */
     FACT_WRONG_VIP, /* authentic data came to VIP slot @value_ns, which we own, under the key with
                      * local index @index, whose VIP we do not own (O10) */
@@ -22,4 +24,5 @@ struct fact {
     unsigned effects;
     uint32_t index;
     uint64_t peer_id, value_ns;
+    struct endpoint source;
 };

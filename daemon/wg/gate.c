@@ -28,3 +28,10 @@ bool gate_coming(const struct gate *g, uint16_t vip_slot)
     return !g->plain && vip_slot < VIPS_MAX &&
            atomic_load_explicit(&g->vip[vip_slot].from, memory_order_acquire);
 }
+
+bool gate_left(const struct gate *g, uint16_t vip_slot)
+{
+    return !g->plain && vip_slot < VIPS_MAX &&
+           atomic_load_explicit(&g->vip[vip_slot].left, memory_order_acquire) &&
+           !gate_owned(g, vip_slot);
+}

@@ -22,6 +22,7 @@ struct gate {
     struct {
         _Atomic bool owned;        /* O1 */
         _Atomic bool others;       /* another live holder exists: an adopter starts capped (R16) */
+        _Atomic bool left;         /* it was ours just now: what comes for it is passed on */
         _Atomic uint8_t from;      /* R11: member that hands it over; its keys are waited for */
         _Atomic uint64_t since_ns; /* when it arrived; read only while owned */
     } vip[VIPS_MAX];               /* by slot */
@@ -36,3 +37,5 @@ void gate_set_tag(struct gate *g, struct counter_tag tag);
 bool gate_owned(const struct gate *g, uint16_t vip_slot);
 /* Not ours yet, or not with all its keys: packets wait for it a moment (R11). */
 bool gate_coming(const struct gate *g, uint16_t vip_slot);
+/* Handed over a moment ago: the LAN may not know it yet (R11). */
+bool gate_left(const struct gate *g, uint16_t vip_slot);

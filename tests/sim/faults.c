@@ -186,6 +186,12 @@ void faults_run(struct world *w, struct event *e)
     }
 }
 
+void traffic_plan(struct world *w, struct machine *client)
+{
+    plan(w, 1, FAULT_TRAFFIC_UP, true, client);
+    plan(w, 1, FAULT_TRAFFIC_DOWN, true, client);
+}
+
 void moves_plan(struct world *w, unsigned count)
 {
     static const uint64_t rates[] = {1, 3, 10, 50, 200};

@@ -24,7 +24,7 @@ struct remote_entry {
     UT_hash_handle hh;
 };
 
-#define STAGED_MAX 32
+#define STAGED_MAX 128
 #define SIM_DAEMON_FREEZE_NS (300 * NS_PER_MS)
 
 struct instant machine_now(const struct machine *m)
@@ -401,6 +401,47 @@ static void op_drop_staged(void *ctx, struct wg_peer *p)
     }
 }
 
+static void op_take_staged(void *ctx, struct wg_peer *p,
+                           void (*fn)(void *fn_ctx, const uint8_t *packet, size_t len),
+                           void *fn_ctx)
+{
+    struct machine *m = ctx;
+    struct staged **at = &m->staged, *s;
+
+    while ((s = *at)) {
+        if (s->peer_id != p->id) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        m->staged_count--;
+        fn(fn_ctx, s->packet, SIM_PACKET_LEN);
+        free(s);
+    }
+}
+
+static void stage(struct machine *m, const struct wg_peer *p, const uint8_t *packet)
+{
+    struct staged *s, **at = &m->staged;
+
+    if (m->staged_count >= STAGED_MAX)
+        return;
+    s = calloc(1, sizeof(*s));
+    assert(s);
+    s->peer_id = p->id;
+    memcpy(s->packet, packet, SIM_PACKET_LEN);
+    while (*at)
+        at = &(*at)->next;
+    *at = s;
+    m->staged_count++;
+}
+
+static void op_stage(void *ctx, struct wg_peer *p, const uint8_t *packet, size_t len)
+{
+    if (len == SIM_PACKET_LEN)
+        stage(ctx, p, packet);
+}
+
 static void op_wake_held(void *ctx)
 {
     struct machine *m = ctx;
@@ -437,10 +478,13 @@ static void op_transmit(void *ctx, uint8_t to, const uint8_t *msg, size_t len)
 {
     struct machine *m = ctx, *other = &m->world->machine[to - 1];
 
+    if (m->world->warm)
+        oracle_warm_frame(m->world->oracle, m->world->now_ns, m->member, msg, len);
     if (!m->link_up[to] || m->world->cut_sync[m->member][to])
         return;
     /* TCP: in order, whatever the queue does with equal times. */
-    uint64_t at = MAX(m->world->now_ns + SIM_LAN_DELAY_NS, m->frame_at_ns[to] + 1);
+    uint64_t at =
+        MAX(m->world->now_ns + SIM_LAN_DELAY_NS + m->world->sync_lag_ns, m->frame_at_ns[to] + 1);
     m->frame_at_ns[to] = at;
     struct event *e = world_event(m->world, 0, EVENT_FRAME, other);
     heap_set(&m->world->events, &e->entry, at);
@@ -501,8 +545,10 @@ static void op_announce(void *ctx, uint16_t vip)
 {
     struct machine *m = ctx;
 
+    struct world *w = m->world;
+
     if (m->address_present)
-        m->world->arp = m->member;
+        world_event(w, world_random(w, SIM_ANNOUNCE_LATE_NS), EVENT_VRRP, m)->a = VRRP_ANNOUNCE;
 }
 
 static void op_set_weight(void *ctx, uint16_t slot, int weight)
@@ -581,6 +627,8 @@ static const struct node_ops ops_template = {
     .send_keepalive = op_keepalive,
     .flush_staged = op_flush_staged,
     .drop_staged = op_drop_staged,
+    .take_staged = op_take_staged,
+    .stage = op_stage,
     .wake_held = op_wake_held,
     .discard_queued = op_discard,
     .resume = op_resume,
@@ -705,8 +753,13 @@ static void receive_data(struct machine *m, struct event *ev)
     if (ev->len < MESSAGE_DATA_OVERHEAD || ev->len > sizeof(plain))
         return;
     struct entry *e = entry_find(m, load_le32(d->receiver));
-    if (!e || !e->kp)
+    if (!e || !e->kp) {
+        tell(m, (struct fact){.kind = FACT_UNKNOWN_INDEX,
+                              .index = load_le32(d->receiver),
+                              .value_ns = m->member ? 1 : VIP_SLOT_PLAIN,
+                              .source = ev->from});
         return;
+    }
     struct keypair *k = e->kp;
     if (keypair_open_check(k, &m->gate, now.boot_ns) != RX_ACCEPT)
         return;
@@ -767,18 +820,10 @@ void machine_inner(struct machine *m, const uint8_t *packet, size_t len)
     if (!p)
         return;
     enum tx_verdict v = transmit(m, p, packet, len);
-    if (v != TX_NO_KEY && v != TX_UNFIT && v != TX_TRANSIT)
+    bool left = v == TX_NOT_OWNER && gate_left(&m->gate, atomic_load(&p->vip));
+    if (v != TX_NO_KEY && v != TX_UNFIT && v != TX_TRANSIT && !left)
         return;
-    if (m->staged_count < STAGED_MAX) {
-        struct staged *s = calloc(1, sizeof(*s)), **at = &m->staged;
-        assert(s);
-        s->peer_id = p->id;
-        memcpy(s->packet, packet, len);
-        while (*at)
-            at = &(*at)->next;
-        *at = s;
-        m->staged_count++;
-    }
+    stage(m, p, packet);
     if (v != TX_TRANSIT)
         tell(m, (struct fact){.kind = FACT_NEED_SESSION, .peer_id = p->id});
 }
@@ -932,6 +977,7 @@ int machine_start(struct machine *m)
         c.vip_count = 1;
         c.drained[0] = 1;
         c.drained_count = m->drained;
+        c.warm = w->warm;
         c.vip[1] = (struct vip){.hub = 1, .id = 1, .name = "main", .port = 51820};
         for (unsigned i = 0; i < w->members; i++)
             c.vip[1].order[i] = (uint8_t)(i + 1);

@@ -1,9 +1,12 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
- *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--trace]
- *          [--plant NAME]
+ *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--lag]
+ * [--warm]
+ *          [--trace] [--plant NAME]
  *
  * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
+ * With --warm members keep their session keys to themselves.
+ * With --lag a session is made while replication lags, and its owner dies with it (rescue).
  * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
  * With --plant (only in gm-sim-planted) the run is expected to find a violation: 0 found, 1 not. */
 #include "base/bytes.h"
@@ -21,7 +24,7 @@
 struct options {
     uint64_t seed, seeds, seconds;
     unsigned members, clients, moves;
-    bool trace, quiet;
+    bool trace, quiet, lag, warm;
 };
 
 static void converged(struct world *w)
@@ -96,9 +99,39 @@ static void run_moves(struct world *w, unsigned moves)
         oracle_violation(w->oracle, w->now_ns, "%llu handshakes because of planned moves",
                          (unsigned long long)(handshakes(w) - before));
     uint64_t worst = oracle_all_delivered(w->oracle, w->now_ns);
-    world_trace(w, "the slowest packet took %.3f ms", (double)worst / 1e6);
+    uint64_t strays = 0;
+    for (unsigned i = 0; i < w->members; i++)
+        strays += node_counters(w->machine[i].node)->strays;
+    world_trace(w, "the slowest packet took %.3f ms, %llu were passed on", (double)worst / 1e6,
+                (unsigned long long)strays);
     if (worst > 2 * SIM_WAN_DELAY_NS + 30 * NS_PER_MS)
         oracle_violation(w->oracle, w->now_ns, "a packet took %.3f ms", (double)worst / 1e6);
+}
+
+/* The client's session is known to its owner alone, and the owner dies: the successor must not
+ * leave the client to its own 15 s. */
+static void run_lag(struct world *w)
+{
+    struct machine *owner = &w->machine[w->arp - 1], *c = &w->machine[w->members];
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    world_run(w, w->now_ns + 3 * NS_PER_S);
+    w->sync_lag_ns = 800 * NS_PER_MS;
+    machine_crash(c);
+    machine_start(c); /* it comes back at the same address, without a session */
+    machine_add_peers(c);
+    world_run(w, w->now_ns + 300 * NS_PER_MS);
+    uint64_t died = w->now_ns;
+    bool had = c->last_up_ns > died - 100 * NS_PER_MS;
+    machine_crash(owner);
+    w->sync_lag_ns = 0;
+    world_run(w, died + 3 * NS_PER_S);
+    if (!had)
+        oracle_violation(w->oracle, w->now_ns, "the client had no session");
+    if (c->last_up_ns < died + 2 * NS_PER_S)
+        oracle_violation(w->oracle, w->now_ns, "the client is deaf since its owner died");
 }
 
 static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest)
@@ -111,6 +144,7 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
     world_init(w, seed, o->members ? o->members : 2 + (unsigned)(seed % 2),
                o->clients ? o->clients : 1 + (unsigned)(seed % 5));
     w->trace = o->trace;
+    w->warm = o->warm;
     w->attacker = seed % 3 != 0;
     uint64_t start = w->now_ns;
     for (unsigned i = 0; i < w->members + w->clients; i++)
@@ -122,14 +156,16 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
         machine_add_peers(&w->machine[i]);
     world_run(w, start + SETTLE_NS);
     uint64_t faults_to = start + SETTLE_NS + o->seconds * NS_PER_S;
-    if (o->moves) {
+    if (o->lag) {
+        run_lag(w);
+    } else if (o->moves) {
         run_moves(w, o->moves);
     } else {
         faults_plan(w, 3 + (unsigned)world_random(w, 10), w->now_ns, faults_to);
         world_run(w, w->faults_end_ns);
         world_run(w, w->now_ns + LIVENESS_NS);
     }
-    if (!oracle_violations(w->oracle)) {
+    if (!oracle_violations(w->oracle) && !o->lag) {
         uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
         world_run(w, probe + 8 * NS_PER_S);
         live(w, probe);
@@ -156,6 +192,7 @@ int main(int argc, char **argv)
         {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
         {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
+        {"lag", no_argument, NULL, 'L'},           {"warm", no_argument, NULL, 'W'},
         {"trace", no_argument, NULL, 'T'},         {"plant", required_argument, NULL, 'p'},
         {"quiet", no_argument, NULL, 'q'},         {NULL, 0, NULL, 0},
     };
@@ -166,10 +203,12 @@ int main(int argc, char **argv)
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (c != 'T' && c != 'p' && c != 'q' &&
+        if (c != 'T' && c != 'L' && c != 'W' && c != 'p' && c != 'q' &&
             (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
-            fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
-                            "[--clients C] [--moves N] [--trace] [--quiet] [--plant NAME]\n");
+            fprintf(
+                stderr,
+                "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
+                "[--clients C] [--moves N] [--lag] [--warm] [--trace] [--quiet] [--plant NAME]\n");
             return 2;
         }
         switch (c) {
@@ -190,6 +229,12 @@ int main(int argc, char **argv)
             break;
         case 'M':
             o.moves = (unsigned)MIN(v, 20);
+            break;
+        case 'W':
+            o.warm = true;
+            break;
+        case 'L':
+            o.lag = true;
             break;
         case 'T':
             o.trace = true;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#define SESSION_FIELD 19
 #define KEY_LIFE_NS 181000000000ull /* 180 s and the time of one handshake */
 
 struct seen_nonce {
@@ -199,6 +200,46 @@ void oracle_delivered(struct oracle *o, uint64_t now_ns, uint64_t id, bool at_hu
     if (++p->count > 1 && !(may_double && at_hub))
         oracle_violation(o, now_ns, "inner packet %llu delivered %u times at the %s",
                          (unsigned long long)id, p->count, at_hub ? "hub" : "client");
+}
+
+static uint64_t varint(const uint8_t **p, const uint8_t *end)
+{
+    uint64_t v = 0;
+
+    for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
+        uint8_t b = *(*p)++;
+        v |= (uint64_t)(b & 127) << shift;
+        if (!(b & 128))
+            break;
+    }
+    return v;
+}
+
+void oracle_warm_frame(struct oracle *o, uint64_t now_ns, unsigned member, const uint8_t *bytes,
+                       size_t len)
+{
+    const uint8_t *p = bytes, *end = bytes + len;
+
+    while (p < end) {
+        uint64_t tag = varint(&p, end), skip = 0;
+
+        if (tag >> 3 == SESSION_FIELD)
+            oracle_violation(o, now_ns, "member %u sent a session's record in warm mode", member);
+        switch (tag & 7) {
+        case 0:
+            varint(&p, end);
+            break;
+        case 1:
+            skip = 8;
+            break;
+        case 2:
+            skip = varint(&p, end);
+            break;
+        default:
+            skip = 4;
+        }
+        p = skip < (uint64_t)(end - p) ? p + skip : end;
+    }
 }
 
 unsigned oracle_violations(const struct oracle *o)

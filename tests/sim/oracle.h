@@ -28,6 +28,9 @@ void oracle_delivered(struct oracle *o, uint64_t now_ns, uint64_t id, bool at_hu
  * and returns how long the slowest took. */
 void oracle_expect(struct oracle *o, uint64_t now_ns, uint64_t id);
 uint64_t oracle_all_delivered(struct oracle *o, uint64_t now_ns);
+/* Warm mode: no record of a session (field 19 of a sync message) leaves a member. */
+void oracle_warm_frame(struct oracle *o, uint64_t now_ns, unsigned member, const uint8_t *bytes,
+                       size_t len);
 void oracle_violation(struct oracle *o, uint64_t now_ns, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 unsigned oracle_violations(const struct oracle *o);

@@ -39,8 +39,14 @@ static void become(struct machine *m, bool master)
     m->vrrp.heard_ns = m->world->now_ns;
     m->address_present = master;
     world_trace(m->world, "m%u is VRRP %s", m->member, master ? "master" : "backup");
-    if (master)
-        m->world->arp = m->member; /* gratuitous ARP */
+    if (master) { /* the advert goes out first; gratuitous ARP may be late */
+        struct world *w = m->world;
+
+        world_event(w, world_random(w, SIM_ANNOUNCE_LATE_NS), EVENT_VRRP, m)->a = VRRP_ANNOUNCE;
+        for (unsigned i = 0; i < w->members; i++)
+            if (&w->machine[i] != m && w->machine[i].vrrp.master)
+                world_event(w, SIM_LAN_DELAY_NS, EVENT_VRRP, &w->machine[i])->a = VRRP_HEAR;
+    }
     if (m->frozen || m->frozen_daemon)
         return;
     m->wants_addresses = true;
@@ -52,22 +58,29 @@ static void become(struct machine *m, bool master)
 /* MASTER_RX_LOWER_PRI: a master that hears a lesser one announces itself again. */
 static void reassert(struct machine *m)
 {
-    m->world->arp = m->member;
+    world_event(m->world, world_random(m->world, SIM_ANNOUNCE_LATE_NS), EVENT_VRRP, m)->a =
+        VRRP_ANNOUNCE;
     if (m->frozen || m->frozen_daemon)
         return;
     node_vip(m->node, 1, &(struct failover_event){.kind = FAILOVER_LINE_RX_LOWER}, machine_now(m));
     machine_settle(m);
 }
 
-void vrrp_run(struct machine *m)
+void vrrp_run(struct machine *m, enum vrrp_turn turn)
 {
     struct world *w = m->world;
 
     if (!m->alive)
         return;
-    world_event(w, SIM_ADVERT_NS, EVENT_VRRP, m);
+    if (turn == VRRP_ADVERT)
+        world_event(w, SIM_ADVERT_NS, EVENT_VRRP, m);
     if (m->frozen)
         return;
+    if (turn == VRRP_ANNOUNCE) {
+        if (m->vrrp.master)
+            w->arp = m->member;
+        return;
+    }
     /* The sentinel withdraws health from a frozen daemon. */
     bool healthy = m->fit && !(m->frozen_daemon && w->now_ns - m->froze_ns > 300 * NS_PER_MS);
     if (!healthy) {
@@ -91,6 +104,7 @@ void vrrp_run(struct machine *m)
             m->vrrp.heard_ns = w->now_ns;
         }
     }
-    if (!m->vrrp.master && w->now_ns - m->vrrp.heard_ns > 3 * SIM_ADVERT_NS + m->member * NS_PER_MS)
+    if (turn == VRRP_ADVERT && !m->vrrp.master &&
+        w->now_ns - m->vrrp.heard_ns > 3 * SIM_ADVERT_NS + m->member * NS_PER_MS)
         become(m, true);
 }

@@ -92,6 +92,10 @@ static struct machine *reached(struct world *w, const struct endpoint *to)
 {
     if (endpoint_equal(to, &w->vip)) {
         struct machine *m = member(w, w->arp);
+        if (m && m->alive && !m->address_present) /* its kernel forwards */
+            for (unsigned i = 0; i < w->members; i++)
+                if (w->machine[i].alive && w->machine[i].address_present)
+                    m = &w->machine[i];
         return m && !w->cut_wan[m->member] ? m : NULL;
     }
     for (unsigned i = w->members; i < w->members + w->clients; i++)
@@ -221,7 +225,7 @@ static void run_event(struct world *w, struct event *e)
         return;
     }
     if (e->kind == EVENT_VRRP) {
-        vrrp_run(m);
+        vrrp_run(m, (enum vrrp_turn)e->a);
         event_free(e);
         return;
     }

@@ -21,6 +21,7 @@
 #define SIM_WAN_DELAY_NS (2 * NS_PER_MS)
 #define SIM_LAN_DELAY_NS (150 * NS_PER_US)
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
+#define SIM_ANNOUNCE_LATE_NS (8 * NS_PER_MS) /* switches learn of a new master within this */
 #define SIM_PACKET_LEN 44 /* IPv4 header, UDP-like payload with an id */
 
 struct world;
@@ -131,6 +132,7 @@ struct world {
     bool cut_wan[SIM_MEMBERS_MAX + 1];
     unsigned loss_percent, duplicate_percent;
     uint64_t jitter_ns;
+    uint64_t sync_lag_ns; /* replication is so far behind */
     bool attacker;
     struct recorded { /* what the attacker has */
         struct endpoint from, to;
@@ -141,6 +143,7 @@ struct world {
     struct endpoint attacker_address;
     uint64_t packet_id;
     uint64_t faults_end_ns;
+    bool warm;     /* session keys never leave a member */
     bool lossless; /* only planned moves: every packet is delivered, no session is made anew */
     bool partitioned_ever; /* *normal* profile: doubles are possible then (failover.md 4.4) */
     struct oracle *oracle;
@@ -173,10 +176,12 @@ void machine_add_peers(struct machine *m);
 void machine_inner(struct machine *m, const uint8_t *packet, size_t len);
 
 /* vrrp.c */
-void vrrp_run(struct machine *m);
+enum vrrp_turn { VRRP_ADVERT, VRRP_HEAR, VRRP_ANNOUNCE };
+void vrrp_run(struct machine *m, enum vrrp_turn turn);
 void vrrp_lines(struct machine *m, bool master);
 
 /* faults.c */
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);
+void traffic_plan(struct world *w, struct machine *client);
 void moves_plan(struct world *w, unsigned count);
 void faults_run(struct world *w, struct event *e);

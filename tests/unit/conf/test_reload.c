@@ -41,6 +41,7 @@ static const struct {
     {SECTION_CLUSTER, "ClusterKey", "ClusterKey = k", "ClusterKey = l"},
     {SECTION_CLUSTER, "MembershipEpoch", "Name = office", "Name = office\nMembershipEpoch = 2"},
     {SECTION_CLUSTER, "SoloStartAfter", "Name = office", "Name = office\nSoloStartAfter = 6s"},
+    {SECTION_CLUSTER, "SessionKeys", "Name = office", "Name = office\nSessionKeys = off"},
     {SECTION_CLUSTER, "FreezeAfter", "Name = office", "Name = office\nFreezeAfter = 6s"},
     {SECTION_MEMBER, "SyncPublicKey", "SyncPublicKey = O", "SyncPublicKey = P"},
     {SECTION_MEMBER, "SyncAddress", "SyncAddress = 192.168.99.2", "SyncAddress = 192.168.99.3"},

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "lib/test.h"
+#include <stdlib.h>
 
 static uint64_t number(const struct rng *r)
 {
@@ -241,7 +242,8 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
         m.endpoint = (struct sync_endpoint){.hub = hub(r),
                                             .endpoint = endpoint(r),
                                             .version = {number(r), number(r)},
-                                            .vip = (uint16_t)number(r)};
+                                            .vip = (uint16_t)number(r),
+                                            .idle_ms = number(r)};
         rng_fill(r, m.endpoint.peer.b, 32);
         break;
     case SYNC_STAMP:
@@ -260,6 +262,14 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
                                       .term = (uint16_t)test_below(r, SYNC_TERM_MAX + 1),
                                       .hub = (uint8_t)test_below(r, 256),
                                       .leaving = coin(r)};
+        break;
+    case SYNC_STRAY:
+        m.stray = (struct sync_stray){.hub = hub(r), .len = 1 + test_below(r, 2000)};
+        rng_fill(r, m.stray.peer.b, 32);
+        m.owned = malloc(m.stray.len);
+        assert_non_null(m.owned);
+        rng_fill(r, m.owned, m.stray.len);
+        m.stray.packet = m.owned;
         break;
     case SYNC_MOVE:
         m.move = (struct sync_move){.kind = (enum move_kind)test_below(r, MOVE_KINDS),
@@ -373,7 +383,7 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
                public_key_equal(&a->endpoint.peer, &b->endpoint.peer) &&
                endpoint_equal(&a->endpoint.endpoint, &b->endpoint.endpoint) &&
                version_equal(&a->endpoint.version, &b->endpoint.version) &&
-               a->endpoint.vip == b->endpoint.vip;
+               a->endpoint.vip == b->endpoint.vip && a->endpoint.idle_ms == b->endpoint.idle_ms;
     case SYNC_STAMP:
         return a->stamp.hub == b->stamp.hub && public_key_equal(&a->stamp.peer, &b->stamp.peer) &&
                memcmp(a->stamp.received, b->stamp.received, TAI64N_LEN) == 0 &&
@@ -385,6 +395,10 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
                a->claim.member == b->claim.member && a->claim.held == b->claim.held &&
                a->claim.term == b->claim.term && a->claim.hub == b->claim.hub &&
                a->claim.leaving == b->claim.leaving;
+    case SYNC_STRAY:
+        return a->stray.hub == b->stray.hub && public_key_equal(&a->stray.peer, &b->stray.peer) &&
+               a->stray.len == b->stray.len &&
+               memcmp(a->stray.packet, b->stray.packet, a->stray.len) == 0;
     case SYNC_MOVE:
         return a->move.kind == b->move.kind && a->move.vip == b->move.vip &&
                a->move.member == b->move.member && a->move.force == b->move.force;

@@ -562,7 +562,7 @@ TEST(unknown_kinds_end_the_link)
 
     put_number(&w, 1, 1);
     assert_int_equal(decode(w.b, w.len), -EBADMSG); /* no kind at all */
-    put_bytes(&w, 31, "", 0);
+    put_bytes(&w, 40, "", 0);
     assert_int_equal(decode(w.b, w.len), -EPROTO);
     w.len = 0;
     put_number(&w, 1, 1);

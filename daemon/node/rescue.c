@@ -1,0 +1,68 @@
+/* Rescue: data under a receiver index that nobody here knows, from where a peer of ours is. Its key
+ * was made by a sibling that could not replicate it any more; without a word of ours the peer would
+ * find out by its own timers, after 15 s.
+ *
+ * Anybody can send such a packet from a forged address. All that it gets is an initiation to the
+ * peer itself: one in REKEY_TIMEOUT per peer, so many a second in all. */
+#include "base/bytes.h"
+#include "base/plant.h"
+#include "node/internal.h"
+
+#define RESCUES_PER_S 200
+#define ANSWER_NS (100 * NS_PER_MS) /* an initiation that is older was lost on its way */
+
+static struct rescue_slot *slot_of(struct node *n, const struct endpoint *at)
+{
+    uint64_t h = n->rescue_seed;
+
+    for (unsigned i = 0; i < sizeof(at->addr.b); i++)
+        h = (h ^ at->addr.b[i]) * 1099511628211ull;
+    h = (h ^ at->port) * 1099511628211ull;
+    return &n->rescues[(h ^ h >> 32) % RESCUE_SLOTS];
+}
+
+void rescue_learn(struct node *n, const struct node_peer *p, const struct endpoint *at)
+{
+    if (clustered(n) && endpoint_is_set(at))
+        slot_of(n, at)->peer_id = p->wg.id;
+}
+
+static bool may_rescue(struct node *n, struct instant now)
+{
+    const uint64_t cost_ns = NS_PER_S / RESCUES_PER_S;
+
+    n->rescue_tokens_ns = MIN(NS_PER_S, n->rescue_tokens_ns + (now.boot_ns - n->rescue_seen_ns));
+    n->rescue_seen_ns = now.boot_ns;
+    if (n->rescue_tokens_ns < cost_ns)
+        return false;
+    n->rescue_tokens_ns -= cost_ns;
+    return true;
+}
+
+void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source, struct instant now)
+{
+    struct endpoint at, local;
+    uint32_t ifindex;
+
+    if (!clustered(n) || !gate_owned(n->gate, vip) || PLANTED("no-rescue"))
+        return;
+    struct node_peer *p = peer_by_id(n, slot_of(n, source)->peer_id);
+    if (!p || atomic_load(&p->wg.vip) != vip || !peer_endpoint_get(&p->wg, &at, &local, &ifindex) ||
+        !endpoint_equal(&at, source))
+        return;
+    /* What is still under way after an ordinary rekey, and what was answered already. */
+    if (p->timers.session_ns && now.boot_ns - p->timers.session_ns < REKEY_TIMEOUT_NS)
+        return;
+    if (p->rescued_ns && now.boot_ns - p->rescued_ns < REKEY_TIMEOUT_NS)
+        return;
+    if (p->initiate_queued || (p->initiation && now.boot_ns - p->initiation->sent_ns < ANSWER_NS) ||
+        !may_rescue(n, now))
+        return;
+    /* The packet shows that the way is open now: when the VIP had just come it may not have been.
+     */
+    if (p->initiation)
+        p->timers.retry_at_ns = 0;
+    p->rescued_ns = now.boot_ns;
+    n->counters.unknown_rescues++;
+    handshake_urgently(n, p, now);
+}
