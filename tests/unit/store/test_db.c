@@ -72,7 +72,7 @@ TEST(all_fields_are_there_after_a_restart)
     memset(p->group, 'g', PEER_GROUP_MAX);
     p->policy = p->rate_bps = p->quota_bytes = UINT64_MAX;
     for (unsigned f = 0; f < PEER_FIELDS; f++)
-        p->version[f] = (struct version){.hlc = 1000 + f, .member = 15, .seq = UINT64_MAX - f};
+        p->version[f] = (struct version){.hlc = 1000 + f, .member = 15, .seq = (1ull << 61) - f};
     for (const char *const *x = LIST("0.0.0.0/0", "::/0", "10.1.2.3/32", "fe80::/10"); *x; x++) {
         struct ip_prefix prefix = prefix_of(*x);
         peer_allow(p, &prefix);
@@ -195,7 +195,7 @@ TEST(newer_database_is_refused_and_left_alone)
     store_close(file_store(at->path, 1));
     run_sql(at->path, "PRAGMA user_version = 99");
     expect_refused(at->path, -EPROTONOSUPPORT, "newer");
-    run_sql(at->path, "PRAGMA user_version = 1");
+    run_sql(at->path, "PRAGMA user_version = 2");
     store_close(file_store(at->path, 1));
 }
 
