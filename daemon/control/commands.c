@@ -71,6 +71,10 @@ void command_run(const struct server_ops *ops, const struct control_request *r, 
     case CONTROL_WHY:
         err = take_why(ops, r, ret);
         break;
+    case CONTROL_PEER:
+    case CONTROL_BACKUP:
+        err = -EPROTO; /* the server's own */
+        break;
     case CONTROL_STATUS:
     case CONTROL_METRICS:
         err = (ret->status = status_new()) ? 0 : -ENOMEM;

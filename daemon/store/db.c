@@ -182,7 +182,7 @@ static int migrate(struct db *d, char ret_error[STORE_ERROR_LEN])
         snprintf(ret_error, STORE_ERROR_LEN,
                  "%s: not a peer database of Guardmount; move it away or set StateDirectory",
                  d->path);
-        return -EUCLEAN;
+        return -ENOTUNIQ;
     }
     if (version > STORE_USER_VERSION) {
         snprintf(ret_error, STORE_ERROR_LEN,
@@ -207,6 +207,28 @@ static int migrate(struct db *d, char ret_error[STORE_ERROR_LEN])
         }
     }
     return 0;
+}
+
+/* Torn pages, lost ones, rows that are in the table and not in its index. A write that was cut
+ * short is none of these: the log takes it back. */
+static int check(const struct db *d, char ret_error[STORE_ERROR_LEN])
+{
+    sqlite3_stmt *st;
+    int r = sqlite3_prepare_v2(d->handle, "PRAGMA quick_check(1)", -1, &st, NULL);
+    const char *found = NULL;
+
+    if (r == SQLITE_OK)
+        r = sqlite3_step(st);
+    if (r == SQLITE_ROW)
+        found = (const char *)sqlite3_column_text(st, 0);
+    int err = r != SQLITE_ROW ? error_of(d) : found && strcmp(found, "ok") == 0 ? 0 : -EUCLEAN;
+    if (err < 0)
+        snprintf(ret_error, STORE_ERROR_LEN,
+                 "%s: damaged (%s); move it away (siblings refill an empty database) or restore a "
+                 "backup",
+                 d->path, found ? found : sqlite3_errmsg(d->handle));
+    sqlite3_finalize(st);
+    return err;
 }
 
 /* The file holds preshared keys: it is made before SQLite would make it, with its own mode. */
@@ -262,7 +284,9 @@ int db_open(const char *path, struct db **ret, char ret_error[STORE_ERROR_LEN])
                   ret_error);
         goto fail;
     }
-    r = migrate(d, ret_error);
+    r = check(d, ret_error);
+    if (r >= 0)
+        r = migrate(d, ret_error);
     for (int i = 0; r >= 0 && i < STATEMENTS; i++)
         if (sqlite3_prepare_v3(d->handle, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &d->stmt[i],
                                NULL) != SQLITE_OK)
@@ -473,6 +497,29 @@ int db_put_stamp(struct db *d, const struct store_stamp *stamp)
 int db_prune_stamps(struct db *d)
 {
     return step(d, PRUNE_STAMPS, NULL);
+}
+
+int db_serialize(struct db *d, uint8_t **ret, size_t *ret_len)
+{
+    sqlite3_int64 len = 0;
+    unsigned char *image;
+    uint8_t *copy = NULL;
+
+    pthread_mutex_lock(&d->lock); /* no transaction is under way on this handle */
+    image = sqlite3_serialize(d->handle, "main", &len, 0);
+    pthread_mutex_unlock(&d->lock);
+    if (image)
+        copy = malloc((size_t)len);
+    if (copy) {
+        memcpy(copy, image, (size_t)len);
+        /* Bytes 18 and 19: written by a rollback journal; a copy has no log beside it. */
+        copy[18] = copy[19] = 1;
+        secret_wipe(image, (size_t)len);
+        *ret = copy;
+        *ret_len = (size_t)len;
+    }
+    sqlite3_free(image);
+    return copy ? 0 : -ENOMEM;
 }
 
 /* ---- reading ---- */

@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "store/internal.h"
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 
 /* What must not fail once a write is durable: memory follows the disk, or the process ends and the
@@ -448,7 +449,8 @@ static int store_load(struct store *s, char ret_error[STORE_ERROR_LEN])
     }
     s->hlc = MAX(s->hlc, clock.hlc);
     s->seq = clock.seq;
-    l.w->edit_seq = clock.seq;
+    /* Of the first version, or of another member's backup: the clock is not about what is known. */
+    l.w->edit_seq = vector_equal(&known, &(struct vector){0}) ? clock.seq : known.seq[s->member];
     store_write_cover(l.w, &known);
     store_publish(s, l.w, NULL, NULL);
     return 0;
@@ -480,6 +482,29 @@ int store_open(const char *path, uint8_t member, struct store **ret,
     }
     *ret = s;
     return 0;
+}
+
+int store_set_aside(const char *path, uint64_t real_ns, char *ret, size_t room)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", ""};
+    char from[PATH_MAX], to[PATH_MAX];
+
+    if (snprintf(ret, room, "%s.damaged-%llu", path, (unsigned long long)(real_ns / 1000000000)) >=
+        (int)room)
+        return -ENAMETOOLONG;
+    for (unsigned i = 0; i < ARRAY_LEN(suffixes); i++) {
+        if (snprintf(from, sizeof(from), "%s%s", path, suffixes[i]) >= (int)sizeof(from) ||
+            snprintf(to, sizeof(to), "%s%s", ret, suffixes[i]) >= (int)sizeof(to))
+            return -ENAMETOOLONG;
+        if (rename(from, to) < 0 && errno != ENOENT)
+            return -errno;
+    }
+    return 0;
+}
+
+int store_backup(struct store *s, uint8_t **ret, size_t *ret_len)
+{
+    return s->db ? db_serialize(s->db, ret, ret_len) : -ENODATA;
 }
 
 void store_close(struct store *s)

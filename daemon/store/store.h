@@ -24,6 +24,12 @@ struct store_write;
 int store_open(const char *path, uint8_t member, struct store **ret,
                char ret_error[STORE_ERROR_LEN]);
 void store_close(struct store *s);
+/* After -EUCLEAN, where siblings will refill an empty database: the damaged files are kept under
+ * another name, which @ret says. */
+int store_set_aside(const char *path, uint64_t real_ns, char *ret, size_t room);
+/* The database as one file, malloc, for store_open() elsewhere or later; what siblings told since
+ * is not in it and comes again. Pool thread: it waits for a commit under way. */
+int store_backup(struct store *s, uint8_t **ret, size_t *ret_len);
 
 struct store_write *store_begin(struct store *s);
 /* Stamp (hlc from @real_ns, never back) and apply to the write's copies. Removal leaves a
