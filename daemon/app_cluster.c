@@ -485,17 +485,13 @@ static int start_node(struct app *a, struct cluster *c)
         .fresh_ns = 3 * c->conf->advert_ms * NS_PER_MS + NS_PER_S + c->conf->advert_ms * NS_PER_MS,
     };
     struct node_ops ops = app_node_ops;
-    char path[CONF_PATH_MAX + 16], error[STORE_ERROR_LEN] = "";
     uint8_t epoch[8];
     unsigned count = 0;
     int r;
 
-    snprintf(path, sizeof(path), "%s/peers.db", c->conf->state_dir);
-    r = store_open(path, c->conf->self, &a->store, error);
-    if (r < 0) {
-        log_error(error, "path=%s", path);
+    r = app_open_store(a);
+    if (r < 0)
         return r;
-    }
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
         if (c->conf->member[i].id && i != c->conf->self)
             n.members[count++] = (uint8_t)i;

@@ -6,6 +6,7 @@
 #include "app.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "control/http.h"
@@ -68,7 +69,9 @@ struct cluster {
     struct netlink *netlink;
     struct announce *announce;
     struct server *server;
-    struct http *http; /* NULL: off */
+    struct http *http;        /* NULL: off */
+    struct list peer_calls;   /* commands that the node has */
+    struct list peer_waiting; /* that wait for one before them */
     struct journal *journal;
     struct verdicts *verdicts, *strangers; /* of peers; of keys that are no peer's */
     uint64_t strangers_second;             /* when the last ones were told, and how many then */
@@ -123,6 +126,14 @@ void app_take_refusals(struct app *a);
 const char *app_vip_name(const struct app *a, uint16_t id); /* "": plain mode */
 void app_fill_events(void *ctx, const struct control_request *r, struct control_events *ret);
 uint64_t app_last_event(void *ctx);
+
+/* app_store.c */
+int app_open_store(struct app *a);
+
+/* app_peer.c: commands about peers, and the backup */
+void app_command(void *ctx, const struct control_request *r, struct server_call *call);
+/* The end of a change; false: it is not one of a command. */
+bool app_peer_done(struct app *a, void *token, int err, const char *message);
 
 /* app_peers.c */
 void app_fill_peers(struct app *a, struct status *s, unsigned rows, struct instant now);

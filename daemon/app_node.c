@@ -196,6 +196,10 @@ static void op_commit(void *ctx, struct store_write *w)
 
 static void op_change_done(void *ctx, void *token, int err, const char *message)
 {
+    struct app *a = ctx;
+
+    if (a->cluster && token && app_peer_done(a, token, err, message))
+        return;
     if (err < 0)
         log_warn("a set was refused", "error=%s reason=%s", strerror(-err), message);
     if (token)

@@ -256,10 +256,13 @@ int app_status_start(struct app *a)
                              .events = app_fill_events,
                              .last_event = app_last_event,
                              .why = app_fill_why,
-                             .move = on_move};
+                             .move = on_move,
+                             .command = app_command};
     char path[CONF_PATH_MAX + 16];
 
     a->cluster->started_ns = clock_boot_ns();
+    list_init(&a->cluster->peer_calls);
+    list_init(&a->cluster->peer_waiting);
     snprintf(path, sizeof(path), "%s/control.sock", a->cluster->conf->run_dir);
     int r = server_new(&a->loop, path, &ops, &a->cluster->server);
     if (r < 0)

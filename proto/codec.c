@@ -23,6 +23,7 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
     [SYNC_PEER] = GUARDMOUNT__SYNC_MESSAGE__BODY_PEER,
     [SYNC_CLAIM] = GUARDMOUNT__SYNC_MESSAGE__BODY_CLAIM,
     [SYNC_DIRTY] = GUARDMOUNT__SYNC_MESSAGE__BODY_DIRTY,
+    [SYNC_VECTOR] = GUARDMOUNT__SYNC_MESSAGE__BODY_VECTOR,
     [SYNC_SNAPSHOT_END] = GUARDMOUNT__SYNC_MESSAGE__BODY_SNAPSHOT_END,
     [SYNC_MOVE] = GUARDMOUNT__SYNC_MESSAGE__BODY_MOVE,
     [SYNC_STRAY] = GUARDMOUNT__SYNC_MESSAGE__BODY_STRAY,
@@ -124,11 +125,16 @@ static bool valid(const struct sync_msg *m)
 
 /* ---- encoding ---- */
 
+struct wire_vector {
+    Guardmount__VectorEntry entry[MEMBERS_MAX], *entries[MEMBERS_MAX];
+};
+
 /* What the message may need beside itself, on the stack. */
 union wire {
     struct {
         Guardmount__Hello body;
         Guardmount__VipTerm vip[VIPS_MAX], *vips[VIPS_MAX];
+        struct wire_vector vector;
     } hello;
     Guardmount__Heartbeat heartbeat;
     Guardmount__Ack ack;
@@ -153,8 +159,28 @@ union wire {
     Guardmount__Claim claim;
     Guardmount__Move move;
     Guardmount__Stray stray;
+    struct {
+        Guardmount__Vector body;
+        struct wire_vector entries;
+    } vector;
     Guardmount__SnapshotEnd end;
 };
+
+static size_t put_vector(struct wire_vector *w, const struct vector *v)
+{
+    size_t count = 0;
+
+    for (unsigned m = 1; m < MEMBERS_MAX; m++) {
+        if (!v->seq[m])
+            continue;
+        guardmount__vector_entry__init(&w->entry[count]);
+        w->entry[count].member = m;
+        w->entry[count].seq = v->seq[m];
+        w->entries[count] = &w->entry[count];
+        count++;
+    }
+    return count;
+}
 
 static void put_hello(union wire *w, const struct sync_hello *h)
 {
@@ -181,6 +207,8 @@ static void put_hello(union wire *w, const struct sync_hello *h)
         w->hello.vip[i].term = h->term_on_vip[i];
         b->vips[b->n_vips++] = &w->hello.vip[i];
     }
+    b->vector = w->hello.vector.entries;
+    b->n_vector = put_vector(&w->hello.vector, &h->vector);
 }
 
 static void put_heartbeat(union wire *w, const struct sync_heartbeat *hb)
@@ -252,6 +280,18 @@ static void put_endpoint(union wire *w, const struct sync_endpoint *e)
     b->version = &w->endpoint.version;
     b->vip = e->vip;
     b->idle_ms = e->idle_ms;
+}
+
+static void put_vector_message(union wire *w, const struct sync_vector *v)
+{
+    Guardmount__Vector *b = &w->vector.body;
+
+    guardmount__vector__init(b);
+    b->entries = w->vector.entries.entries;
+    b->n_entries = put_vector(&w->vector.entries, &v->vector);
+    b->covers = v->covers;
+    if (!v->covers)
+        b->digest = wire_bytes(v->digest, sizeof(v->digest));
 }
 
 static void put_claim(union wire *w, const struct sync_claim *c)
@@ -357,6 +397,10 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
         w.key.dirty.dirty = m->dirty.dirty;
         s.dirty = &w.key.dirty;
         break;
+    case SYNC_VECTOR:
+        put_vector_message(&w, &m->vector);
+        s.vector = &w.vector.body;
+        break;
     case SYNC_SNAPSHOT_END:
         guardmount__snapshot_end__init(&w.end);
         s.snapshot_end = &w.end;
@@ -383,6 +427,30 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
 
 /* ---- decoding ---- */
 
+/* Each member at most once, none of them 0. */
+static void get_vector(bool *ok, Guardmount__VectorEntry *const *entries, size_t count,
+                       struct vector *ret)
+{
+    *ok &= count < MEMBERS_MAX;
+    for (size_t i = 0; *ok && i < count; i++) {
+        uint64_t member = wire_in(ok, entries[i]->member, 1, MEMBER_ID_MAX);
+        uint64_t seq = wire_in(ok, entries[i]->seq, 1, SYNC_SEQ_MAX);
+
+        if (!*ok)
+            break;
+        *ok = ret->seq[member] == 0;
+        ret->seq[member] = seq;
+    }
+}
+
+static void get_vector_message(bool *ok, const Guardmount__Vector *b, struct sync_vector *v)
+{
+    get_vector(ok, b->entries, b->n_entries, &v->vector);
+    v->covers = b->covers;
+    if (!v->covers)
+        wire_get_bytes(ok, &b->digest, v->digest, sizeof(v->digest));
+}
+
 static void get_hello(bool *ok, const Guardmount__Hello *b, struct sync_hello *h)
 {
     h->version_min = b->version_min;
@@ -403,6 +471,7 @@ static void get_hello(bool *ok, const Guardmount__Hello *b, struct sync_hello *h
         h->vip_id[i] = (uint16_t)wire_in(ok, b->vips[i]->vip, 1, UINT16_MAX);
         h->term_on_vip[i] = (uint16_t)wire_in(ok, b->vips[i]->term, 0, SYNC_TERM_MAX);
     }
+    get_vector(ok, b->vector, b->n_vector, &h->vector);
 }
 
 static void get_heartbeat(const Guardmount__Heartbeat *b, struct sync_heartbeat *hb)
@@ -555,6 +624,9 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
     case SYNC_DIRTY:
         wire_get_id(&ok, s->dirty->id, &m->dirty.id);
         m->dirty.dirty = s->dirty->dirty;
+        break;
+    case SYNC_VECTOR:
+        get_vector_message(&ok, s->vector, &m->vector);
         break;
     case SYNC_SNAPSHOT_END:
         break;

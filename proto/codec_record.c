@@ -318,6 +318,7 @@ void wire_put_peer(struct wire_peer *w, const struct peer *p, uint32_t offset,
     r->policy = p->policy;
     r->rate_bps = p->rate_bps;
     r->quota_bytes = p->quota_bytes;
+    r->disabled = p->disabled;
 }
 
 static bool get_versions(const Guardmount__PeerRecord *w, struct peer *p)
@@ -365,6 +366,7 @@ int wire_get_peer(const Guardmount__PeerRecord *w, const struct codec_key *key, 
     p->policy = w->policy;
     p->rate_bps = w->rate_bps;
     p->quota_bytes = w->quota_bytes;
+    p->disabled = w->disabled;
     if (!ok)
         return -EBADMSG;
     r = get_allowed(p, &w->allowed);

@@ -1,7 +1,9 @@
 #include "proto/control.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include "proto/control.pb-c.h"
+#include "proto/control_peer.h"
 #include "proto/control_see.h"
 #include "proto/memory.h"
 #include <stdarg.h>
@@ -175,6 +177,10 @@ void control_reply_done(struct control_reply *r)
     free(r->openmetrics);
     free(r->events);
     free(r->why);
+    peer_rows_free(r->peers);
+    if (r->backup)
+        secret_wipe(r->backup, r->backup_len);
+    free(r->backup);
     *r = (struct control_reply){0};
 }
 
@@ -197,6 +203,7 @@ static int frame_alloc(size_t len, size_t max, uint8_t **ret)
 int control_encode_request(const struct control_request *r, uint8_t **ret, size_t *ret_len)
 {
     Guardmount__ControlRequest w = GUARDMOUNT__CONTROL_REQUEST__INIT;
+    Guardmount__PeerCommand command;
     uint8_t *frame;
     int err;
 
@@ -211,6 +218,10 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
     w.move_vip = r->move.vip;
     w.move_member = r->move.member;
     w.move_force = r->move.force;
+    if (r->kind == CONTROL_PEER) {
+        command_put(&command, &r->command);
+        w.command = &command;
+    }
     err =
         frame_alloc(guardmount__control_request__get_packed_size(&w), CONTROL_REQUEST_MAX, &frame);
     if (err < 0)
@@ -403,6 +414,11 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
         err = put_status(r, reply->status);
     if (err >= 0 && reply->events)
         err = events_put(&r->w, reply->events, &r->events);
+    r->w.backup = (ProtobufCBinaryData){reply->backup_len, reply->backup};
+    if (err >= 0 && reply->peers) {
+        r->w.peer = rows_put(reply->peers);
+        err = r->w.peer ? 0 : -ENOMEM;
+    }
     if (reply->why)
         r->w.why = why_put(&r->why, reply->why);
     if (err >= 0)
@@ -418,6 +434,7 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
     free(r->session);
     free(r->sessions);
     free(r->events);
+    free(r->w.peer);
     free(r);
     return err;
 }
@@ -427,7 +444,7 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
 static bool kind_known(unsigned kind)
 {
     return kind <= CONTROL_METRICS || kind == CONTROL_MOVE || kind == CONTROL_EVENTS ||
-           kind == CONTROL_WHY;
+           kind == CONTROL_WHY || kind == CONTROL_PEER || kind == CONTROL_BACKUP;
 }
 
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret)
@@ -458,6 +475,8 @@ int control_decode_request(const uint8_t *buf, size_t len, struct control_reques
                                         .wait_ms = MIN(w->wait_ms, CONTROL_WAIT_MAX_MS)};
     if (r >= 0)
         text_to(ret->peer, w->peer);
+    if (r >= 0 && ret->kind == CONTROL_PEER)
+        r = command_take(w->command, &ret->command);
     guardmount__control_request__free_unpacked(w, &m.allocator);
     return r;
 }
@@ -598,7 +617,16 @@ static int take_reply(const Guardmount__ControlReply *w, struct control_reply *r
         ret->openmetrics[w->openmetrics.len] = '\0';
         ret->openmetrics_len = w->openmetrics.len;
     }
-    int r = see_take(w, ret);
+    if (w->backup.len) {
+        ret->backup = malloc(w->backup.len);
+        if (!ret->backup)
+            return -ENOMEM;
+        memcpy(ret->backup, w->backup.data, w->backup.len);
+        ret->backup_len = w->backup.len;
+    }
+    int r = w->peer ? rows_take(w->peer, &ret->peers) : 0;
+    if (r >= 0)
+        r = see_take(w, ret);
     if (r < 0)
         return r;
     ret->status = status_new();

@@ -12,7 +12,8 @@
 
 #define CONTROL_VERSION 1
 #define CONTROL_HEAD_LEN 4            /* length of what follows, big endian */
-#define CONTROL_REQUEST_MAX 256       /* bytes */
+#define CONTROL_REQUEST_MAX 8192      /* bytes */
+#define CONTROL_PREFIXES_MAX 4095     /* bytes of a command's prefixes, as text */
 #define CONTROL_REPLY_MAX (64u << 20) /* bytes */
 #define CONTROL_HUBS_MAX 8
 #define CONTROL_METRICS_MAX 512
@@ -29,7 +30,37 @@ enum control_kind {
     CONTROL_METRICS,
     CONTROL_MOVE = 8,
     CONTROL_EVENTS = 20,
-    CONTROL_WHY = 21
+    CONTROL_WHY = 21,
+    CONTROL_PEER = 30,
+    CONTROL_BACKUP = 31
+};
+
+enum peer_verb {
+    PEER_LIST,
+    PEER_SHOW,
+    PEER_ADD,
+    PEER_SET,
+    PEER_DISABLE,
+    PEER_ENABLE,
+    PEER_REVOKE,
+    PEER_REMOVE,
+    PEER_VERBS,
+};
+
+/* What an operator wants of a peer; the PSK makes it a secret. */
+struct peer_command {
+    enum peer_verb verb;
+    char peer[64]; /* name or key; of a new one: its name */
+    bool has_key, has_psk, has_keepalive, has_allowed;
+    struct public_key key; /* of a new one */
+    char name[64];         /* "": as it is */
+    uint8_t psk[32];       /* all zero: none */
+    uint16_t keepalive_s;
+    char allowed[CONTROL_PREFIXES_MAX + 1]; /* prefixes with commas */
+    bool address_auto;                      /* and an address from the pool */
+    bool reinstate;
+    bool overlap; /* prefixes may overlap with another peer's */
+    bool gone;    /* list: removed and revoked ones too */
 };
 
 struct control_request {
@@ -49,6 +80,7 @@ struct control_request {
         uint8_t member; /* 0: the one that is asked */
         bool force;
     } move;
+    struct peer_command command; /* CONTROL_PEER */
 };
 
 struct status_member {
@@ -65,7 +97,7 @@ struct status_vip {
     bool owned;
     char name[VIP_NAME_MAX + 1], state[16];
     uint64_t epoch, since_ms; /* since_ms: age of the state; 0: not known */
-    bool drained; /* this member gives it away */
+    bool drained;             /* this member gives it away */
 };
 
 struct status_hub {
@@ -172,6 +204,32 @@ struct control_why {
     } refused, answered, unanswered, data_refused, session_refused;
 };
 
+/* Peers as the store has them. */
+struct peer_rows {
+    struct peer_row {
+        uint8_t hub, changed_by; /* member */
+        struct public_key key;
+        char name[64], state[16], endpoint[80];
+        bool has_psk;
+        uint16_t keepalive_s, vip;
+        uint64_t changed_real_ns; /* UTC */
+        uint32_t waiting;         /* prefixes that another peer has (given to both at once) */
+        char **allowed;           /* malloc each */
+        unsigned allowed_count;
+    } * row;
+    unsigned count, room;
+    char note[CONTROL_MESSAGE_LEN]; /* done, but: what the operator must know */
+    /* For a client's file. */
+    char hub_public_key[48], hub_endpoint[80];
+    unsigned hub_mtu;
+};
+
+struct peer_rows *peer_rows_new(void);
+void peer_rows_free(struct peer_rows *r); /* NULL is fine */
+/* A zeroed row with room for so many prefixes; NULL: no memory. */
+struct peer_row *peer_rows_add(struct peer_rows *r, unsigned allowed);
+int peer_row_allow(struct peer_row *row, const char *prefix); /* -ENOMEM */
+
 struct control_reply {
     int error;                         /* 0 or negative errno */
     char message[CONTROL_MESSAGE_LEN]; /* with an error: what to do */
@@ -180,6 +238,9 @@ struct control_reply {
     size_t openmetrics_len;
     struct control_events *events; /* of CONTROL_EVENTS: malloc; NULL: there never was one */
     struct control_why *why;       /* of CONTROL_WHY: malloc */
+    struct peer_rows *peers;       /* of CONTROL_PEER */
+    uint8_t *backup;               /* of CONTROL_BACKUP: malloc, wiped */
+    size_t backup_len;
 };
 
 void control_reply_done(struct control_reply *r);

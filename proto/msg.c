@@ -17,6 +17,7 @@ static const char *const names[SYNC_KINDS] = {
     [SYNC_PEER] = "peer",
     [SYNC_CLAIM] = "claim",
     [SYNC_DIRTY] = "dirty",
+    [SYNC_VECTOR] = "vector",
     [SYNC_SNAPSHOT_END] = "snapshot_end",
     [SYNC_MOVE] = "move",
     [SYNC_STRAY] = "stray",

@@ -9,11 +9,15 @@
 #pragma once
 #include "model/peer.h"
 #include "model/session.h"
+#include "model/vector.h"
 #include "model/vip.h"
 
 #define SYNC_VERSION_MIN 1
 #define SYNC_VERSION_MAX 1
+#define SYNC_FEATURE_VECTOR 1ull /* in hello.features: takes SYNC_VECTOR */
 #define SYNC_FRAME_MAX 65536
+#define SYNC_DIGEST_LEN 16
+#define SYNC_SEQ_MAX (1ull << 61)     /* of a member's operations: milliseconds, with room */
 #define SYNC_TERM_MAX 4095            /* of a send counter */
 #define SYNC_COUNTER_MAX (1ull << 61) /* no ceiling or top comes near: counters stay below 2^60 */
 #define SYNC_PREFIXES_MAX 131072      /* allowed prefixes of one peer */
@@ -33,6 +37,7 @@ enum sync_kind {
     SYNC_PEER,         /* a peer record of the store */
     SYNC_CLAIM,        /* "VIP v is mine from epoch e on" or no longer (O9, O5) */
     SYNC_DIRTY,        /* you may not adopt this key (R7); clean: you may again */
+    SYNC_VECTOR,       /* what of the peers is known here, or now known there (P12) */
     SYNC_SNAPSHOT_END, /* everything that existed when the connection began has been sent */
     SYNC_MOVE,         /* an operator wants a VIP elsewhere */
     SYNC_STRAY,        /* a packet for a peer whose VIP the sender has just handed over */
@@ -41,7 +46,7 @@ enum sync_kind {
 
 struct sync_hello {
     uint32_t version_min, version_max;
-    uint64_t features; /* bit set; none defined yet */
+    uint64_t features; /* SYNC_FEATURE_* */
     uint8_t member;
     uint64_t seq; /* durable start counter (N5), 64 bits */
     uint8_t rnd;
@@ -54,6 +59,7 @@ struct sync_hello {
     uint16_t term_on_vip[VIPS_MAX]; /* highest term emitted per VIP slot's id, see vip_id (O5) */
     uint16_t vip_id[VIPS_MAX];
     unsigned vip_count;
+    struct vector vector; /* what of the peers the sender has (P12) */
 };
 
 struct sync_heartbeat {
@@ -122,6 +128,12 @@ struct sync_claim {
     bool leaving;  /* held, but to be handed over (R11) */
 };
 
+struct sync_vector {
+    struct vector vector;
+    bool covers; /* it is the receiver's now, by what came before; else the sender's */
+    uint8_t digest[SYNC_DIGEST_LEN]; /* of the sender's records, when it does not cover */
+};
+
 struct sync_dirty {
     struct key_id id;
     bool dirty;
@@ -171,6 +183,7 @@ struct sync_msg {
         struct sync_dirty dirty;
         struct sync_move move;
         struct sync_stray stray;
+        struct sync_vector vector;
     };
     void *owned; /* what a decoded message has allocated beside */
 };

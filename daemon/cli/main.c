@@ -89,6 +89,42 @@ static const struct command commands[] = {
      "guardmount top\n"
      "guardmount top --once -d 10 --json | jq '.peers[:3]'",
      cmd_top},
+    {"peer", "VERB [PEER] [OPTIONS]",
+     "peers: list, show, add, set, disable, enable, revoke, remove",
+     "  list [--all]           all peers; --all: removed and revoked ones too\n"
+     "  show PEER              one, by name or key\n"
+     "  add NAME               with --conf FILE: make a key and the client's file (- : standard\n"
+     "                         output); with --pubkey KEY: the client has a key\n"
+     "  set PEER               change the fields that are named, and no other\n"
+     "  disable, enable PEER   not served for a while; it keeps its addresses\n"
+     "  revoke PEER            for good, by name or key; waits for the other members\n"
+     "  remove PEER            forget it; the same key may be added again\n"
+     "  --address IP|auto      its address; auto: a free one of the networks of [Hub] Address\n"
+     "  --allowed-ips LIST     networks that are its own, with commas; set: all of them\n"
+     "  --overlap              they may overlap with another peer's; the narrower one wins\n"
+     "  --keepalive SECONDS    persistent keepalive of the hub and in the file; 0: off\n"
+     "  --psk                  make a preshared key for the file; --psk-file FILE: take that one\n"
+     "  --no-psk               set: none any more\n"
+     "  --name NAME            set: another name\n"
+     "  --reinstate            add: although its key was revoked\n"
+     "  --dns LIST, --route LIST   of the client's file (all traffic goes to the hub otherwise)\n"
+     "  -j, --json             JSON with \"schema\": 1\n"
+     "\n"
+     "Exit code 4: done, but a member has not confirmed a revocation, or no disk has taken it.",
+     "guardmount peer add alice --address auto --psk --conf alice.conf\n"
+     "guardmount peer set alice --keepalive 25\n"
+     "guardmount peer revoke alice",
+     cmd_peer},
+    {"backup", "FILE", "write the peer database of this member to a file",
+     "  FILE          replaced as a whole; mode 0600: preshared keys are in it",
+     "guardmount backup /root/peers.backup", cmd_backup},
+    {"restore", "FILE", "put a backup back; the daemon must be stopped",
+     "  FILE          of 'guardmount backup', of this member or of another\n"
+     "  -c CONF       configuration; its StateDirectory says where to (default " DEFAULT_CONF ")\n"
+     "\n"
+     "Siblings bring it up to date afterwards: to go back in time, restore all members\n"
+     "before the first one starts.",
+     "systemctl stop guardmount && guardmount restore /root/peers.backup", cmd_restore},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",

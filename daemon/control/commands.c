@@ -84,6 +84,10 @@ void command_run(const struct server_ops *ops, const struct control_request *r, 
     case CONTROL_MOVE:
         begin_move(ops, r, ret);
         return;
+    case CONTROL_PEER:
+    case CONTROL_BACKUP:
+        err = -EPROTO; /* the server's own */
+        break;
     case CONTROL_STATUS:
     case CONTROL_METRICS:
         err = (ret->status = status_new()) ? 0 : -ENOMEM;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/secret.h"
 #include "control/commands.h"
 #include "control/listen.h"
 #include "control/stream.h"
@@ -21,8 +22,13 @@ struct server {
     struct listen_file file;
 };
 
+struct server_call {
+    struct session *session; /* NULL: the client is gone */
+};
+
 struct session {
     struct server *server;
+    struct server_call *call; /* open */
     struct stream_client *client;
     struct list waiter; /* server.waiters: @asked is answered later */
     struct control_request asked;
@@ -49,6 +55,44 @@ static void answer(struct session *s, const struct control_request *r, int error
         stream_hang_up(s->client);
     else
         stream_answer(s->client, frame, len, !r); /* who cannot be understood is sent away */
+}
+
+/* ---- commands ---- */
+
+void server_reply(struct server_call *call, struct control_reply *reply)
+{
+    struct session *s = call->session;
+    uint8_t *frame = NULL;
+    size_t len = 0;
+
+    if (s) {
+        s->call = NULL;
+        if (control_encode_reply(reply, &frame, &len) < 0)
+            stream_hang_up(s->client);
+        else
+            stream_answer(s->client, frame, len, false);
+    }
+    control_reply_done(reply);
+    free(call);
+}
+
+static bool is_command(const struct control_request *r)
+{
+    return r->kind == CONTROL_PEER || r->kind == CONTROL_BACKUP;
+}
+
+static void run_command(struct session *s, const struct control_request *r)
+{
+    struct server_call *call = calloc(1, sizeof(*call));
+
+    if (!call) {
+        answer(s, NULL, -ENOMEM);
+        return;
+    }
+    call->session = s;
+    s->call = call;
+    stream_owe(s->client);
+    s->server->ops.command(s->server->ops.ctx, r, call);
 }
 
 /* ---- requests that wait for an event ---- */
@@ -127,8 +171,14 @@ static size_t on_data(void *ctx, void *state, const uint8_t *buf, size_t len)
                      : control_decode_request(s->frame + CONTROL_HEAD_LEN,
                                               s->len - CONTROL_HEAD_LEN, &r);
     s->len = 0;
-    if (error < 0 || !wait_for_event(s, &r))
-        answer(s, error < 0 ? NULL : &r, error);
+    secret_wipe(s->frame, sizeof(s->frame)); /* a command holds a PSK */
+    if (error < 0)
+        answer(s, NULL, error);
+    else if (is_command(&r))
+        run_command(s, &r);
+    else if (!wait_for_event(s, &r))
+        answer(s, &r, 0);
+    secret_wipe(&r, sizeof(r));
     return taken;
 }
 
@@ -146,7 +196,11 @@ static void *on_opened(void *ctx, struct stream_client *c)
 
 static void on_closed(void *ctx, void *state)
 {
-    end_wait(state);
+    struct session *s = state;
+
+    end_wait(s);
+    if (s->call)
+        s->call->session = NULL;
     free(state);
 }
 

@@ -8,6 +8,7 @@
 
 typedef struct uv_loop_s uv_loop_t;
 struct server;
+struct server_call;
 
 struct server_ops {
     void *ctx;
@@ -22,7 +23,12 @@ struct server_ops {
                char ret_message[CONTROL_MESSAGE_LEN]);
     /* CONTROL_MOVE: begun (0), or negative errno with what to do about it. */
     int (*move)(void *ctx, const struct control_move *m, char ret_message[CONTROL_MESSAGE_LEN]);
+    /* CONTROL_PEER, CONTROL_BACKUP: server_reply(@call) must follow once, at once or later. */
+    void (*command)(void *ctx, const struct control_request *r, struct server_call *call);
 };
+
+/* Takes what @reply owns. The client may be gone. Frees @call. */
+void server_reply(struct server_call *call, struct control_reply *reply);
 
 /* Requests for events may wait for one (CONTROL_WAIT_MAX_MS at most), this many of them. */
 #define SERVER_WAITERS_MAX 32

@@ -10,7 +10,10 @@
 struct peer_change {
     struct public_key key;
     bool remove, update_only, replace_allowed;
-    bool has_psk, has_endpoint, has_keepalive, has_name;
+    bool revoke;    /* P3: also of a key that nobody knows, or that is revoked already */
+    bool reinstate; /* of a revoked key, when the peer is added (P3) */
+    bool has_psk, has_endpoint, has_keepalive, has_name, has_disabled;
+    bool disabled;
     struct secret32 *psk; /* arena slot; all zero: remove it */
     struct endpoint endpoint;
     uint16_t keepalive_s;

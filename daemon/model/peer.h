@@ -26,10 +26,11 @@ enum peer_field {
     PEER_FIELD_ALLOWED,
     PEER_FIELD_VIP,
     PEER_FIELD_NAME,
-    PEER_FIELD_GROUP, /* reserved from here on: replicated and kept, not yet used */
+    PEER_FIELD_GROUP, /* reserved up to QUOTA: replicated and kept, not yet used */
     PEER_FIELD_POLICY,
     PEER_FIELD_RATE,
     PEER_FIELD_QUOTA,
+    PEER_FIELD_DISABLED,
     PEER_FIELDS,
 };
 
@@ -49,6 +50,7 @@ struct peer {
     char name[PEER_NAME_MAX + 1];
     char group[PEER_GROUP_MAX + 1];
     uint64_t policy, rate_bps, quota_bytes; /* reserved */
+    bool disabled;                          /* keeps its prefixes and is not served */
     struct ip_prefix *allowed;
     unsigned allowed_count;
 };
@@ -63,6 +65,12 @@ static inline void peer_freep(struct peer **p)
 int peer_set_psk(struct peer *p, const struct secret32 *psk);   /* NULL or all zero: none */
 int peer_allow(struct peer *p, const struct ip_prefix *prefix); /* no doubles */
 bool peer_allows(const struct peer *p, const struct ip_prefix *prefix);
+
+/* To be served, as far as the record says. */
+static inline bool peer_enabled(const struct peer *p)
+{
+    return p->state == PEER_ACTIVE && !p->disabled;
+}
 
 /* <0, 0, >0 by (hlc, member, seq). */
 int version_compare(const struct version *a, const struct version *b);

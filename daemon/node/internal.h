@@ -88,6 +88,19 @@ struct sibling {
     bool ready, synced_with_us, drained;
     int64_t clock_ahead_ns;
     bool clock_alarm;
+    /* What of the peers it has (P12, entropy.c). */
+    struct vector said;   /* in its own words: durable there */
+    struct vector theirs; /* with what it was given since */
+    struct vector scan_from, scan_to;
+    bool scanning;      /* records that it lacks are on their way, by the snapshot or after it */
+    bool snapshot_told; /* the records of the snapshot are sent */
+    bool refilled;      /* in this life it sent all that we lacked */
+    bool unsure;        /* a record of it was lost here: its word on our vector is void */
+    bool takes_vectors;
+    bool hlc_alarm, unlike_alarm;
+    uint64_t scan_cursor, given_ns, replied_ns;
+    struct vector unlike_at;  /* equal vectors with unequal digests */
+    uint64_t unlike_since_ns; /* 0: not */
     /* Snapshot for it. */
     unsigned phase;
     uint64_t phase_cursor;
@@ -132,6 +145,10 @@ struct queued_change {
     struct list all;
     struct change *change;
     void *token;
+    bool revokes;
+    /* Of a revocation that is done here: who must say that it is done there (P8). */
+    int err;
+    uint64_t seq, deadline_ns;
 };
 
 #define RESCUE_SLOTS 16384
@@ -164,6 +181,12 @@ struct node {
     struct store_write *merging; /* open, joins until it is committed */
     struct store_write *committing;
     struct queued_change *committing_change; /* NULL: it was a merge */
+    struct list revokes; /* struct queued_change, done here, waiting for siblings */
+    uint16_t unreached;  /* of the change that change_done() is told of */
+    uint16_t cover_from, committing_from; /* whose word merging and committing carry */
+    uint64_t own_floor;                   /* our last edit when this life began */
+    uint64_t tell_at_ns;                  /* our vector, to all */
+    uint64_t retry_at_ns;                 /* a commit of what is unsaved; 0: nothing is */
 
     /* Stamps (H5). */
     uint64_t stamp_floor, anchor_real_ns, anchor_boot_ns;
@@ -216,6 +239,9 @@ struct node_peer *peer_by_id(const struct node *n, uint64_t id);
 void peers_record_changed(void *ctx, const struct peer *old, const struct peer *now);
 void peers_free_all(struct node *n);
 void peers_store_flush(struct node *n, struct instant now);
+void queued_change_free(struct queued_change *q); /* NULL is fine */
+void revokes_look(struct node *n);                /* a sibling said more, or was lost */
+uint64_t revokes_tick(struct node *n, struct instant now);
 void peer_arm(struct node *n, struct node_peer *p, uint64_t at_ns);
 void peer_drop_keys(struct node *n, struct node_peer *p);
 void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now);
@@ -275,6 +301,20 @@ uint64_t siblings_tick(struct node *n, struct instant now);
 void siblings_drop_silent(struct node *n, struct instant now);
 bool siblings_any_up(const struct node *n);
 void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */
+
+/* entropy.c */
+void entropy_init(struct node *n, struct instant now);
+void entropy_hello(const struct node *n, const struct sibling *s, struct sync_hello *ret);
+void entropy_greeted(struct node *n, struct sibling *s);
+/* The snapshot's turn with the records: the next one that the sibling lacks, then the vector that
+ * it has with them. False: all is said. */
+bool entropy_snapshot_next(struct node *n, struct sibling *s, struct sync_msg *ret);
+void entropy_snapshot_heard(struct sibling *s); /* its snapshot came to the end */
+void entropy_heard_peer(struct node *n, struct sibling *s, const struct peer *theirs);
+void entropy_heard_vector(struct node *n, struct sibling *s, const struct sync_vector *v);
+void entropy_edited(struct node *n); /* an edit made here was published and sent */
+void entropy_merged(struct node *n); /* what siblings told was published */
+uint64_t entropy_tick(struct node *n, struct instant now);
 
 /* vips.c */
 void vips_init(struct node *n, struct instant now);

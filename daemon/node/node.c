@@ -90,6 +90,7 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     list_init(&n->raises);
     list_init(&n->pendings);
     list_init(&n->changes);
+    list_init(&n->revokes);
     n->started_ns = now.boot_ns;
     n->engine_fit = true;
     n->lans_ok = true;
@@ -119,6 +120,7 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
             (unsigned long long)(QUARANTINE_NS / NS_PER_S));
     }
     vips_init(n, now);
+    entropy_init(n, now);
     int r = siblings_init(n);
     if (r < 0) {
         free(n);
@@ -137,14 +139,11 @@ void node_free(struct node *n)
         warm_end(n, slot);
     list_for_each (it, &n->pendings)
         free(list_entry(it, struct pending, all));
-    list_for_each (it, &n->changes) {
-        struct queued_change *q = list_entry(it, struct queued_change, all);
-        change_free(q->change);
-        free(q);
-    }
-    if (n->committing_change)
-        change_free(n->committing_change->change);
-    free(n->committing_change);
+    list_for_each (it, &n->changes)
+        queued_change_free(list_entry(it, struct queued_change, all));
+    list_for_each (it, &n->revokes)
+        queued_change_free(list_entry(it, struct queued_change, all));
+    queued_change_free(n->committing_change);
     if (n->merging)
         store_abort(n->store, n->merging);
     if (n->committing)
@@ -246,6 +245,8 @@ uint64_t node_tick(struct node *n, struct instant now)
     next = MIN(next, keys_tick(n, now));
     next = MIN(next, vips_tick(n, now));
     next = MIN(next, siblings_tick(n, now));
+    next = MIN(next, entropy_tick(n, now));
+    next = MIN(next, revokes_tick(n, now));
     readiness(n, now);
     node_flush(n, now);
     return next;

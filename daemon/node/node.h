@@ -25,6 +25,7 @@ struct instant {
     uint64_t real_ns; /* CLOCK_REALTIME */
 };
 
+#define REVOKE_WAIT_NS (2 * NS_PER_S)   /* P8 */
 #define COMMIT_WAIT_NS (20 * NS_PER_MS) /* T_COMMIT (H1) */
 #define FRESH_DEFAULT_NS (4 * NS_PER_S) /* T_FRESH */
 #define REKEY_SOON_NS (30 * NS_PER_S)   /* T3 */
@@ -76,6 +77,7 @@ struct node_ops {
     void (*close_link)(void *ctx, uint8_t member, const char *reason);
     /* The store: commit elsewhere, then node_committed(). */
     void (*commit)(void *ctx, struct store_write *w);
+    /* -ETIMEDOUT: a revocation that is done here and not confirmed by all (node_unreached()). */
     void (*change_done)(void *ctx, void *token, int err, const char *message);
     /* Failover. */
     void (*read_addresses)(void *ctx, uint16_t vip_slot); /* then node_vip() */
@@ -160,6 +162,9 @@ bool node_all_drained(const struct node *n); /* of every VIP that it may have */
 bool node_sibling_drained(const struct node *n, uint8_t member);
 /* The end: release all VIPs, tell last counters. */
 void node_shutdown(struct node *n, struct instant now);
+
+/* During ops.change_done(): bit m: member m has not confirmed the revocation. */
+uint16_t node_unreached(const struct node *n);
 
 /* Looking. */
 struct node_counters {

@@ -1,5 +1,6 @@
 /* Peers: from records of the store to what packet threads see; edits and their commits. */
 #include "base/bytes.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 #include <stdio.h>
@@ -216,7 +217,7 @@ void peers_record_changed(void *ctx, const struct peer *old, const struct peer *
     struct node_peer *p = peer_by_key(n, now ? &now->key : &old->key);
     bool fresh = false;
 
-    if (!now || now->state != PEER_ACTIVE) {
+    if (!now || !peer_enabled(now)) {
         if (p)
             peer_remove(n, p, old);
         return;
@@ -317,11 +318,94 @@ int node_set_private_key(struct node *n, const struct secret32 *key, struct inst
 
 /* ---- edits ---- */
 
+void queued_change_free(struct queued_change *q)
+{
+    if (!q)
+        return;
+    change_free(q->change);
+    free(q);
+}
+
 static void change_end(struct node *n, struct queued_change *q, int err, const char *message)
 {
     n->ops.change_done(n->ops.ctx, q->token, err, message);
-    change_free(q->change);
-    free(q);
+    queued_change_free(q);
+}
+
+/* ---- revocations: done here, and then awaited elsewhere (P8) ---- */
+
+static bool revoked_there(const struct node *n, const struct queued_change *q, unsigned member)
+{
+    if (PLANTED("acked-is-revoked"))
+        return n->sibling[member].theirs.seq[n->conf.self] >= q->seq;
+    return n->sibling[member].said.seq[n->conf.self] >= q->seq;
+}
+
+static bool revoke_awaited(const struct node *n, const struct queued_change *q)
+{
+    if (n->now.boot_ns >= q->deadline_ns)
+        return false;
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (n->sibling[i].replica && n->sibling[i].up && n->sibling[i].takes_vectors &&
+            !revoked_there(n, q, i))
+            return true;
+    return false;
+}
+
+static void revoke_end(struct node *n, struct queued_change *q)
+{
+    const char *message = "";
+    int err = q->err;
+
+    n->unreached = 0;
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (n->sibling[i].replica && !revoked_there(n, q, i))
+            n->unreached |= (uint16_t)(1u << i);
+    if (err < 0) {
+        message = "revoked, but the peer database cannot be written: a restart forgets it unless a "
+                  "sibling knows; make room, it is tried again by itself";
+    } else if (n->unreached) {
+        err = -ETIMEDOUT;
+        message = "revoked here, but not every member has confirmed it";
+    }
+    change_end(n, q, err, message);
+    n->unreached = 0;
+}
+
+void revokes_look(struct node *n)
+{
+    list_for_each (it, &n->revokes) {
+        struct queued_change *q = list_entry(it, struct queued_change, all);
+
+        if (revoke_awaited(n, q))
+            continue;
+        list_remove(&q->all);
+        revoke_end(n, q);
+    }
+}
+
+uint64_t revokes_tick(struct node *n, struct instant now)
+{
+    uint64_t next = NEVER;
+
+    revokes_look(n);
+    list_for_each (it, &n->revokes)
+        next = MIN(next, list_entry(it, struct queued_change, all)->deadline_ns);
+    return next;
+}
+
+uint16_t node_unreached(const struct node *n)
+{
+    return n->unreached;
+}
+
+static void revoke_await(struct node *n, struct queued_change *q, int err)
+{
+    q->err = err;
+    q->seq = store_published(n->store);
+    q->deadline_ns = n->now.boot_ns + REVOKE_WAIT_NS;
+    list_append(&n->revokes, &q->all);
+    revokes_look(n);
 }
 
 /* A peer with our own key is silently left out, as the kernel does. */
@@ -408,11 +492,13 @@ static void changes_pump(struct node *n, struct instant now)
         n->ops.commit(n->ops.ctx, w);
     }
     if (!n->committing && n->merging) {
-        if (store_write_empty(n->merging)) {
+        if (store_write_empty(n->merging) && !store_unsaved(n->store)) {
             store_abort(n->store, TAKE_PTR(n->merging));
             return;
         }
         n->committing = TAKE_PTR(n->merging);
+        n->committing_from = n->cover_from;
+        n->cover_from = 0;
         n->ops.commit(n->ops.ctx, n->committing);
     }
 }
@@ -434,6 +520,8 @@ void node_change(struct node *n, struct change *c, void *token, struct instant n
     }
     q->change = c;
     q->token = token;
+    for (unsigned i = 0; i < c->peer_count; i++)
+        q->revokes |= c->peers[i].revoke;
     list_append(&n->changes, &q->all);
     node_flush(n, now);
 }
@@ -443,11 +531,37 @@ static void published(void *ctx, const struct peer *old, const struct peer *now)
     struct node *n = ctx;
 
     peers_record_changed(n, old, now);
-    /* A change that came from a sibling is not sent on: members are a full mesh. */
+    /* As replicated, which may be more than is served (P5). What came from a sibling is not sent
+     * on: where somebody lacks it, anti-entropy finds out. */
     if (n->committing_change && clustered(n) && now) {
-        struct sync_msg m = {.kind = SYNC_PEER, .peer = (struct peer *)now};
+        const struct peer *record = store_record(n->store, now->hub, &now->key);
+        struct sync_msg m = {.kind = SYNC_PEER, .peer = (struct peer *)record};
+
         siblings_send_all(n, &m, n->now);
     }
+}
+
+/* P9: a revocation, and what siblings told, are served whether or not the disk takes them. */
+static bool take_write(struct node *n, struct store_write *w, int err)
+{
+    const struct queued_change *q = n->committing_change;
+
+    if (err >= 0) {
+        store_publish(n->store, w, published, n);
+        return true;
+    }
+    if (store_write_broken(w) || (q && !q->revokes)) {
+        say(n, NODE_ALARM, "peers could not be stored; nothing was changed", "error=%s",
+            strerror(-err));
+        for (unsigned i = 1; !q && i < MEMBERS_MAX; i++)
+            n->sibling[i].unsure = true; /* what it told is lost */
+        store_abort(n->store, w);
+        return false;
+    }
+    say(n, NODE_ALARM, "peers could not be stored; they are served all the same, and tried again",
+        "error=%s", strerror(-err));
+    store_publish_unsaved(n->store, w, published, n);
+    return true;
 }
 
 void node_committed(struct node *n, struct store_write *w, int err, struct instant now)
@@ -455,24 +569,24 @@ void node_committed(struct node *n, struct store_write *w, int err, struct insta
     struct queued_change *q = n->committing_change;
 
     siblings_now(n, now);
-    if (err < 0) {
-        store_abort(n->store, w);
-        say(n, NODE_ALARM, "peers could not be stored; nothing was changed", "error=%s",
-            strerror(-err));
-    } else {
-        store_publish(n->store, w, published, n);
-        /* An endpoint named again is taken even when the record had it: the peer may have roamed.
-         */
-        for (unsigned i = 0; q && i < q->change->peer_count; i++) {
-            const struct peer_change *pc = &q->change->peers[i];
-            struct node_peer *p = peer_by_key(n, &pc->key);
-            if (p && pc->has_endpoint)
-                peer_endpoint_set(&p->wg, &pc->endpoint);
-        }
+    bool taken = take_write(n, w, err);
+    /* An endpoint named again is taken even when the record had it: the peer may have roamed. */
+    for (unsigned i = 0; taken && q && i < q->change->peer_count; i++) {
+        const struct peer_change *pc = &q->change->peers[i];
+        struct node_peer *p = peer_by_key(n, &pc->key);
+        if (p && pc->has_endpoint)
+            peer_endpoint_set(&p->wg, &pc->endpoint);
     }
     n->committing = NULL;
     n->committing_change = NULL;
-    if (q)
+    if (clustered(n) && taken && q)
+        entropy_edited(n);
+    else if (clustered(n) && taken)
+        entropy_merged(n);
+    n->committing_from = 0;
+    if (q && taken && q->revokes && clustered(n))
+        revoke_await(n, q, err);
+    else if (q)
         change_end(n, q, err, err < 0 ? "the peer database cannot be written" : "");
     node_flush(n, now);
 }

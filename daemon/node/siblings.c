@@ -1,6 +1,5 @@
 /* Siblings: what the replicas of the sync channel ask for, and what each of their messages does. */
 #include "base/bytes.h"
-#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 
@@ -91,6 +90,7 @@ static void op_fill_hello(void *ctx, uint8_t member, struct sync_hello *ret)
     };
     memcpy(ret->instance, n->conf.instance, sizeof(ret->instance));
     memcpy(ret->seen_instance, n->sibling[member].highest_instance, sizeof(ret->seen_instance));
+    entropy_hello(n, &n->sibling[member], ret);
     for (uint16_t slot = 1; slot <= n->conf.vip_count && slot < VIPS_MAX; slot++) {
         uint16_t term = 0;
 
@@ -175,6 +175,7 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
         k->stale = true;
         key_set_adoptable(k);
     }
+    entropy_greeted(n, s);
     s->up = true;
     s->connected_ns = n->now.boot_ns;
     s->phase = PHASE_CLAIMS;
@@ -206,6 +207,7 @@ static void op_down(void *ctx, uint8_t member)
             w->deadline_ns = n->now.boot_ns;
     }
     note(n, (struct notice){.kind = NOTICE_MEMBER_LOST, .member = member});
+    revokes_look(n);
 }
 
 /* A VIP came, and this sibling was not heard for two heartbeats: it is the one that died. Its link
@@ -228,7 +230,6 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
 {
     struct node *n = ctx;
     struct sibling *s = &n->sibling[member];
-    const struct peer *record;
     struct wg_peer *wp;
 
     *ret_token = (struct replica_token){0};
@@ -250,13 +251,8 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
             }
             break;
         case PHASE_RECORDS:
-            record = store_next(n->store, &s->phase_cursor);
-            if (record) {
-                *ret = (struct sync_msg){.kind = SYNC_PEER, .peer = peer_dup(record)};
-                if (ret->peer)
-                    return true;
-                continue;
-            }
+            if (entropy_snapshot_next(n, s, ret))
+                return true;
             break;
         case PHASE_STAMPS:
             wp = node_peer_next(n, &s->phase_cursor);
@@ -476,20 +472,6 @@ static void heard_stamp(struct node *n, const struct sync_stamp *st)
     peer_take_stamp(n, p, st->received);
 }
 
-static void heard_peer(struct node *n, const struct peer *theirs)
-{
-    bool changed;
-
-    if (theirs->hub != n->conf.hub)
-        return;
-    if (PLANTED("edits-not-merged"))
-        return;
-    if (!n->merging)
-        n->merging = store_begin(n->store);
-    if (n->merging)
-        store_merge(n->store, n->merging, theirs, n->now.real_ns, &changed);
-}
-
 static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
 {
     struct node *n = ctx;
@@ -532,7 +514,14 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         heard_stamp(n, &m->stamp);
         break;
     case SYNC_PEER:
-        heard_peer(n, m->peer);
+        if (m->peer->hub == n->conf.hub)
+            entropy_heard_peer(n, &n->sibling[member], m->peer);
+        break;
+    case SYNC_VECTOR:
+        entropy_heard_vector(n, &n->sibling[member], &m->vector);
+        break;
+    case SYNC_SNAPSHOT_END:
+        entropy_snapshot_heard(&n->sibling[member]);
         break;
     case SYNC_CLAIM:
         vips_claim_heard(n, member, &m->claim, n->now);

@@ -53,6 +53,13 @@ static const char *const migrations[STORE_USER_VERSION] = {
     "  seq INTEGER NOT NULL"
     ") STRICT;"
     "INSERT INTO clock VALUES (1, 0, 0);",
+    /* 1: what is known of each member's edits; peers that are kept and not served */
+    "CREATE TABLE known ("
+    "  member INTEGER PRIMARY KEY CHECK (member BETWEEN 1 AND 15),"
+    "  seq INTEGER NOT NULL"
+    ") STRICT;"
+    "ALTER TABLE peer ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0"
+    "  CHECK (disabled BETWEEN 0 AND 1);",
 };
 
 enum statement {
@@ -64,6 +71,7 @@ enum statement {
     PUT_ALLOWED,
     DROP_ALLOWED,
     PUT_CLOCK,
+    PUT_KNOWN,
     PUT_STAMP,
     PRUNE_STAMPS,
     STATEMENTS,
@@ -74,16 +82,18 @@ static const char *const sql[STATEMENTS] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [PUT_PEER] = ("INSERT INTO peer (hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
-                  " peer_group, policy, rate_bps, quota_bytes, versions)"
-                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+                  " peer_group, policy, rate_bps, quota_bytes, versions, disabled)"
+                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
                   " ON CONFLICT (hub, key) DO UPDATE SET gen = ?3, state = ?4, psk = ?5,"
                   " endpoint = ?6, keepalive = ?7, vip = ?8, name = ?9, peer_group = ?10,"
-                  " policy = ?11, rate_bps = ?12, quota_bytes = ?13, versions = ?14"
+                  " policy = ?11, rate_bps = ?12, quota_bytes = ?13, versions = ?14, disabled = ?15"
                   " RETURNING id"),
     [DROP_PEER] = "DELETE FROM peer WHERE hub = ?1 AND key = ?2",
     [PUT_ALLOWED] = "INSERT OR IGNORE INTO allowed VALUES (?1, ?2)",
     [DROP_ALLOWED] = "DELETE FROM allowed WHERE peer = ?1 AND prefix = ?2",
     [PUT_CLOCK] = "UPDATE clock SET hlc = max(hlc, ?1), seq = max(seq, ?2)",
+    [PUT_KNOWN] = ("INSERT INTO known VALUES (?1, ?2)"
+                   " ON CONFLICT (member) DO UPDATE SET seq = max(seq, ?2)"),
     [PUT_STAMP] = "INSERT OR REPLACE INTO stamp VALUES (?1, ?2, ?3, ?4)",
     [PRUNE_STAMPS] = ("DELETE FROM stamp WHERE NOT EXISTS"
                       " (SELECT 1 FROM peer p WHERE p.hub = stamp.hub AND p.key = stamp.key)"),
@@ -172,7 +182,7 @@ static int migrate(struct db *d, char ret_error[STORE_ERROR_LEN])
         snprintf(ret_error, STORE_ERROR_LEN,
                  "%s: not a peer database of Guardmount; move it away or set StateDirectory",
                  d->path);
-        return -EUCLEAN;
+        return -ENOTUNIQ;
     }
     if (version > STORE_USER_VERSION) {
         snprintf(ret_error, STORE_ERROR_LEN,
@@ -197,6 +207,28 @@ static int migrate(struct db *d, char ret_error[STORE_ERROR_LEN])
         }
     }
     return 0;
+}
+
+/* Torn pages, lost ones, rows that are in the table and not in its index. A write that was cut
+ * short is none of these: the log takes it back. */
+static int check(const struct db *d, char ret_error[STORE_ERROR_LEN])
+{
+    sqlite3_stmt *st;
+    int r = sqlite3_prepare_v2(d->handle, "PRAGMA quick_check(1)", -1, &st, NULL);
+    const char *found = NULL;
+
+    if (r == SQLITE_OK)
+        r = sqlite3_step(st);
+    if (r == SQLITE_ROW)
+        found = (const char *)sqlite3_column_text(st, 0);
+    int err = r != SQLITE_ROW ? error_of(d) : found && strcmp(found, "ok") == 0 ? 0 : -EUCLEAN;
+    if (err < 0)
+        snprintf(ret_error, STORE_ERROR_LEN,
+                 "%s: damaged (%s); move it away (siblings refill an empty database) or restore a "
+                 "backup",
+                 d->path, found ? found : sqlite3_errmsg(d->handle));
+    sqlite3_finalize(st);
+    return err;
 }
 
 /* The file holds preshared keys: it is made before SQLite would make it, with its own mode. */
@@ -252,7 +284,9 @@ int db_open(const char *path, struct db **ret, char ret_error[STORE_ERROR_LEN])
                   ret_error);
         goto fail;
     }
-    r = migrate(d, ret_error);
+    r = check(d, ret_error);
+    if (r >= 0)
+        r = migrate(d, ret_error);
     for (int i = 0; r >= 0 && i < STATEMENTS; i++)
         if (sqlite3_prepare_v3(d->handle, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &d->stmt[i],
                                NULL) != SQLITE_OK)
@@ -360,6 +394,7 @@ static int put_peer(struct db *d, const struct peer *p, int64_t *ret_id)
     sqlite3_bind_int64(st, 12, (int64_t)p->rate_bps);
     sqlite3_bind_int64(st, 13, (int64_t)p->quota_bytes);
     sqlite3_bind_blob(st, 14, versions, sizeof(versions), SQLITE_STATIC);
+    sqlite3_bind_int(st, 15, p->disabled);
     return step(d, PUT_PEER, ret_id);
 }
 
@@ -434,6 +469,20 @@ int db_put_clock(struct db *d, const struct db_clock *clock)
     return step(d, PUT_CLOCK, NULL);
 }
 
+int db_put_vector(struct db *d, const struct vector *v)
+{
+    int r = 0;
+
+    for (unsigned m = 1; r >= 0 && m < MEMBERS_MAX; m++) {
+        if (!v->seq[m])
+            continue;
+        sqlite3_bind_int(d->stmt[PUT_KNOWN], 1, (int)m);
+        sqlite3_bind_int64(d->stmt[PUT_KNOWN], 2, (int64_t)v->seq[m]);
+        r = step(d, PUT_KNOWN, NULL);
+    }
+    return r;
+}
+
 int db_put_stamp(struct db *d, const struct store_stamp *stamp)
 {
     sqlite3_stmt *st = d->stmt[PUT_STAMP];
@@ -448,6 +497,29 @@ int db_put_stamp(struct db *d, const struct store_stamp *stamp)
 int db_prune_stamps(struct db *d)
 {
     return step(d, PRUNE_STAMPS, NULL);
+}
+
+int db_serialize(struct db *d, uint8_t **ret, size_t *ret_len)
+{
+    sqlite3_int64 len = 0;
+    unsigned char *image;
+    uint8_t *copy = NULL;
+
+    pthread_mutex_lock(&d->lock); /* no transaction is under way on this handle */
+    image = sqlite3_serialize(d->handle, "main", &len, 0);
+    pthread_mutex_unlock(&d->lock);
+    if (image)
+        copy = malloc((size_t)len);
+    if (copy) {
+        memcpy(copy, image, (size_t)len);
+        /* Bytes 18 and 19: written by a rollback journal; a copy has no log beside it. */
+        copy[18] = copy[19] = 1;
+        secret_wipe(image, (size_t)len);
+        *ret = copy;
+        *ret_len = (size_t)len;
+    }
+    sqlite3_free(image);
+    return copy ? 0 : -ENOMEM;
 }
 
 /* ---- reading ---- */
@@ -480,6 +552,19 @@ static bool column_blob(sqlite3_stmt *st, int at, void *ret, size_t len)
     return true;
 }
 
+/* Of an older program: the fields of its time. */
+static bool column_versions(sqlite3_stmt *st, int at, struct version ret[PEER_FIELDS])
+{
+    const uint8_t *v = sqlite3_column_blob(st, at);
+    size_t len = (size_t)sqlite3_column_bytes(st, at);
+
+    if (!v || len % VERSION_LEN || len > VERSIONS_LEN)
+        return false;
+    for (unsigned f = 0; f < len / VERSION_LEN; f++, v += VERSION_LEN)
+        ret[f] = (struct version){.hlc = load_be64(v), .member = v[8], .seq = load_be64(v + 9)};
+    return true;
+}
+
 /* A scope that names an interface which is not there (any more) is left out. */
 static bool column_endpoint(sqlite3_stmt *st, int at, struct endpoint *ret)
 {
@@ -500,7 +585,6 @@ static bool column_endpoint(sqlite3_stmt *st, int at, struct endpoint *ret)
 static int read_peer(sqlite3_stmt *st, struct peer **ret)
 {
     _cleanup_(peer_freep) struct peer *p = NULL;
-    uint8_t versions[VERSIONS_LEN];
     struct public_key key;
     int hub = sqlite3_column_int(st, 1);
 
@@ -530,13 +614,9 @@ static int read_peer(sqlite3_stmt *st, struct peer **ret)
     p->policy = (uint64_t)sqlite3_column_int64(st, 11);
     p->rate_bps = (uint64_t)sqlite3_column_int64(st, 12);
     p->quota_bytes = (uint64_t)sqlite3_column_int64(st, 13);
-    if (!column_blob(st, 14, versions, sizeof(versions)))
+    p->disabled = sqlite3_column_int(st, 15);
+    if (!column_versions(st, 14, p->version))
         return -EBADMSG;
-    for (unsigned f = 0; f < PEER_FIELDS; f++) {
-        const uint8_t *v = versions + f * VERSION_LEN;
-        p->version[f] =
-            (struct version){.hlc = load_be64(v), .member = v[8], .seq = load_be64(v + 9)};
-    }
     *ret = TAKE_PTR(p);
     return 0;
 }
@@ -573,11 +653,12 @@ static int read_all(const struct db *d, int (*each)(void *ctx, struct peer *p), 
     sqlite3_stmt *peers = NULL, *allowed = NULL;
     int row, prefix_row, r = 0;
 
-    if (sqlite3_prepare_v2(d->handle,
-                           "SELECT id, hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
-                           " peer_group, policy, rate_bps, quota_bytes, versions FROM peer"
-                           " ORDER BY id",
-                           -1, &peers, NULL) != SQLITE_OK ||
+    if (sqlite3_prepare_v2(
+            d->handle,
+            "SELECT id, hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
+            " peer_group, policy, rate_bps, quota_bytes, versions, disabled FROM peer"
+            " ORDER BY id",
+            -1, &peers, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(d->handle, "SELECT peer, prefix FROM allowed ORDER BY peer, prefix", -1,
                            &allowed, NULL) != SQLITE_OK) {
         r = error_of(d);
@@ -605,14 +686,37 @@ out:
     return r;
 }
 
+static int read_known(const struct db *d, struct vector *ret)
+{
+    sqlite3_stmt *st;
+    int row, r = 0;
+
+    if (sqlite3_prepare_v2(d->handle, "SELECT member, seq FROM known", -1, &st, NULL) != SQLITE_OK)
+        return error_of(d);
+    while ((row = sqlite3_step(st)) == SQLITE_ROW) {
+        int member = sqlite3_column_int(st, 0);
+
+        if (member < 1 || member > MEMBER_ID_MAX)
+            r = -EBADMSG;
+        else
+            ret->seq[member] = (uint64_t)sqlite3_column_int64(st, 1);
+    }
+    if (row != SQLITE_DONE)
+        r = error_of(d);
+    sqlite3_finalize(st);
+    return r;
+}
+
 int db_load(struct db *d, int (*each)(void *ctx, struct peer *p), void *ctx,
-            struct db_clock *ret_clock, char ret_error[STORE_ERROR_LEN])
+            struct db_clock *ret_clock, struct vector *ret_known, char ret_error[STORE_ERROR_LEN])
 {
     int64_t hlc = 0, seq = 0;
     int r = query_int(d, "SELECT hlc FROM clock", &hlc);
 
     if (r >= 0)
         r = query_int(d, "SELECT seq FROM clock", &seq);
+    if (r >= 0)
+        r = read_known(d, ret_known);
     if (r >= 0)
         r = read_all(d, each, ctx);
     if (r == -EBADMSG || r == -EUCLEAN) {

@@ -18,7 +18,7 @@ int db_open(const char *path, struct db **ret, char ret_error[STORE_ERROR_LEN]);
 void db_close(struct db *d);
 /* All records; @each takes the peer. */
 int db_load(struct db *d, int (*each)(void *ctx, struct peer *p), void *ctx,
-            struct db_clock *ret_clock, char ret_error[STORE_ERROR_LEN]);
+            struct db_clock *ret_clock, struct vector *ret_known, char ret_error[STORE_ERROR_LEN]);
 
 /* One transaction: begin, puts, end. db_end() commits if @r is 0, else rolls back; it returns @r or
  * the error of the commit. */
@@ -27,8 +27,11 @@ int db_begin(struct db *d);
 int db_put(struct db *d, const struct peer *p, const struct peer *before);
 int db_drop(struct db *d, const struct peer *p);
 int db_put_clock(struct db *d, const struct db_clock *clock);
+int db_put_vector(struct db *d, const struct vector *v); /* entries never go back */
 int db_put_stamp(struct db *d, const struct store_stamp *st);
 int db_prune_stamps(struct db *d); /* of peers that have no record */
 int db_end(struct db *d, int r);
+
+int db_serialize(struct db *d, uint8_t **ret, size_t *ret_len); /* malloc */
 
 int db_load_stamps(struct db *d, void (*each)(void *ctx, const struct store_stamp *st), void *ctx);

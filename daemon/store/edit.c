@@ -1,6 +1,7 @@
 /* What an operator's change or a sibling's record makes of the records: decided in a layer of its
  * own, which joins the write only when all of it is good. */
 #include "base/err.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "store/internal.h"
 #include <stdio.h>
@@ -255,8 +256,29 @@ static int draft_remove(struct edit *e, struct draft *d)
     p->state = PEER_REMOVED;
     p->vip = 0;
     p->policy = p->rate_bps = p->quota_bytes = 0;
+    p->disabled = false;
     memset(p->name, 0, sizeof(p->name));
     memset(p->group, 0, sizeof(p->group));
+    return 0;
+}
+
+/* P3: in the highest generation seen; of one that is revoked already in the next, which beats a
+ * reinstatement that did not know of this one. The name stays, for the operator. */
+static int draft_revoke(struct edit *e, struct draft *d)
+{
+    char name[sizeof(d->peer->name)];
+    int r;
+
+    memcpy(name, d->peer->name, sizeof(name));
+    if (d->peer->state != PEER_ACTIVE) /* a tombstone's list (of a merge) is not in the claims */
+        d->peer->allowed_count = 0;
+    r = draft_remove(e, d);
+    if (r < 0)
+        return r;
+    memcpy(d->peer->name, name, sizeof(name));
+    if (d->below && d->below->state == PEER_REVOKED && !PLANTED("no-second-revocation"))
+        d->peer->gen = d->below->gen + 1;
+    d->peer->state = PEER_REVOKED;
     return 0;
 }
 
@@ -279,22 +301,27 @@ static int edit_peer(struct edit *e, uint8_t hub, const struct peer_change *pc)
     struct draft *d;
     int r;
 
-    if (!active && (pc->remove || pc->update_only))
+    if (!pc->revoke && !active && (pc->remove || pc->update_only))
         return 0;
-    if (seen && seen->state == PEER_REVOKED) {
+    if (seen && seen->state == PEER_REVOKED && !pc->revoke && !pc->reinstate) {
         snprintf(e->error, STORE_ERROR_LEN, "the peer's key was revoked; it must be reinstated");
         return -EKEYREVOKED;
     }
     d = draft_open(e, hub, &pc->key);
     if (!d)
         return -ENOMEM;
+    if (pc->revoke)
+        return draft_revoke(e, d);
     if (pc->remove)
         return draft_remove(e, d);
     if (!active) {
         /* A tombstone's list (of a merge) is not in the claims: it simply goes. */
         d->peer->allowed_count = 0;
         r = draft_reset(e, d);
+        if (seen && seen->state == PEER_REVOKED)
+            d->peer->gen = seen->gen + 1;
         d->peer->state = PEER_ACTIVE;
+        d->peer->disabled = false;
     } else {
         /* With replace_peers the set says all there is to say of a peer. */
         r = e->replace_peers && !d->mentioned ? draft_reset(e, d) : 0;
@@ -306,6 +333,8 @@ static int edit_peer(struct edit *e, uint8_t hub, const struct peer_change *pc)
         d->peer->endpoint = pc->endpoint;
     if (pc->has_keepalive)
         d->peer->keepalive_s = pc->keepalive_s;
+    if (pc->has_disabled)
+        d->peer->disabled = pc->disabled;
     if (pc->has_name)
         snprintf(d->peer->name, sizeof(d->peer->name), "%s", pc->name);
     return r < 0 ? r : edit_allowed(e, d, pc);
@@ -380,7 +409,7 @@ static bool draft_stamp(struct edit *e, struct draft *d)
     struct peer *p = d->peer;
     uint64_t differ = 0;
 
-    if (!was || p->state != was->state) {
+    if (!was || p->state != was->state || p->gen != was->gen) {
         /* A peer that comes or goes does so with all its fields: none of an older life, stamped
          * elsewhere, may come back. */
         differ = (1u << PEER_FIELDS) - 1;
@@ -405,6 +434,8 @@ static bool draft_stamp(struct edit *e, struct draft *d)
             differ |= 1u << PEER_FIELD_RATE;
         if (p->quota_bytes != was->quota_bytes)
             differ |= 1u << PEER_FIELD_QUOTA;
+        if (p->disabled != was->disabled)
+            differ |= 1u << PEER_FIELD_DISABLED;
     }
     for (unsigned f = 0; f < PEER_FIELDS; f++)
         if (differ & 1u << f)
@@ -453,11 +484,13 @@ int store_apply(struct store *s, struct store_write *w, const struct change *c, 
                 char ret_error[STORE_ERROR_LEN])
 {
     uint64_t clock = real_ns / 1000000 << HLC_COUNTER_BITS;
+    /* From the clock too: what a database that was lost or restored counted is not used again. */
+    uint64_t seq = MAX(s->seq + 1, s->member ? real_ns / 1000000 : 0);
     struct edit e = {
         .s = s,
         .w = w,
         .replace_peers = c->replace_peers,
-        .stamp = {.hlc = MAX(s->hlc + 1, clock), .member = s->member, .seq = s->seq + 1},
+        .stamp = {.hlc = MAX(s->hlc + 1, clock), .member = s->member, .seq = seq},
         .error = ret_error,
     };
     int r;
@@ -475,6 +508,8 @@ int store_apply(struct store *s, struct store_write *w, const struct change *c, 
         return r;
     }
     join(&e);
+    if (s->seq == seq)
+        w->edit_seq = seq;
     return 0;
 }
 
@@ -562,7 +597,7 @@ int edit_merge(struct store *s, struct store_write *w, const struct peer *theirs
     int r;
 
     for (unsigned f = 0; f < PEER_FIELDS; f++) {
-        if (theirs->version[f].hlc >= HLC_MAX)
+        if (theirs->version[f].hlc >= HLC_MAX || theirs->version[f].seq >= HLC_MAX)
             return -ERANGE;
         newest = MAX(newest, theirs->version[f].hlc);
     }

@@ -1,8 +1,10 @@
 #include "store/store.h"
 #include "base/err.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "store/internal.h"
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 
 /* What must not fail once a write is durable: memory follows the disk, or the process ends and the
@@ -159,7 +161,7 @@ static void record_serve(const struct store *s, struct record *r)
     unsigned kept = 0;
 
     r->served = NULL;
-    if (!r->disputes || r->peer->state != PEER_ACTIVE)
+    if (!r->disputes || r->peer->state != PEER_ACTIVE || PLANTED("prefix-of-two"))
         return;
     served = must(peer_dup(r->peer));
     for (unsigned i = 0; i < served->allowed_count; i++)
@@ -179,7 +181,26 @@ static bool same_allowed(const struct peer *a, const struct peer *b)
     return true;
 }
 
-static void take_layer(struct store *s, struct layer *l,
+/* Plain mode compares itself with nobody. */
+static void take_digest(struct store *s, struct record *r)
+{
+    uint8_t was[STORE_DIGEST_LEN];
+
+    if (!s->member)
+        return;
+    memcpy(was, r->digest, sizeof(was));
+    record_digest(r->peer, r->digest);
+    for (unsigned i = 0; i < STORE_DIGEST_LEN; i++)
+        s->digest[i] ^= was[i] ^ r->digest[i];
+}
+
+static void mark_unsaved(struct store *s, struct record *r, bool unsaved)
+{
+    s->unsaved += (unsigned)unsaved - (unsigned)r->unsaved;
+    r->unsaved = unsaved;
+}
+
+static void take_layer(struct store *s, struct layer *l, bool unsaved,
                        void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
                        void *ctx)
 {
@@ -201,6 +222,8 @@ static void take_layer(struct store *s, struct layer *l,
             r->old_peer = r->peer;
             r->peer = TAKE_PTR(d->peer);
             layer_remove(l, d);
+            take_digest(s, r);
+            mark_unsaved(s, r, unsaved);
         }
     take_claims(s, &p, l);
     for (struct record *r = p.first; r; r = r->next_touched) {
@@ -246,21 +269,65 @@ static void write_unlink(struct store *s, struct store_write *w)
     *at = w->next;
 }
 
-void store_publish(struct store *s, struct store_write *w,
-                   void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
-                   void *ctx)
+static void publish(struct store *s, struct store_write *w, bool unsaved,
+                    void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
+                    void *ctx)
 {
     struct store_write *other;
 
+    s->published = MAX(s->published, w->edit_seq);
     write_unlink(s, w);
     for (other = s->writes; other; other = other->next)
         other->stale = layer_overlaps(&other->layer, &w->layer);
-    take_layer(s, &w->layer, changed, ctx);
+    take_layer(s, &w->layer, unsaved, changed, ctx);
     for (other = s->writes; other; other = other->next)
         if (other->stale)
             rebase(s, other);
     layer_clear(&w->layer);
     free(w);
+}
+
+/* What the write makes known here: all that its siblings promised, and our own edits. */
+static struct vector write_vector(const struct store *s, const struct store_write *w)
+{
+    struct vector v = w->cover;
+
+    if (s->member)
+        v.seq[s->member] = MAX(v.seq[s->member], w->edit_seq);
+    vector_join(&v, &s->owed);
+    return v;
+}
+
+void store_publish(struct store *s, struct store_write *w,
+                   void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
+                   void *ctx)
+{
+    struct vector known = write_vector(s, w);
+
+    vector_join(&s->vector, &known);
+    s->owed = (struct vector){0};
+    if (s->unsaved)
+        for (struct record *r = s->records; r; r = r->hh.next)
+            mark_unsaved(s, r, false);
+    publish(s, w, false, changed, ctx);
+}
+
+void store_publish_unsaved(struct store *s, struct store_write *w,
+                           void (*changed)(void *ctx, const struct peer *old,
+                                           const struct peer *now),
+                           void *ctx)
+{
+    struct vector known = write_vector(s, w);
+
+    if (PLANTED("unsaved-counted"))
+        vector_join(&s->vector, &known);
+    vector_join(&s->owed, &known);
+    publish(s, w, true, changed, ctx);
+}
+
+unsigned store_unsaved(const struct store *s)
+{
+    return s->unsaved;
 }
 
 void store_abort(struct store *s, struct store_write *w)
@@ -284,9 +351,20 @@ struct store_write *store_begin(struct store *s)
     return w;
 }
 
+bool store_write_broken(const struct store_write *w)
+{
+    return w->broken < 0;
+}
+
+void store_write_cover(struct store_write *w, const struct vector *v)
+{
+    vector_join(&w->cover, v);
+    w->covers = true;
+}
+
 bool store_write_empty(const struct store_write *w)
 {
-    return !w->layer.drafts && !w->broken;
+    return !w->layer.drafts && !w->broken && !w->covers;
 }
 
 int store_merge(struct store *s, struct store_write *w, const struct peer *theirs, uint64_t real_ns,
@@ -295,28 +373,46 @@ int store_merge(struct store *s, struct store_write *w, const struct peer *their
     return edit_merge(s, w, theirs, ret_changed);
 }
 
+/* What the database has of an unsaved record is not known here. */
+static int put_anew(struct db *d, const struct peer *p)
+{
+    int r = db_drop(d, p);
+
+    return r < 0 ? r : db_put(d, p, NULL);
+}
+
+/* Main changes no record while a commit is under way: it is what follows it that does. */
 int store_commit(struct store_write *w)
 {
     const struct store *s = w->store;
     struct db_clock clock = {.hlc = w->hlc, .seq = w->seq};
+    struct vector known = write_vector(s, w);
     int r;
 
     if (w->broken)
         return w->broken;
-    if (!s->db || !w->layer.drafts)
+    if (!s->db || (store_write_empty(w) && !s->unsaved))
         return 0;
     r = db_begin(s->db);
     if (r < 0)
         return r;
+    if (s->unsaved)
+        for (const struct record *rec = s->records; r >= 0 && rec; rec = rec->hh.next)
+            if (rec->unsaved && !layer_find(&w->layer, &rec->key))
+                r = put_anew(s->db, rec->peer);
     for (const struct draft *d = w->layer.drafts; r >= 0 && d; d = d->hh.next) {
-        /* Main changes no record while a commit is under way: it is what follows it that does. */
         const struct record *rec = store_record_of(s, &d->key);
         bool drop = s->member == 0 && d->peer->state == PEER_REMOVED;
 
-        r = drop ? db_drop(s->db, d->peer) : db_put(s->db, d->peer, rec ? rec->peer : NULL);
+        if (rec && rec->unsaved)
+            r = put_anew(s->db, d->peer);
+        else
+            r = drop ? db_drop(s->db, d->peer) : db_put(s->db, d->peer, rec ? rec->peer : NULL);
     }
     if (r >= 0)
         r = db_put_clock(s->db, &clock);
+    if (r >= 0 && s->member)
+        r = db_put_vector(s->db, &known);
     return db_end(s->db, r);
 }
 
@@ -341,17 +437,21 @@ static int store_load(struct store *s, char ret_error[STORE_ERROR_LEN])
 {
     struct loading l = {.s = s, .w = store_begin(s)};
     struct db_clock clock;
+    struct vector known = {0};
     int r;
 
     if (!l.w)
         return -ENOMEM;
-    r = db_load(s->db, load_peer, &l, &clock, ret_error);
+    r = db_load(s->db, load_peer, &l, &clock, &known, ret_error);
     if (r < 0) {
         store_abort(s, l.w);
         return r;
     }
     s->hlc = MAX(s->hlc, clock.hlc);
     s->seq = clock.seq;
+    /* Of the first version, or of another member's backup: the clock is not about what is known. */
+    l.w->edit_seq = vector_equal(&known, &(struct vector){0}) ? clock.seq : known.seq[s->member];
+    store_write_cover(l.w, &known);
     store_publish(s, l.w, NULL, NULL);
     return 0;
 }
@@ -382,6 +482,29 @@ int store_open(const char *path, uint8_t member, struct store **ret,
     }
     *ret = s;
     return 0;
+}
+
+int store_set_aside(const char *path, uint64_t real_ns, char *ret, size_t room)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", ""};
+    char from[PATH_MAX], to[PATH_MAX];
+
+    if (snprintf(ret, room, "%s.damaged-%llu", path, (unsigned long long)(real_ns / 1000000000)) >=
+        (int)room)
+        return -ENAMETOOLONG;
+    for (unsigned i = 0; i < ARRAY_LEN(suffixes); i++) {
+        if (snprintf(from, sizeof(from), "%s%s", path, suffixes[i]) >= (int)sizeof(from) ||
+            snprintf(to, sizeof(to), "%s%s", ret, suffixes[i]) >= (int)sizeof(to))
+            return -ENAMETOOLONG;
+        if (rename(from, to) < 0 && errno != ENOENT)
+            return -errno;
+    }
+    return 0;
+}
+
+int store_backup(struct store *s, uint8_t **ret, size_t *ret_len)
+{
+    return s->db ? db_serialize(s->db, ret, ret_len) : -ENODATA;
 }
 
 void store_close(struct store *s)
@@ -434,6 +557,40 @@ const struct peer *store_next(const struct store *s, uint64_t *cursor)
             return record_served(s->places[i].record);
         }
     return NULL;
+}
+
+const struct peer *store_next_uncovered(const struct store *s, uint64_t *cursor,
+                                        const struct vector *v)
+{
+    for (size_t i = place_after(s, *cursor); i < s->place_count; i++) {
+        const struct record *r = s->places[i].record;
+
+        if (!r || vector_covers_peer(v, r->peer))
+            continue;
+        *cursor = s->places[i].order;
+        return r->peer;
+    }
+    return NULL;
+}
+
+const struct vector *store_vector(const struct store *s)
+{
+    return &s->vector;
+}
+
+uint64_t store_published(const struct store *s)
+{
+    return s->published;
+}
+
+void store_raise_seq(struct store *s, uint64_t seq)
+{
+    s->seq = MAX(s->seq, seq);
+}
+
+void store_digest(const struct store *s, uint8_t ret[STORE_DIGEST_LEN])
+{
+    memcpy(ret, s->digest, STORE_DIGEST_LEN);
 }
 
 unsigned store_count(const struct store *s, uint8_t hub, enum peer_state state)

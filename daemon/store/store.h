@@ -9,9 +9,10 @@
 #pragma once
 #include "model/change.h"
 #include "model/peer.h"
+#include "model/vector.h"
 
 #define STORE_ERROR_LEN 256
-#define STORE_USER_VERSION 1        /* PRAGMA user_version; a newer database is refused */
+#define STORE_USER_VERSION 2        /* PRAGMA user_version; a newer database is refused */
 #define STORE_RECORDS_MAX 262144u   /* of all hubs, tombstones and revocations included */
 #define STORE_PREFIXES_MAX 1048576u /* allowed prefixes of all peers */
 
@@ -23,6 +24,12 @@ struct store_write;
 int store_open(const char *path, uint8_t member, struct store **ret,
                char ret_error[STORE_ERROR_LEN]);
 void store_close(struct store *s);
+/* After -EUCLEAN, where siblings will refill an empty database: the damaged files are kept under
+ * another name, which @ret says. */
+int store_set_aside(const char *path, uint64_t real_ns, char *ret, size_t room);
+/* The database as one file, malloc, for store_open() elsewhere or later; what siblings told since
+ * is not in it and comes again. Pool thread: it waits for a commit under way. */
+int store_backup(struct store *s, uint8_t **ret, size_t *ret_len);
 
 struct store_write *store_begin(struct store *s);
 /* Stamp (hlc from @real_ns, never back) and apply to the write's copies. Removal leaves a
@@ -33,6 +40,10 @@ int store_apply(struct store *s, struct store_write *w, const struct change *c, 
 /* A sibling's record (P2). *ret_changed: ours differs from before. */
 int store_merge(struct store *s, struct store_write *w, const struct peer *theirs, uint64_t real_ns,
                 bool *ret_changed);
+/* With the write's commit everything up to @v is known here (P12): what @v promises was merged into
+ * this write or into one before it. */
+void store_write_cover(struct store_write *w, const struct vector *v);
+bool store_write_broken(const struct store_write *w); /* no memory: it can only be aborted */
 bool store_write_empty(const struct store_write *w);
 int store_commit(struct store_write *w); /* pool thread; negative errno or 0 */
 /* After a good commit: swap in, calling @changed with the old (NULL: new) and new record of each.
@@ -40,6 +51,14 @@ int store_commit(struct store_write *w); /* pool thread; negative errno or 0 */
 void store_publish(struct store *s, struct store_write *w,
                    void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
                    void *ctx);
+/* After a failed commit, for what must not wait for a disk (P9: revocations; what siblings told):
+ * serve it all the same. Each later commit tries to make it durable, and the vector of what
+ * siblings may count on waits for that. */
+void store_publish_unsaved(struct store *s, struct store_write *w,
+                           void (*changed)(void *ctx, const struct peer *old,
+                                           const struct peer *now),
+                           void *ctx);
+unsigned store_unsaved(const struct store *s);            /* records that are not durable: alarm */
 void store_abort(struct store *s, struct store_write *w); /* after a failed commit, or unneeded */
 
 /* As served: no prefix is in the list of two active peers (P5). */
@@ -50,6 +69,18 @@ const struct peer *store_record(const struct store *s, uint8_t hub, const struct
 unsigned store_disputes(const struct store *s); /* prefixes in such a dispute now: alarm */
 /* In a stable order; *cursor starts at 0. NULL: no more. Tombstones included. */
 const struct peer *store_next(const struct store *s, uint64_t *cursor);
+/* The same as replicated, without those that @v covers. */
+const struct peer *store_next_uncovered(const struct store *s, uint64_t *cursor,
+                                        const struct vector *v);
+
+/* Which operations are in the records, durably; our own entry is our last edit's. */
+const struct vector *store_vector(const struct store *s);
+uint64_t store_published(const struct store *s); /* our last edit in the records, durable or not */
+/* A sibling has seen operation @seq of ours: no later one may have a lower number. */
+void store_raise_seq(struct store *s, uint64_t seq);
+/* Of all records as replicated: equal vectors mean equal digests (P12). */
+#define STORE_DIGEST_LEN 16
+void store_digest(const struct store *s, uint8_t ret[STORE_DIGEST_LEN]);
 unsigned store_count(const struct store *s, uint8_t hub, enum peer_state state);
 
 /* Handshake stamps kept with the peer, durable at shutdown (H2, H5). Pool or main, at start/end. */

@@ -23,14 +23,21 @@ enum fault {
     FAULT_DRAIN, /* an operator's, not a fault */
     FAULT_PROMOTE,
     FAULTS,
+    FAULT_OPERATE, /* of runs about the stores */
+    FAULT_CUT_PAIR,
+    FAULT_DISK_FULL,
+    FAULT_ROLL_BACK,
+    FAULTS_ALL,
     FAULT_TRAFFIC_UP, /* not faults, but planned the same way */
     FAULT_TRAFFIC_DOWN,
 };
 
 static const char *const names[] = {
-    "crash",    "freeze",  "freeze-daemon", "cut-sync",  "cut-sync-one-way", "cut-vrrp",
-    "cut-both", "cut-wan", "loss",          "duplicate", "reorder",          "clock-step",
-    "roam",     "edit",    "drain",         "promote"};
+    "crash",    "freeze",     "freeze-daemon", "cut-sync", "cut-sync-one-way",
+    "cut-vrrp", "cut-both",   "cut-wan",       "loss",     "duplicate",
+    "reorder",  "clock-step", "roam",          "edit",     "drain",
+    "promote",  "",           "operate",       "cut-pair", "disk-full",
+    "roll-back"};
 
 static struct event *plan(struct world *w, uint64_t delay_ns, enum fault f, bool begin,
                           struct machine *m)
@@ -172,6 +179,30 @@ void faults_run(struct world *w, struct event *e)
             c->address.port = (uint16_t)(20000 + world_random(w, 20000));
         }
         break;
+    case FAULT_OPERATE:
+        if (begin && m->alive && !m->frozen && !m->frozen_daemon) {
+            peers_edit(m);
+            w->edits++;
+        }
+        break;
+    case FAULT_CUT_PAIR: {
+        unsigned other = 1 + m->number % w->members;
+
+        other = other == m->member ? 1 + other % w->members : other;
+        w->cut_sync[m->member][other] = w->cut_sync[other][m->member] = begin;
+        break;
+    }
+    case FAULT_DISK_FULL:
+        m->disk_full = begin && w->disk;
+        break;
+    case FAULT_ROLL_BACK:
+        if (begin && m->alive && w->disk) {
+            machine_crash(m);
+            machine_roll_back(m);
+        } else if (!begin && !m->alive) {
+            machine_start(m);
+        }
+        break;
     case FAULT_EDIT:
         if (begin && m->alive && !m->frozen && !m->frozen_daemon)
             edit(w, m);
@@ -238,6 +269,43 @@ void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_
         if (f == FAULT_CRASH) /* N7: no start sooner than 3 s after the last one */
             length = MAX(length, 3 * NS_PER_S);
         plan(w, at, f, true, m);
+        plan(w, at + length, f, false, m);
+        w->faults_end_ns = MAX(w->faults_end_ns, w->now_ns + at + length);
+    }
+    w->faults_end_ns = MAX(w->faults_end_ns, to_ns);
+}
+
+void faults_plan_store(struct world *w, uint64_t from_ns, uint64_t to_ns)
+{
+    static const enum fault kinds[] = {
+        FAULT_CRASH,    FAULT_FREEZE,   FAULT_CUT_SYNC,  FAULT_CUT_SYNC_ONE_WAY, FAULT_CUT_PAIR,
+        FAULT_CUT_PAIR, FAULT_CUT_PAIR, FAULT_DISK_FULL, FAULT_CLOCK_STEP,       FAULT_ROLL_BACK,
+    };
+    unsigned edits = 5 + (unsigned)world_random(w, 40), faults = (unsigned)world_random(w, 10);
+    /* In bursts, so that edits meet. */
+    uint64_t burst = 0;
+
+    for (unsigned i = 0; i < edits; i++) {
+        struct machine *m = &w->machine[world_random(w, w->members)];
+
+        if (!burst || world_random(w, 3) == 0)
+            burst = from_ns + world_random(w, to_ns - from_ns) - w->now_ns;
+        plan(w, burst + world_random(w, 4 * NS_PER_MS), FAULT_OPERATE, true, m);
+    }
+    for (unsigned i = 0; i < faults; i++) {
+        enum fault f = kinds[world_random(w, ARRAY_LEN(kinds))];
+        struct machine *m = &w->machine[world_random(w, w->members)];
+        uint64_t at = from_ns + world_random(w, to_ns - from_ns) - w->now_ns;
+        uint64_t length = 50 * NS_PER_MS + world_random(w, 12 * NS_PER_S);
+
+        if (f == FAULT_CRASH || f == FAULT_ROLL_BACK) /* N7 */
+            length = MAX(length, 3 * NS_PER_S);
+        plan(w, at, f, true, m);
+        /* A hole in the mesh that stays is no excuse where somebody is left to go around it. */
+        if (f == FAULT_CUT_PAIR && w->members > 2 && world_random(w, 4) == 0 && !w->hole) {
+            w->hole = true;
+            continue;
+        }
         plan(w, at + length, f, false, m);
         w->faults_end_ns = MAX(w->faults_end_ns, w->now_ns + at + length);
     }

@@ -6,6 +6,7 @@
 #include "sim/world.h"
 #include <assert.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <uthash.h>
 
 struct entry { /* receiver index → keypair or initiation */
@@ -498,7 +499,10 @@ static void op_transmit(void *ctx, uint8_t to, const uint8_t *msg, size_t len)
 
 static size_t op_queued(void *ctx, uint8_t to)
 {
-    return 0;
+    struct machine *m = ctx;
+
+    /* Now and then too much for more of a snapshot, so that it takes turns. */
+    return m->world->operators && world_random(m->world, 3) == 0 ? 256u << 10 : 0;
 }
 
 static void op_close_link(void *ctx, uint8_t to, const char *reason)
@@ -522,7 +526,12 @@ static void op_change_done(void *ctx, void *token, int err, const char *message)
 {
     struct machine *m = ctx;
 
-    if (err < 0)
+    unsigned n = (unsigned)(uintptr_t)token; /* 0: of no pool peer; its number + 1: a revocation */
+    bool said = err == -EKEYREVOKED || (m->disk_full && err == -ENOSPC);
+
+    if (n && n <= SIM_POOL_PEERS && (err == 0 || err == -ETIMEDOUT || err == -ENOSPC))
+        peers_revoked(m, n - 1, err, node_unreached(m->node));
+    else if (err < 0 && !(n && said))
         oracle_violation(m->world->oracle, m->world->now_ns, "an edit was refused: %s", message);
 }
 
@@ -589,6 +598,9 @@ static void op_log(void *ctx, enum node_log level, const char *sentence, const c
 {
     struct machine *m = ctx;
 
+    /* That repair is for what was lost from a disk; anything else must not need it. */
+    if (!m->world->rolled_back && strstr(sentence, "differ from a sibling's though both know"))
+        oracle_violation(m->world->oracle, m->world->now_ns, "m%u: %s", m->member, sentence);
     world_trace(m->world, "%c%u %s: %s", m->member ? 'm' : 'c', m->number + 1, sentence, fields);
 }
 
@@ -925,7 +937,9 @@ void machine_event(struct machine *m, struct event *e)
         e->ptr = NULL;
         break;
     case EVENT_COMMIT:
-        node_committed(m->node, e->ptr, store_commit(e->ptr), now);
+        node_committed(m->node, e->ptr, m->disk_full ? -ENOSPC : store_commit(e->ptr), now);
+        if (w->operators)
+            peers_check(m);
         break;
     case EVENT_TICK:
         if (e->a) {
@@ -945,6 +959,47 @@ void machine_event(struct machine *m, struct event *e)
     }
 }
 
+/* NULL: in memory. */
+static const char *database_path(const struct machine *m, const char *suffix, char buf[256])
+{
+    if (!m->world->disk || !m->member)
+        return NULL;
+    snprintf(buf, 256, "%s/member%u.db%s", m->world->disk, m->member, suffix);
+    return buf;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+    char buf[65536];
+    size_t n;
+
+    assert(in && out);
+    while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
+        assert(fwrite(buf, 1, n, out) == n);
+    fclose(in);
+    fclose(out);
+}
+
+/* To what it was at an earlier death; the first time that is kept. */
+void machine_roll_back(struct machine *m)
+{
+    char path[256], kept[256];
+
+    assert(!m->alive && !m->store);
+    if (!database_path(m, "", path) || !database_path(m, ".kept", kept))
+        return;
+    if (!m->has_backup) {
+        copy_file(path, kept);
+        m->has_backup = true;
+        return;
+    }
+    world_trace(m->world, "m%u's disk is rolled back", m->member);
+    copy_file(kept, path);
+    m->world->rolled_back = true;
+    memset(m->revoked_gen, 0, sizeof(m->revoked_gen));
+}
+
 int machine_start(struct machine *m)
 {
     struct world *w = m->world;
@@ -960,13 +1015,17 @@ int machine_start(struct machine *m)
     m->fit = false;
     m->gate = (struct gate){0};
     memset(m->link_up, 0, sizeof(m->link_up));
+    memset(m->revokes_open, 0, sizeof(m->revokes_open));
     m->vrrp.master = false;
     m->vrrp.heard_ns = w->now_ns;
     m->address_present = false;
     if (!m->aead)
         m->aead = aead_new();
-    if (!m->store && store_open(NULL, m->member, &m->store, error) < 0)
+    char path[256];
+    if (!m->store && store_open(database_path(m, "", path), m->member, &m->store, error) < 0) {
+        printf("%s\n", error);
         return -ENOMEM;
+    }
     allowedips_init(&m->allowed, NULL, NULL);
     if (m->member) {
         c.self = m->member;
@@ -1004,7 +1063,10 @@ int machine_start(struct machine *m)
     node_load(m->node, now);
     if (m->member) {
         node_vip(m->node, 1, &(struct failover_event){.kind = FAILOVER_WRITER_UP}, now);
-        world_event(w, SIM_ADVERT_NS, EVENT_VRRP, m);
+        if (!w->operators)
+            world_event(w, SIM_ADVERT_NS, EVENT_VRRP, m);
+        if (w->operators)
+            peers_check(m);
     }
     world_event(w, 1, EVENT_TICK, m);
     return 0;
@@ -1052,6 +1114,8 @@ void machine_crash(struct machine *m)
         free(m->queued[i]);
     }
     m->queued_count = m->queued_datagrams = 0;
+    if (m->world->disk && m->member) /* what was not durable is gone */
+        store_close(TAKE_PTR(m->store));
     m->life++;                                        /* its events are void from now on */
     for (unsigned i = 1; i <= m->world->members; i++) /* TCP resets, or times out */
         if (m->member && i != m->member && m->world->machine[i - 1].alive) {

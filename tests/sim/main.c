@@ -1,8 +1,10 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
  *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--lag]
- * [--warm]
- *          [--trace] [--plant NAME]
+ *          [--warm] [--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]
+ *
+ * --operators: no traffic; edits of peers on all members at once, and faults around them. With
+ * --disk the databases are files in DIR, which get full, and are rolled back.
  *
  * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
  * With --warm members keep their session keys to themselves.
@@ -20,36 +22,14 @@
 
 #define SETTLE_NS (4 * NS_PER_S)
 #define LIVENESS_NS (20 * NS_PER_S)
+#define CONVERGE_NS (45 * NS_PER_S) /* three rounds of anti-entropy and some */
 
 struct options {
     uint64_t seed, seeds, seconds;
     unsigned members, clients, moves;
-    bool trace, quiet, lag, warm;
+    bool trace, quiet, lag, warm, operators;
+    const char *disk;
 };
-
-static void converged(struct world *w)
-{
-    struct store *first = NULL;
-
-    for (unsigned i = 0; i < w->members; i++) {
-        struct machine *m = &w->machine[i];
-        uint64_t cursor = 0;
-        const struct peer *p;
-
-        if (!m->alive)
-            continue;
-        if (!first) {
-            first = m->store;
-            continue;
-        }
-        while ((p = store_next(first, &cursor))) {
-            const struct peer *q = store_find(m->store, p->hub, &p->key);
-            if (!q || q->state != p->state || q->gen != p->gen || strcmp(q->name, p->name) != 0)
-                oracle_violation(w->oracle, w->now_ns, "stores differ: member %u has %s for %s",
-                                 m->member, q ? q->name : "nothing", p->name);
-        }
-    }
-}
 
 static void live(struct world *w, uint64_t since_ns)
 {
@@ -134,22 +114,23 @@ static void run_lag(struct world *w)
         oracle_violation(w->oracle, w->now_ns, "the client is deaf since its owner died");
 }
 
-static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest)
+/* Operators at work on all members while links, disks, clocks and members fail. */
+static void run_operators(struct world *w, const struct options *o)
 {
-    struct world *w = calloc(1, sizeof(*w));
-    unsigned violations;
+    uint64_t from = w->now_ns + NS_PER_S;
 
-    if (!w)
-        return 1;
-    world_init(w, seed, o->members ? o->members : 2 + (unsigned)(seed % 2),
-               o->clients ? o->clients : 1 + (unsigned)(seed % 5));
-    w->trace = o->trace;
-    w->warm = o->warm;
-    w->attacker = seed % 3 != 0;
+    world_run(w, from);
+    faults_plan_store(w, from, from + o->seconds * NS_PER_S);
+    world_run(w, w->faults_end_ns);
+    world_run(w, w->now_ns + CONVERGE_NS);
+    if (!oracle_violations(w->oracle))
+        peers_converged(w);
+}
+
+static void run_traffic(struct world *w, const struct options *o)
+{
     uint64_t start = w->now_ns;
-    for (unsigned i = 0; i < w->members + w->clients; i++)
-        if (machine_start(&w->machine[i]) < 0)
-            return 1;
+
     world_run(w, start + NS_PER_S);
     machine_add_peers(&w->machine[0]);
     for (unsigned i = w->members; i < w->members + w->clients; i++)
@@ -169,11 +150,43 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
         uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
         world_run(w, probe + 8 * NS_PER_S);
         live(w, probe);
-        converged(w);
+        peers_converged(w);
     }
+}
+
+static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    unsigned violations;
+
+    if (!w)
+        return 1;
+    unsigned spread = o->operators ? 4 : 2;
+    world_init(w, seed, o->members ? o->members : 2 + (unsigned)(seed % spread),
+               o->operators ? 0
+               : o->clients ? o->clients
+                            : 1 + (unsigned)(seed % 5));
+    w->trace = o->trace;
+    w->warm = o->warm;
+    w->operators = o->operators;
+    w->disk = o->disk;
+    w->attacker = seed % 3 != 0;
+    for (unsigned i = 0; i < w->members + w->clients; i++)
+        if (machine_start(&w->machine[i]) < 0)
+            return 1;
+    if (o->operators)
+        run_operators(w, o);
+    else
+        run_traffic(w, o);
     violations = oracle_violations(w->oracle);
     *ret_digest = w->digest;
-    if (!o->quiet || violations)
+    if (o->operators && (!o->quiet || violations))
+        printf("seed %llu: %u members, %llu events, %llu edits, %llu revocations, digest %016llx, "
+               "%u violations\n",
+               (unsigned long long)seed, w->members, (unsigned long long)w->events_run,
+               (unsigned long long)w->edits, (unsigned long long)w->revocations,
+               (unsigned long long)w->digest, violations);
+    else if (!o->quiet || violations)
         printf("seed %llu: %u members, %u clients, %llu events, %llu packets, %llu delivered, "
                "digest %016llx, "
                "%u violations\n",
@@ -194,7 +207,8 @@ int main(int argc, char **argv)
         {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
         {"lag", no_argument, NULL, 'L'},           {"warm", no_argument, NULL, 'W'},
         {"trace", no_argument, NULL, 'T'},         {"plant", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},         {NULL, 0, NULL, 0},
+        {"quiet", no_argument, NULL, 'q'},         {"operators", no_argument, NULL, 'o'},
+        {"disk", required_argument, NULL, 'd'},    {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
     uint64_t v = 0;
@@ -203,12 +217,11 @@ int main(int argc, char **argv)
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (c != 'T' && c != 'L' && c != 'W' && c != 'p' && c != 'q' &&
+        if (c != 'T' && c != 'L' && c != 'W' && c != 'p' && c != 'q' && c != 'o' && c != 'd' &&
             (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
-            fprintf(
-                stderr,
-                "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
-                "[--clients C] [--moves N] [--lag] [--warm] [--trace] [--quiet] [--plant NAME]\n");
+            fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
+                            "[--clients C] [--moves N] [--lag] [--warm] "
+                            "[--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]\n");
             return 2;
         }
         switch (c) {
@@ -238,6 +251,12 @@ int main(int argc, char **argv)
             break;
         case 'T':
             o.trace = true;
+            break;
+        case 'o':
+            o.operators = true;
+            break;
+        case 'd':
+            o.disk = optarg;
             break;
         case 'q':
             o.quiet = true;

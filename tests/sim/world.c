@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* xoshiro256** seeded by splitmix64: a seed is a whole run. */
 static uint64_t rotl(uint64_t x, int k)
@@ -178,6 +179,17 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
     }
 }
 
+static void remove_database(const struct machine *m)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".kept"};
+    char path[256];
+
+    for (unsigned i = 0; m->world->disk && m->member && i < ARRAY_LEN(suffixes); i++) {
+        snprintf(path, sizeof(path), "%s/member%u.db%s", m->world->disk, m->member, suffixes[i]);
+        unlink(path);
+    }
+}
+
 void world_done(struct world *w)
 {
     struct heap_entry *h;
@@ -189,6 +201,7 @@ void world_done(struct world *w)
         for (unsigned q = 0; q < m->queued_count; q++)
             event_free(m->queued[q]);
         store_close(m->store);
+        remove_database(m);
         aead_free(m->aead);
     }
     while ((h = heap_first(&w->events))) {

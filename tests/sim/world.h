@@ -22,7 +22,8 @@
 #define SIM_LAN_DELAY_NS (150 * NS_PER_US)
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
 #define SIM_ANNOUNCE_LATE_NS (8 * NS_PER_MS) /* switches learn of a new master within this */
-#define SIM_PACKET_LEN 44 /* IPv4 header, UDP-like payload with an id */
+#define SIM_POOL_PEERS 8                     /* that operators fight over */
+#define SIM_PACKET_LEN 44                    /* IPv4 header, UDP-like payload with an id */
 
 struct world;
 struct machine;
@@ -84,6 +85,10 @@ struct machine {
     uint64_t boot_offset_ns;
     int64_t clock_ahead_ns;
     uint64_t seq; /* durable */
+    bool disk_full;
+    bool has_backup; /* of the database, to be rolled back to */
+    unsigned revokes_open[SIM_POOL_PEERS];
+    uint64_t revoked_gen[SIM_POOL_PEERS]; /* one more than the highest that it confirmed */
     struct node *node;
     struct gate gate;
     struct store *store;
@@ -133,6 +138,11 @@ struct world {
     unsigned loss_percent, duplicate_percent;
     uint64_t jitter_ns;
     uint64_t sync_lag_ns; /* replication is so far behind */
+    bool operators;       /* the stores are what this run is about: no traffic, no VRRP */
+    const char *disk;     /* directory for databases; NULL: in memory, and no disk ever fails */
+    bool rolled_back;
+    bool hole; /* two members never hear each other again */
+    uint64_t edits, revocations;
     bool attacker;
     struct recorded { /* what the attacker has */
         struct endpoint from, to;
@@ -167,6 +177,7 @@ void world_note(struct world *w, const void *bytes, size_t len); /* into the dig
 struct instant machine_now(const struct machine *m);
 int machine_start(struct machine *m); /* a new life */
 void machine_crash(struct machine *m);
+void machine_roll_back(struct machine *m); /* a dead one's disk */
 void machine_freeze(struct machine *m, bool daemon_only);
 void machine_thaw(struct machine *m);
 void machine_event(struct machine *m, struct event *e);
@@ -174,6 +185,13 @@ void machine_settle(struct machine *m); /* what ops left to be done after an eve
 void machine_add_peers(struct machine *m);
 /* An inner packet from behind the machine. */
 void machine_inner(struct machine *m, const uint8_t *packet, size_t len);
+
+/* peers.c */
+struct public_key peers_key(unsigned n);
+void peers_edit(struct machine *m);
+void peers_revoked(struct machine *m, unsigned n, int err, uint16_t unreached);
+void peers_check(struct machine *m);
+void peers_converged(struct world *w);
 
 /* vrrp.c */
 enum vrrp_turn { VRRP_ADVERT, VRRP_HEAR, VRRP_ANNOUNCE };
@@ -184,4 +202,5 @@ void vrrp_lines(struct machine *m, bool master);
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);
 void traffic_plan(struct world *w, struct machine *client);
 void moves_plan(struct world *w, unsigned count);
+void faults_plan_store(struct world *w, uint64_t from_ns, uint64_t to_ns);
 void faults_run(struct world *w, struct event *e);

@@ -257,7 +257,7 @@ TEST(clients_that_make_no_sense_are_told_and_sent_away)
         int error;
     } bad[] = {
         {"\xff\xff\xff\xff", 4, -EMSGSIZE},
-        {"\0\0\1\1", 4, -EMSGSIZE},
+        {"\0\0\x20\1", 4, -EMSGSIZE},
         {"\0\0\0\3\xff\xff\xff", 7, -EBADMSG},
         {"\0\0\0\0", 4, -EPROTONOSUPPORT},                 /* no version */
         {"\0\0\0\2\x08\x09", 6, -EPROTONOSUPPORT},         /* version 9 */

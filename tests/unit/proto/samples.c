@@ -119,6 +119,7 @@ struct peer *sample_peer(const struct rng *r, unsigned v4_prefixes, unsigned v6_
     p->policy = number(r);
     p->rate_bps = number(r);
     p->quota_bytes = number(r);
+    p->disabled = coin(r);
     p->allowed_count = v4_prefixes + v6_prefixes;
     if (p->allowed_count) {
         p->allowed = calloc(p->allowed_count, sizeof(*p->allowed));
@@ -127,6 +128,13 @@ struct peer *sample_peer(const struct rng *r, unsigned v4_prefixes, unsigned v6_
             p->allowed[i] = prefix(r, i >= v4_prefixes);
     }
     return p;
+}
+
+static void sample_vector(const struct rng *r, struct vector *v)
+{
+    for (unsigned m = 1; m < MEMBERS_MAX; m++)
+        if (coin(r))
+            v->seq[m] = 1 + (number(r) & (SYNC_SEQ_MAX - 1));
 }
 
 static void sample_hello(const struct rng *r, struct sync_hello *h)
@@ -149,6 +157,7 @@ static void sample_hello(const struct rng *r, struct sync_hello *h)
         h->vip_id[i] = (uint16_t)(1 + test_below(r, 65535));
         h->term_on_vip[i] = (uint16_t)test_below(r, SYNC_TERM_MAX + 1);
     }
+    sample_vector(r, &h->vector);
 }
 
 static void sample_heartbeat(const struct rng *r, struct sync_heartbeat *h)
@@ -280,6 +289,12 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
     case SYNC_DIRTY:
         m.dirty = (struct sync_dirty){.id = id(r), .dirty = coin(r)};
         break;
+    case SYNC_VECTOR:
+        sample_vector(r, &m.vector.vector);
+        m.vector.covers = coin(r);
+        if (!m.vector.covers)
+            rng_fill(r, m.vector.digest, sizeof(m.vector.digest));
+        break;
     default:
         break;
     }
@@ -304,7 +319,7 @@ static bool hello_equal(const struct sync_hello *a, const struct sync_hello *b)
            memcmp(a->seen_instance, b->seen_instance, 16) == 0 &&
            a->membership_epoch == b->membership_epoch &&
            a->highest_seq_of_you == b->highest_seq_of_you && a->session_seq == b->session_seq &&
-           a->stamp_floor == b->stamp_floor;
+           a->stamp_floor == b->stamp_floor && vector_equal(&a->vector, &b->vector);
 }
 
 static bool heartbeat_equal(const struct sync_heartbeat *a, const struct sync_heartbeat *b)
@@ -346,7 +361,8 @@ static bool peer_equal(const struct peer *a, const struct peer *b)
            a->state == b->state && endpoint_equal(&a->endpoint, &b->endpoint) &&
            a->keepalive_s == b->keepalive_s && a->vip == b->vip && strcmp(a->name, b->name) == 0 &&
            strcmp(a->group, b->group) == 0 && a->policy == b->policy &&
-           a->rate_bps == b->rate_bps && a->quota_bytes == b->quota_bytes;
+           a->rate_bps == b->rate_bps && a->quota_bytes == b->quota_bytes &&
+           a->disabled == b->disabled;
 }
 
 bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
@@ -402,6 +418,10 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
     case SYNC_MOVE:
         return a->move.kind == b->move.kind && a->move.vip == b->move.vip &&
                a->move.member == b->move.member && a->move.force == b->move.force;
+    case SYNC_VECTOR:
+        return vector_equal(&a->vector.vector, &b->vector.vector) &&
+               a->vector.covers == b->vector.covers &&
+               memcmp(a->vector.digest, b->vector.digest, sizeof(a->vector.digest)) == 0;
     case SYNC_DIRTY:
         return key_id_equal(&a->dirty.id, &b->dirty.id) && a->dirty.dirty == b->dirty.dirty;
     default:

@@ -318,7 +318,16 @@ static int decode_body(unsigned field, const struct writer *body)
     return decode(w.b, w.len);
 }
 
-enum { HELLO = 16, SESSION = 19, GONE = 20, LIMIT = 21, STAMP = 25, PEER = 26, CLAIM = 27 };
+enum {
+    HELLO = 16,
+    SESSION = 19,
+    GONE = 20,
+    LIMIT = 21,
+    STAMP = 25,
+    PEER = 26,
+    CLAIM = 27,
+    VECTOR = 32
+};
 
 static int decode_gone(uint64_t hub, uint64_t creator, uint64_t seq)
 {
@@ -444,6 +453,46 @@ TEST(hello_is_bounded)
     assert_int_equal(decode_hello(&b), -EBADMSG);
 }
 
+/* A vector message with one entry after the other. */
+static int decode_vector(const uint64_t (*entries)[2], unsigned count)
+{
+    struct writer b = {.len = 0};
+
+    for (unsigned i = 0; i < count; i++) {
+        struct writer e = {.len = 0};
+
+        put_number(&e, 1, entries[i][0]);
+        e.b[e.len++] = 2 << 3 | 1; /* fixed64 */
+        memcpy(e.b + e.len, &entries[i][1], 8);
+        e.len += 8;
+        put_bytes(&b, 1, e.b, e.len);
+    }
+    put_number(&b, 3, 1);
+    return decode_body(VECTOR, &b);
+}
+
+TEST(vectors_name_each_member_once_and_no_other)
+{
+    uint64_t all[MEMBERS_MAX][2];
+
+    assert_int_equal(decode_vector(NULL, 0), 0);
+    for (unsigned m = 1; m < MEMBERS_MAX; m++) {
+        all[m - 1][0] = m;
+        all[m - 1][1] = SYNC_SEQ_MAX;
+    }
+    assert_int_equal(decode_vector(all, MEMBER_ID_MAX), 0);
+    for (unsigned bad = 0; bad < 5; bad++) {
+        const uint64_t member[] = {0, 16, 255, 2, 1}, seq[] = {1, 1, 1, 1, SYNC_SEQ_MAX + 1};
+
+        all[0][0] = member[bad]; /* the fourth: member 2 twice */
+        all[0][1] = seq[bad];
+        assert_int_equal(decode_vector(all, 2), -EBADMSG);
+    }
+    all[0][0] = 1;
+    all[0][1] = 0;
+    assert_int_equal(decode_vector(all, 1), -EBADMSG);
+}
+
 static struct writer peer_head(void)
 {
     struct writer b = {.len = 0};
@@ -562,7 +611,7 @@ TEST(unknown_kinds_end_the_link)
 
     put_number(&w, 1, 1);
     assert_int_equal(decode(w.b, w.len), -EBADMSG); /* no kind at all */
-    put_bytes(&w, 40, "", 0);
+    put_bytes(&w, 126, "", 0);
     assert_int_equal(decode(w.b, w.len), -EPROTO);
     w.len = 0;
     put_number(&w, 1, 1);
@@ -614,6 +663,7 @@ TEST_MAIN(T(every_message_survives_the_wire), T(a_decoded_key_id_has_no_stray_by
           T(a_cut_message_is_refused_or_whole), T(a_flipped_bit_never_half_fills),
           T(random_bytes_are_refused_or_valid), T(ids_out_of_range_are_refused),
           T(a_ceiling_can_never_carry_the_mark_of_adoption), T(lengths_are_exact),
-          T(claims_are_bounded), T(hello_is_bounded), T(prefixes_are_checked_one_by_one),
-          T(parts_must_fit_their_record), T(peer_fields_are_bounded), T(unknown_fields_are_skipped),
-          T(unknown_kinds_end_the_link), T(unpacking_is_bounded), T(every_kind_has_a_name))
+          T(claims_are_bounded), T(hello_is_bounded), T(vectors_name_each_member_once_and_no_other),
+          T(prefixes_are_checked_one_by_one), T(parts_must_fit_their_record),
+          T(peer_fields_are_bounded), T(unknown_fields_are_skipped), T(unknown_kinds_end_the_link),
+          T(unpacking_is_bounded), T(every_kind_has_a_name))

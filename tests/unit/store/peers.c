@@ -148,7 +148,7 @@ bool same_record(const struct peer *a, const struct peer *b)
            a->state == b->state && same_psk(a, b) && endpoint_equal(&a->endpoint, &b->endpoint) &&
            a->keepalive_s == b->keepalive_s && a->vip == b->vip && !strcmp(a->name, b->name) &&
            !strcmp(a->group, b->group) && a->policy == b->policy && a->rate_bps == b->rate_bps &&
-           a->quota_bytes == b->quota_bytes && same_allowed(a, b);
+           a->quota_bytes == b->quota_bytes && a->disabled == b->disabled && same_allowed(a, b);
 }
 
 unsigned merge_all(struct store *to, const struct store *from)

@@ -1,0 +1,534 @@
+/* `guardmount peer ...` and `guardmount backup`: from the operator's words to a change of the node,
+ * and back to rows. What is refused names the peer and says what to do. */
+#include "app_internal.h"
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "model/addrpool.h"
+#include <stdarg.h>
+#include <string.h>
+
+struct peer_call {
+    struct list all;
+    struct server_call *call;
+    struct control_request asked; /* holds a PSK: wiped */
+    struct public_key key;        /* of the peer, once it is known */
+};
+
+/* ---- answers ---- */
+
+static void call_free(struct peer_call *p)
+{
+    secret_wipe(p, sizeof(*p));
+    free(p);
+}
+
+static void refuse(struct peer_call *p, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void refuse(struct peer_call *p, int err, const char *format, ...)
+{
+    struct control_reply reply = {.error = err};
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(reply.message, sizeof(reply.message), format, ap);
+    va_end(ap);
+    server_reply(p->call, &reply);
+    call_free(p);
+}
+
+static const char *state_name(const struct peer *p)
+{
+    return p->state == PEER_REVOKED   ? "revoked"
+           : p->state == PEER_REMOVED ? "removed"
+           : p->disabled              ? "disabled"
+                                      : "enabled";
+}
+
+static int add_row(const struct app *a, struct peer_rows *rows, const struct peer *p)
+{
+    const struct peer *served = store_find(a->store, p->hub, &p->key);
+    struct peer_row *row = peer_rows_add(rows, p->allowed_count);
+    char text[MAX(PREFIX_TEXT_LEN, ENDPOINT_TEXT_LEN)];
+    const struct version *last = &p->version[0];
+
+    if (!row)
+        return -ENOMEM;
+    row->hub = p->hub;
+    row->key = p->key;
+    snprintf(row->name, sizeof(row->name), "%s", p->name);
+    snprintf(row->state, sizeof(row->state), "%s", state_name(p));
+    if (endpoint_is_set(&p->endpoint))
+        snprintf(row->endpoint, sizeof(row->endpoint), "%s", endpoint_format(&p->endpoint, text));
+    row->has_psk = p->psk != NULL;
+    row->keepalive_s = p->keepalive_s;
+    row->vip = p->vip;
+    for (unsigned f = 1; f < PEER_FIELDS; f++)
+        if (version_compare(&p->version[f], last) > 0)
+            last = &p->version[f];
+    row->changed_real_ns = (last->hlc >> 16) * NS_PER_MS;
+    row->changed_by = last->member;
+    row->waiting = served ? p->allowed_count - served->allowed_count : 0;
+    for (unsigned i = 0; i < p->allowed_count; i++)
+        if (peer_row_allow(row, prefix_format(&p->allowed[i], text)) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+/* Where clients find the hub, for their files. */
+static void describe_hub(const struct app *a, struct peer_rows *rows)
+{
+    const struct conf *conf = a->cluster->conf;
+    char text[ENDPOINT_TEXT_LEN];
+
+    if (node_identity(a->node))
+        key_to_base64(node_identity(a->node)->public_key.b, rows->hub_public_key);
+    rows->hub_mtu = a->cluster->hub->mtu;
+    if (!conf->vip_count || !conf->vip[0].outer_count)
+        return;
+    struct endpoint e = {.addr = conf->vip[0].outer[0].addr, .port = conf->vip[0].port};
+    snprintf(rows->hub_endpoint, sizeof(rows->hub_endpoint), "%s", endpoint_format(&e, text));
+}
+
+static void answer(struct app *a, struct peer_call *p, const char *note)
+{
+    const struct peer *record = store_record(a->store, a->cluster->hub->id, &p->key);
+    struct control_reply reply = {.peers = peer_rows_new()};
+
+    if (!reply.peers || (record && add_row(a, reply.peers, record) < 0)) {
+        control_reply_done(&reply);
+        refuse(p, -ENOMEM, "no memory for the answer; the change itself is done");
+        return;
+    }
+    describe_hub(a, reply.peers);
+    snprintf(reply.peers->note, sizeof(reply.peers->note), "%s", note);
+    server_reply(p->call, &reply);
+    call_free(p);
+}
+
+static void list_peers(struct app *a, struct peer_call *p)
+{
+    struct control_reply reply = {.peers = peer_rows_new()};
+    const struct vector nothing = {0};
+    const struct peer *record;
+    uint64_t cursor = 0;
+    int r = reply.peers ? 0 : -ENOMEM;
+
+    while (r >= 0 && (record = store_next_uncovered(a->store, &cursor, &nothing)))
+        if (record->hub == a->cluster->hub->id &&
+            (record->state == PEER_ACTIVE || p->asked.command.gone))
+            r = add_row(a, reply.peers, record);
+    if (r < 0) {
+        control_reply_done(&reply);
+        refuse(p, -ENOMEM, "no memory for the list of peers");
+        return;
+    }
+    describe_hub(a, reply.peers);
+    server_reply(p->call, &reply);
+    call_free(p);
+}
+
+/* ---- which peer ---- */
+
+/* By its key, or by its name: of those that are active, else of those that were. -ENOTUNIQ. */
+static int find_peer(const struct app *a, const char *text, const struct peer **ret)
+{
+    const struct peer *record, *found = NULL;
+    struct public_key key;
+    uint64_t cursor = 0;
+    bool twice = false;
+
+    if (key_from_base64(text, key.b)) {
+        *ret = store_record(a->store, a->cluster->hub->id, &key);
+        return *ret ? 0 : -ENOENT;
+    }
+    while ((record = store_next(a->store, &cursor))) {
+        bool better = found && found->state != PEER_ACTIVE && record->state == PEER_ACTIVE;
+
+        if (record->hub != a->cluster->hub->id || strcmp(record->name, text) != 0)
+            continue;
+        if (!found || better) {
+            found = record;
+            twice = false;
+        } else {
+            twice |= (found->state == PEER_ACTIVE) == (record->state == PEER_ACTIVE);
+        }
+    }
+    if (!found)
+        return -ENOENT;
+    *ret = store_record(a->store, found->hub, &found->key);
+    return twice ? -ENOTUNIQ : 0;
+}
+
+static const struct peer *active_by_name(const struct app *a, const char *name)
+{
+    const struct peer *p = NULL;
+    int r = *name ? find_peer(a, name, &p) : -ENOENT;
+
+    return r != -ENOENT && p && p->state == PEER_ACTIVE && strcmp(p->name, name) == 0 ? p : NULL;
+}
+
+static const char *shown(const struct peer *p)
+{
+    static char key[KEY_TEXT_LEN + 1];
+
+    key_to_base64(p->key.b, key);
+    return *p->name ? p->name : key;
+}
+
+/* ---- prefixes ---- */
+
+/* Another active peer that has some address of @prefix. */
+static const struct peer *overlapping(const struct app *a, const struct public_key *self,
+                                      const struct ip_prefix *prefix)
+{
+    const struct peer *record;
+    uint64_t cursor = 0;
+
+    while ((record = store_next(a->store, &cursor))) {
+        if (record->hub != a->cluster->hub->id || record->state != PEER_ACTIVE ||
+            public_key_equal(&record->key, self))
+            continue;
+        for (unsigned i = 0; i < record->allowed_count; i++)
+            if (prefix_overlaps(&record->allowed[i], prefix))
+                return record;
+    }
+    return NULL;
+}
+
+/* False: refused and answered. */
+static bool take_allowed(struct app *a, struct peer_call *p, struct peer_change *pc)
+{
+    char list[CONTROL_PREFIXES_MAX + 1], *rest = list, *word;
+    struct ip_prefix prefix;
+
+    strcpy(list, p->asked.command.allowed);
+    while ((word = strsep(&rest, ", "))) {
+        const struct peer *other;
+
+        if (!*word)
+            continue;
+        if (prefix_parse(word, &prefix) < 0) {
+            refuse(p, -EINVAL, "'%.60s' is no address or network; write 10.0.0.5 or 10.1.0.0/16",
+                   word);
+            return false;
+        }
+        other = p->asked.command.overlap ? NULL : overlapping(a, &pc->key, &prefix);
+        if (other) {
+            refuse(p, -EADDRINUSE,
+                   "%.60s overlaps with what peer '%s' has; take another, or say --overlap if the "
+                   "narrower one is to win",
+                   word, shown(other));
+            return false;
+        }
+        if (peer_change_allow(pc, &prefix, false) < 0) {
+            refuse(p, -ENOMEM, "no memory");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One of each network that the tunnel interface is in. */
+static bool take_address(struct app *a, struct peer_call *p, struct peer_change *pc)
+{
+    const struct conf_hub *hub = a->cluster->hub;
+    _cleanup_(freep) struct addrpool *pool = malloc(sizeof(*pool));
+    unsigned picked = 0;
+
+    for (unsigned i = 0; pool && i < hub->address_count; i++) {
+        const struct peer *record;
+        struct ip_prefix own, free_one;
+        uint64_t cursor = 0;
+
+        addrpool_init(pool, &hub->address[i].prefix);
+        own = (struct ip_prefix){.addr = hub->address[i].host,
+                                 .len = hub->address[i].prefix.v6 ? 128 : 32,
+                                 .v6 = hub->address[i].prefix.v6};
+        addrpool_take(pool, &own);
+        while ((record = store_next(a->store, &cursor)))
+            for (unsigned n = 0; record->state == PEER_ACTIVE && n < record->allowed_count; n++)
+                addrpool_take(pool, &record->allowed[n]);
+        for (unsigned n = 0; n < pc->allowed_count; n++)
+            addrpool_take(pool, &pc->allowed[n].prefix);
+        if (addrpool_pick(pool, &free_one) < 0)
+            continue;
+        if (peer_change_allow(pc, &free_one, false) < 0) {
+            refuse(p, -ENOMEM, "no memory");
+            return false;
+        }
+        picked++;
+    }
+    if (!picked) {
+        refuse(p, -ENOSPC,
+               hub->address_count
+                   ? "no address is free in the networks of [Hub] Address; name one with "
+                     "--address, or widen the network"
+                   : "[Hub] has no Address to take one from; name one with --address");
+        return false;
+    }
+    return true;
+}
+
+/* ---- changes ---- */
+
+static void start(struct app *a, struct peer_call *p, struct change *c)
+{
+    list_append(&a->cluster->peer_calls, &p->all);
+    node_change(a->node, c, p, app_now());
+}
+
+static bool take_fields(struct app *a, struct peer_call *p, struct peer_change *pc)
+{
+    const struct peer_command *c = &p->asked.command;
+    const char *name = c->verb == PEER_ADD ? c->peer : c->name;
+    const struct peer *other = active_by_name(a, name);
+
+    if (other && !public_key_equal(&other->key, &pc->key)) {
+        refuse(
+            p, -EEXIST,
+            "a peer '%s' is there already; choose another name, or see 'guardmount peer show %s'",
+            name, name);
+        return false;
+    }
+    if (*name) {
+        pc->has_name = true;
+        snprintf(pc->name, sizeof(pc->name), "%s", name);
+    }
+    if (c->has_psk) {
+        pc->has_psk = true;
+        pc->psk = secret_alloc();
+        if (!pc->psk) {
+            refuse(p, -ENOMEM, "no memory for the preshared key");
+            return false;
+        }
+        memcpy(pc->psk, c->psk, sizeof(c->psk));
+    }
+    pc->has_keepalive = c->has_keepalive;
+    pc->keepalive_s = c->keepalive_s;
+    pc->replace_allowed = c->has_allowed;
+    return (!c->has_allowed || take_allowed(a, p, pc)) &&
+           (!c->address_auto || take_address(a, p, pc));
+}
+
+static void add_peer(struct app *a, struct peer_call *p, struct change *c, struct peer_change *pc)
+{
+    const struct peer_command *cmd = &p->asked.command;
+    const struct peer *was = store_record(a->store, a->cluster->hub->id, &pc->key);
+    uint8_t unused[32];
+
+    if (!*cmd->peer || key_from_base64(cmd->peer, unused)) {
+        refuse(p, -EINVAL, "a peer needs a name that is not a key");
+    } else if (was && was->state == PEER_ACTIVE) {
+        refuse(p, -EEXIST, "that key is peer '%s' already; see 'guardmount peer set'", shown(was));
+    } else if (was && was->state == PEER_REVOKED && !cmd->reinstate) {
+        refuse(p, -EKEYREVOKED,
+               "that key (peer '%s') was revoked; make a new one, or say --reinstate if it is safe",
+               shown(was));
+    } else if (take_fields(a, p, pc)) {
+        pc->reinstate = cmd->reinstate;
+        start(a, p, c);
+        return;
+    }
+    change_free(c);
+}
+
+static void change_peer(struct app *a, struct peer_call *p, struct change *c,
+                        struct peer_change *pc)
+{
+    switch (p->asked.command.verb) {
+    case PEER_SET:
+        if (!take_fields(a, p, pc)) {
+            change_free(c);
+            return;
+        }
+        pc->update_only = true;
+        break;
+    case PEER_DISABLE:
+    case PEER_ENABLE:
+        pc->update_only = pc->has_disabled = true;
+        pc->disabled = p->asked.command.verb == PEER_DISABLE;
+        break;
+    case PEER_REVOKE:
+        pc->revoke = true;
+        break;
+    default:
+        pc->remove = true;
+        break;
+    }
+    start(a, p, c);
+}
+
+static void change_for(struct app *a, struct peer_call *p)
+{
+    const struct peer_command *cmd = &p->asked.command;
+    const struct peer *record = NULL;
+    struct change *c = NULL;
+    struct peer_change *pc = NULL;
+    int r = cmd->verb == PEER_ADD ? 0 : find_peer(a, cmd->peer, &record);
+
+    if (cmd->verb == PEER_ADD)
+        p->key = cmd->key;
+    else if (record)
+        p->key = record->key;
+    /* A key that nobody knows may be revoked: it never gets in. */
+    if (r == -ENOENT && cmd->verb == PEER_REVOKE && key_from_base64(cmd->peer, p->key.b))
+        r = 0;
+    if (r == -ENOTUNIQ) {
+        refuse(p, r, "several peers are called '%s'; say which by its key", cmd->peer);
+        return;
+    }
+    if (r < 0) {
+        refuse(p, r, "there is no peer '%s'; 'guardmount peer list' shows all", cmd->peer);
+        return;
+    }
+    if (cmd->verb == PEER_SHOW) {
+        answer(a, p, "");
+        return;
+    }
+    if (record && record->state != PEER_ACTIVE && cmd->verb != PEER_REVOKE) {
+        refuse(p, -ENOENT, "peer '%s' is %s; 'guardmount peer add' makes it anew", shown(record),
+               state_name(record));
+        return;
+    }
+    c = change_new(a->cluster->hub->id);
+    pc = c ? change_add_peer(c, &p->key) : NULL;
+    if (!pc) {
+        change_free(c);
+        refuse(p, -ENOMEM, "no memory");
+    } else if (cmd->verb == PEER_ADD) {
+        add_peer(a, p, c, pc);
+    } else {
+        change_peer(a, p, c, pc);
+    }
+}
+
+/* Names and addresses are looked at here and given away in the node a moment later, so one command
+ * waits for the other; not for a revocation, which waits for siblings. */
+static bool must_wait(const struct app *a, const struct peer_call *p)
+{
+    enum peer_verb v = p->asked.command.verb;
+
+    if (v != PEER_ADD && v != PEER_SET)
+        return false;
+    list_for_each (it, &a->cluster->peer_calls) {
+        const struct peer_call *other = list_entry(it, struct peer_call, all);
+
+        if (other->asked.command.verb != PEER_REVOKE)
+            return true;
+    }
+    return false;
+}
+
+static void run(struct app *a, struct peer_call *p)
+{
+    if (p->asked.command.verb == PEER_LIST)
+        list_peers(a, p);
+    else if (p->asked.command.verb == PEER_ADD && !p->asked.command.has_key)
+        refuse(p, -EINVAL, "a new peer needs a public key");
+    else if (must_wait(a, p))
+        list_append(&a->cluster->peer_waiting, &p->all);
+    else
+        change_for(a, p);
+}
+
+/* ---- the end ---- */
+
+static void note_unreached(const struct app *a, char *ret, size_t room)
+{
+    uint16_t unreached = node_unreached(a->node);
+    size_t len = (size_t)snprintf(ret, room, "revoked here; not confirmed by");
+
+    for (unsigned i = 1, n = 0; i < MEMBERS_MAX && len < room; i++)
+        if (unreached >> i & 1)
+            len += (size_t)snprintf(ret + len, room - len, "%s %s", n++ ? "," : "",
+                                    a->cluster->conf->member[i].name);
+    if (len < room)
+        snprintf(ret + len, room - len,
+                 ": it may be served there until that member is reached, then it ends by itself");
+}
+
+bool app_peer_done(struct app *a, void *token, int err, const char *message)
+{
+    struct peer_call *p = NULL;
+    char note[CONTROL_MESSAGE_LEN] = "";
+
+    list_for_each (it, &a->cluster->peer_calls)
+        if (list_entry(it, struct peer_call, all) == token)
+            p = token;
+    if (!p)
+        return false;
+    list_remove(&p->all);
+    if (err == -ETIMEDOUT)
+        note_unreached(a, note, sizeof(note));
+    else if (err < 0 && p->asked.command.verb == PEER_REVOKE)
+        snprintf(note, sizeof(note), "%s", *message ? message : "revoked, and not yet durable");
+    if (err < 0 && !*note)
+        refuse(p, err, "%s", *message ? message : strerror(-err));
+    else
+        answer(a, p, note);
+    if (!list_empty(&a->cluster->peer_waiting)) {
+        struct peer_call *next = list_entry(a->cluster->peer_waiting.next, struct peer_call, all);
+
+        list_remove(&next->all);
+        run(a, next);
+    }
+    return true;
+}
+
+/* ---- the backup ---- */
+
+struct backup {
+    uv_work_t work;
+    struct app *app;
+    struct server_call *call;
+    struct control_reply reply;
+};
+
+static void backup_run(uv_work_t *w)
+{
+    struct backup *b = w->data;
+
+    b->reply.error = store_backup(b->app->store, &b->reply.backup, &b->reply.backup_len);
+}
+
+static void backup_done(uv_work_t *w, int status)
+{
+    struct backup *b = w->data;
+
+    if (b->reply.error < 0)
+        snprintf(b->reply.message, sizeof(b->reply.message), "the database cannot be read: %s",
+                 strerror(-b->reply.error));
+    b->app->commits--;
+    server_reply(b->call, &b->reply);
+    free(b);
+}
+
+void app_command(void *ctx, const struct control_request *r, struct server_call *call)
+{
+    struct app *a = ctx;
+    struct control_reply nothing = {.error = -ENOMEM, .message = "no memory"};
+
+    if (r->kind == CONTROL_BACKUP) {
+        struct backup *b = calloc(1, sizeof(*b));
+
+        if (!b) {
+            server_reply(call, &nothing);
+            return;
+        }
+        b->app = a;
+        b->call = call;
+        b->work.data = b;
+        a->commits++; /* the store stays open as long */
+        uv_queue_work(&a->loop, &b->work, backup_run, backup_done);
+        return;
+    }
+    struct peer_call *p = calloc(1, sizeof(*p));
+    if (!p) {
+        server_reply(call, &nothing);
+        return;
+    }
+    p->call = call;
+    p->asked = *r;
+    run(a, p);
+}

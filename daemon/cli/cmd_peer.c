@@ -1,0 +1,417 @@
+/* peer: add, list, show, set, disable, enable, revoke, remove. Private keys of clients are made
+ * here and never reach the daemon. */
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "base/secret.h"
+#include "cli/writer.h"
+#include <fcntl.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <string.h>
+
+#define SCHEMA 1 /* of the JSON; keys are only ever added to it */
+
+static const struct verb {
+    const char *word;
+    enum peer_verb verb;
+    bool names_peer;
+} verbs[] = {
+    {"list", PEER_LIST, false},    {"show", PEER_SHOW, true},       {"add", PEER_ADD, true},
+    {"set", PEER_SET, true},       {"disable", PEER_DISABLE, true}, {"enable", PEER_ENABLE, true},
+    {"revoke", PEER_REVOKE, true}, {"remove", PEER_REMOVE, true},
+};
+
+struct asked {
+    struct peer_command command;
+    bool make_psk;
+    const char *conf, *dns, *routes; /* of the client's file */
+    uint8_t private_key[32];
+    int fd; /* of the client's file; -1: none, or standard output */
+};
+
+/* ---- options ---- */
+
+static int read_key_file(const char *path, uint8_t ret[32])
+{
+    char text[64] = "";
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    bool good = f && fgets(text, sizeof(text), f);
+
+    if (f && f != stdin)
+        fclose(f);
+    text[strcspn(text, "\r\n")] = '\0';
+    good = good && key_from_base64(text, ret);
+    secret_wipe(text, sizeof(text));
+    return good ? EXIT_GOOD
+                : cli_fail(EXIT_FAILED, "%s: no key of 44 characters, as 'wg genpsk' writes it",
+                           path);
+}
+
+static int say_allowed(struct peer_command *c, const char *list)
+{
+    size_t len = strlen(c->allowed);
+
+    if (len + strlen(list) + 2 > sizeof(c->allowed))
+        return cli_fail(EXIT_USAGE, "more than %d bytes of networks in one command",
+                        CONTROL_PREFIXES_MAX);
+    snprintf(c->allowed + len, sizeof(c->allowed) - len, "%s%s", len ? "," : "", list);
+    c->has_allowed = true;
+    return EXIT_GOOD;
+}
+
+/* An option with a value. -ENOENT: it is none of them. */
+static int take_value(struct asked *a, char **argv, int *i)
+{
+    static const char *const words[] = {"--pubkey",  "--psk-file",    "--keepalive",
+                                        "--address", "--allowed-ips", "--name",
+                                        "--conf",    "--dns",         "--route"};
+    struct peer_command *c = &a->command;
+    const char *v = NULL;
+    unsigned n = 0;
+    uint64_t number;
+
+    while (n < ARRAY_LEN(words) && !(v = cli_value(argv, i, words[n], words[n])))
+        n++;
+    if (!v)
+        return -ENOENT;
+    if (!*v)
+        return cli_fail(EXIT_USAGE, "%s needs a value; try 'guardmount peer --help'", words[n]);
+    switch (n) {
+    case 0:
+        c->has_key = true;
+        return key_from_base64(v, c->key.b)
+                   ? EXIT_GOOD
+                   : cli_fail(EXIT_USAGE, "'%s' is no public key of 44 characters", v);
+    case 1:
+        c->has_psk = true;
+        return read_key_file(v, c->psk);
+    case 2:
+        if (!parse_u64(v, 0, UINT16_MAX, &number))
+            return cli_fail(EXIT_USAGE, "--keepalive takes seconds, 0 to 65535 (0: off)");
+        c->has_keepalive = true;
+        c->keepalive_s = (uint16_t)number;
+        return EXIT_GOOD;
+    case 3:
+        c->address_auto = strcmp(v, "auto") == 0;
+        return c->address_auto ? EXIT_GOOD : say_allowed(c, v);
+    case 4:
+        return say_allowed(c, v);
+    case 5:
+        if (strlen(v) >= sizeof(c->name))
+            return cli_fail(EXIT_USAGE, "a name has 63 bytes at most");
+        strcpy(c->name, v);
+        return EXIT_GOOD;
+    case 6:
+        a->conf = v;
+        return EXIT_GOOD;
+    case 7:
+        a->dns = v;
+        return EXIT_GOOD;
+    default:
+        a->routes = v;
+        return EXIT_GOOD;
+    }
+}
+
+static int take_argument(struct asked *a, const struct verb *v, char **argv, int *i)
+{
+    struct peer_command *c = &a->command;
+    const char *arg = argv[*i];
+    int r;
+
+    if (strcmp(arg, "--psk") == 0) {
+        a->make_psk = true;
+    } else if (strcmp(arg, "--no-psk") == 0) {
+        c->has_psk = true;
+        secret_wipe(c->psk, sizeof(c->psk));
+    } else if (strcmp(arg, "--reinstate") == 0) {
+        c->reinstate = true;
+    } else if (strcmp(arg, "--overlap") == 0) {
+        c->overlap = true;
+    } else if (strcmp(arg, "--all") == 0 && v->verb == PEER_LIST) {
+        c->gone = true;
+    } else if (arg[0] == '-') {
+        r = take_value(a, argv, i);
+        if (r == -ENOENT)
+            return cli_fail(EXIT_USAGE, "peer %s: unexpected '%s'; try 'guardmount peer --help'",
+                            v->word, arg);
+        return r;
+    } else if (!v->names_peer || *c->peer) {
+        return cli_fail(EXIT_USAGE, "peer %s: unexpected '%s'; try 'guardmount peer --help'",
+                        v->word, arg);
+    } else if (!*arg || strlen(arg) >= sizeof(c->peer)) {
+        return cli_fail(EXIT_USAGE, "peer %s: a name has 1 to 63 bytes", v->word);
+    } else {
+        strcpy(c->peer, arg);
+    }
+    return EXIT_GOOD;
+}
+
+/* What does not go together. */
+static int check(const struct asked *a, const struct verb *v)
+{
+    const struct peer_command *c = &a->command;
+    bool changes = c->has_psk || c->has_keepalive || c->has_allowed || c->address_auto || *c->name;
+
+    if (v->names_peer && !*c->peer)
+        return cli_fail(EXIT_USAGE, "peer %s needs a peer's name%s; try 'guardmount peer --help'",
+                        v->word, v->verb == PEER_ADD ? "" : " or key");
+    if (v->verb != PEER_ADD &&
+        (a->conf || a->make_psk || c->has_key || c->reinstate || a->dns || a->routes))
+        return cli_fail(EXIT_USAGE,
+                        "peer %s: --conf, --dns, --route, --psk, --pubkey and "
+                        "--reinstate belong to 'peer add'",
+                        v->word);
+    if (v->verb == PEER_ADD && *c->name)
+        return cli_fail(EXIT_USAGE, "peer add takes the name without --name");
+    if (v->verb == PEER_ADD && !a->conf == !c->has_key)
+        return cli_fail(EXIT_USAGE,
+                        "peer add: say --conf FILE (a key is made, and the client's file) or "
+                        "--pubkey KEY (the client has one), not both");
+    if (v->verb == PEER_ADD && !c->has_allowed && !c->address_auto)
+        return cli_fail(EXIT_USAGE, "peer add: say --address auto, or which --address or "
+                                    "--allowed-ips it has");
+    if (a->make_psk && (!a->conf || c->has_psk))
+        return cli_fail(EXIT_USAGE, "peer add: --psk makes a key for the client's file: it needs "
+                                    "--conf and no --psk-file");
+    if (v->verb == PEER_SET && !changes)
+        return cli_fail(EXIT_USAGE, "peer set: nothing to set; try 'guardmount peer --help'");
+    if (v->verb != PEER_SET && v->verb != PEER_ADD && changes)
+        return cli_fail(EXIT_USAGE, "peer %s takes no fields; see 'guardmount peer set'", v->word);
+    return EXIT_GOOD;
+}
+
+/* ---- the client's file ---- */
+
+/* The file is made before the peer is: what cannot be handed out is not added. */
+static int make_keys(struct asked *a)
+{
+    a->fd = -1;
+    if (!a->conf)
+        return EXIT_GOOD;
+    if (sodium_init() < 0)
+        return cli_fail(EXIT_FAILED, "libsodium does not start");
+    rng_fill(&rng_system, a->private_key, sizeof(a->private_key));
+    a->private_key[0] &= 248;
+    a->private_key[31] = (uint8_t)((a->private_key[31] & 127) | 64);
+    crypto_scalarmult_base(a->command.key.b, a->private_key);
+    a->command.has_key = true;
+    if (a->make_psk) {
+        rng_fill(&rng_system, a->command.psk, sizeof(a->command.psk));
+        a->command.has_psk = true;
+    }
+    if (strcmp(a->conf, "-") == 0)
+        return EXIT_GOOD;
+    a->fd = open(a->conf, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (a->fd >= 0)
+        return EXIT_GOOD;
+    return errno == EEXIST ? cli_fail(EXIT_FAILED,
+                                      "%s is there already; remove it, or name another "
+                                      "file",
+                                      a->conf)
+                           : cli_fail(EXIT_FAILED, "%s: %s", a->conf, strerror(errno));
+}
+
+static void write_key(FILE *out, const char *name, const uint8_t key[32])
+{
+    char text[KEY_TEXT_LEN + 1];
+
+    key_to_base64(key, text);
+    fprintf(out, "%s = %s\n", name, text);
+    secret_wipe(text, sizeof(text));
+}
+
+static int write_conf(const struct asked *a, const struct peer_rows *rows)
+{
+    const struct peer_row *row = &rows->row[0];
+    FILE *out = a->fd >= 0 ? fdopen(a->fd, "w") : stdout;
+    unsigned addresses = 0;
+
+    if (!out)
+        return -errno;
+    fputs("[Interface]\n", out);
+    write_key(out, "PrivateKey", a->private_key);
+    for (unsigned i = 0; i < row->allowed_count; i++) {
+        const char *slash = strchr(row->allowed[i], '/');
+        const char *whole = strchr(row->allowed[i], ':') ? "/128" : "/32";
+
+        if (slash && strcmp(slash, whole) == 0) /* networks behind it are not its own address */
+            fprintf(out, "%s%s", addresses++ ? ", " : "Address = ", row->allowed[i]);
+    }
+    if (addresses)
+        fputc('\n', out);
+    if (a->dns)
+        fprintf(out, "DNS = %s\n", a->dns);
+    if (rows->hub_mtu)
+        fprintf(out, "MTU = %u\n", rows->hub_mtu);
+    fprintf(out, "\n[Peer]\nPublicKey = %s\n", rows->hub_public_key);
+    if (row->has_psk)
+        write_key(out, "PresharedKey", a->command.psk);
+    fprintf(out, "Endpoint = %s\nAllowedIPs = %s\n", rows->hub_endpoint,
+            a->routes ? a->routes : "0.0.0.0/0, ::/0");
+    if (a->command.has_keepalive && a->command.keepalive_s)
+        fprintf(out, "PersistentKeepalive = %u\n", a->command.keepalive_s);
+    if (out == stdout)
+        return fflush(out) ? -errno : 0;
+    bool bad = fflush(out) != 0 || fsync(fileno(out)) < 0;
+    return fclose(out) != 0 || bad ? -EIO : 0;
+}
+
+/* ---- showing ---- */
+
+static json_t *row_json(const struct peer_row *r)
+{
+    char key[KEY_TEXT_LEN + 1], time[SHOWN_LEN];
+    json_t *allowed = json_array();
+
+    for (unsigned i = 0; i < r->allowed_count; i++)
+        json_array_append_new(allowed, json_string(r->allowed[i]));
+    key_to_base64(r->key.b, key);
+    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:o, s:i, s:s, s:i, s:s, s:i, s:i}", "hub", r->hub,
+                     "name", r->name, "public_key", key, "state", r->state, "psk", r->has_psk,
+                     "allowed_ips", allowed, "keepalive_s", r->keepalive_s, "endpoint", r->endpoint,
+                     "vip", r->vip, "changed", show_time(time, r->changed_real_ns), "changed_by",
+                     r->changed_by, "waiting", (int)r->waiting);
+}
+
+static int show_json(const struct peer_rows *rows, bool one)
+{
+    json_t *o = json_pack("{s:i}", "schema", SCHEMA), *list = one ? NULL : json_array();
+    int r;
+
+    for (unsigned i = 0; i < rows->count; i++)
+        if (one)
+            json_object_set_new(o, "peer", row_json(&rows->row[i]));
+        else
+            json_array_append_new(list, row_json(&rows->row[i]));
+    if (list)
+        json_object_set_new(o, "peers", list);
+    if (*rows->note)
+        json_object_set_new(o, "note", json_string(rows->note));
+    r = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(o);
+    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+}
+
+static void show_table(const struct peer_rows *rows, bool color)
+{
+    struct table t;
+
+    table_begin(&t, "PEER|STATE|ALLOWED IPS|>KEEPALIVE|PSK|KEY");
+    for (unsigned i = 0; i < rows->count; i++) {
+        const struct peer_row *r = &rows->row[i];
+        char key[KEY_TEXT_LEN + 1], more[32] = "";
+
+        key_to_base64(r->key.b, key);
+        if (r->allowed_count > 2)
+            snprintf(more, sizeof(more), " and %u more", r->allowed_count - 2);
+        table_cell(&t, TONE_PLAIN, "%s", *r->name ? r->name : "-");
+        table_cell(&t, strcmp(r->state, "enabled") == 0 ? TONE_GOOD : TONE_BAD, "%s", r->state);
+        table_cell(&t, TONE_PLAIN, "%s%s%s%s", r->allowed_count ? r->allowed[0] : "-",
+                   r->allowed_count > 1 ? ", " : "", r->allowed_count > 1 ? r->allowed[1] : "",
+                   more);
+        table_cell(&t, TONE_PLAIN, r->keepalive_s ? "%u s" : "-", r->keepalive_s);
+        table_cell(&t, TONE_PLAIN, "%s", r->has_psk ? "yes" : "no");
+        table_cell(&t, TONE_DIM, "%s", key);
+    }
+    table_end(&t, color, stdout);
+}
+
+static void show_one(const struct peer_row *r)
+{
+    char key[KEY_TEXT_LEN + 1], time[SHOWN_LEN];
+
+    key_to_base64(r->key.b, key);
+    printf("peer         %s\nkey          %s\nstate        %s\n", *r->name ? r->name : "-", key,
+           r->state);
+    for (unsigned i = 0; i < r->allowed_count; i++)
+        printf("%s%s\n", i ? "             " : "allowed ips  ", r->allowed[i]);
+    if (r->waiting)
+        printf("waiting      %u of them are another peer's: both were given them at once\n",
+               r->waiting);
+    printf("psk          %s\n", r->has_psk ? "yes" : "no");
+    if (r->keepalive_s)
+        printf("keepalive    %u s\n", r->keepalive_s);
+    if (*r->endpoint)
+        printf("endpoint     %s\n", r->endpoint);
+    printf("changed      %s by member %u\n", show_time(time, r->changed_real_ns), r->changed_by);
+}
+
+static int finish(const struct cli *c, const struct asked *a, const struct verb *v,
+                  const struct peer_rows *rows)
+{
+    static const char *const done[PEER_VERBS] = {
+        [PEER_ADD] = "added",      [PEER_SET] = "changed",    [PEER_DISABLE] = "disabled",
+        [PEER_ENABLE] = "enabled", [PEER_REVOKE] = "revoked", [PEER_REMOVE] = "removed"};
+    int r = EXIT_GOOD;
+
+    if (a->conf && rows->count == 1) {
+        r = write_conf(a, rows);
+        if (r < 0)
+            return cli_fail(
+                EXIT_FAILED,
+                "%s: %s; the peer was added: remove it with 'guardmount peer remove %s'", a->conf,
+                strerror(-r), a->command.peer);
+    }
+    if (a->conf && strcmp(a->conf, "-") == 0)
+        r = EXIT_GOOD; /* standard output is the file */
+    else if (c->json)
+        r = show_json(rows, v->verb != PEER_LIST);
+    else if (v->verb == PEER_LIST)
+        show_table(rows, color_wanted(c, stdout));
+    else if (v->verb == PEER_SHOW && rows->count == 1)
+        show_one(&rows->row[0]);
+    else
+        printf("peer %s %s%s%s\n", a->command.peer, done[v->verb],
+               a->conf ? "; the client's file is " : "", a->conf ? a->conf : "");
+    if (*rows->note)
+        r = cli_fail(EXIT_DEGRADED, "%s", rows->note);
+    return r;
+}
+
+static int ask(const struct cli *c, struct asked *a, const struct verb *v)
+{
+    struct control_request request = {
+        .version = CONTROL_VERSION, .kind = CONTROL_PEER, .command = a->command};
+    struct control_reply reply;
+    int r = client_request(c, &request, &reply);
+
+    secret_wipe(&request, sizeof(request));
+    if (r == EXIT_GOOD && !reply.peers)
+        r = cli_fail(EXIT_UNREACHABLE, "the daemon's answer makes no sense");
+    else if (r == EXIT_GOOD)
+        r = finish(c, a, v, reply.peers);
+    else if (a->fd >= 0)
+        unlink(a->conf);
+    if (r == EXIT_GOOD || r == EXIT_DEGRADED)
+        control_reply_done(&reply);
+    return r;
+}
+
+int cmd_peer(const struct cli *c, int argc, char **argv)
+{
+    struct asked a = {.fd = -1};
+    const struct verb *v = NULL;
+    int r = EXIT_GOOD;
+
+    for (unsigned i = 0; argc && i < ARRAY_LEN(verbs); i++)
+        if (strcmp(argv[0], verbs[i].word) == 0)
+            v = &verbs[i];
+    if (!v)
+        return cli_fail(EXIT_USAGE,
+                        "peer: say list, show, add, set, disable, enable, revoke or remove; try "
+                        "'guardmount peer --help'");
+    a.command.verb = v->verb;
+    for (int i = 1; r == EXIT_GOOD && i < argc; i++)
+        r = take_argument(&a, v, argv, &i);
+    if (r == EXIT_GOOD)
+        r = check(&a, v);
+    if (r == EXIT_GOOD)
+        r = make_keys(&a);
+    if (r == EXIT_GOOD)
+        r = ask(c, &a, v);
+    secret_wipe(&a, sizeof(a));
+    return r;
+}

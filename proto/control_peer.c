@@ -1,0 +1,198 @@
+#include "proto/control_peer.h"
+#include "base/err.h"
+#include "model/endpoint.h"
+#include "proto/control_see.h"
+
+/* ---- the command ---- */
+
+void command_put(Guardmount__PeerCommand *w, const struct peer_command *c)
+{
+    guardmount__peer_command__init(w);
+    w->verb = (Guardmount__PeerVerb)c->verb;
+    w->peer = (char *)c->peer;
+    if (c->has_key)
+        w->public_key = (ProtobufCBinaryData){sizeof(c->key.b), (uint8_t *)c->key.b};
+    w->name = (char *)c->name;
+    if (c->has_psk)
+        w->psk = (ProtobufCBinaryData){sizeof(c->psk), (uint8_t *)c->psk};
+    w->has_keepalive = c->has_keepalive;
+    w->keepalive_s = c->keepalive_s;
+    w->has_allowed = c->has_allowed;
+    w->allowed = (char *)c->allowed;
+    w->address_auto = c->address_auto;
+    w->reinstate = c->reinstate;
+    w->overlap = c->overlap;
+    w->gone = c->gone;
+}
+
+/* A name that cannot be shown as it is would be another one: refused, not mended. */
+static bool take_name(char *field, size_t room, const char *text)
+{
+    control_text(field, room, text);
+    return strcmp(field, text) == 0;
+}
+
+int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
+{
+    bool good = w && (unsigned)w->verb < PEER_VERBS && w->keepalive_s <= UINT16_MAX &&
+                (!w->public_key.len || w->public_key.len == sizeof(ret->key.b)) &&
+                (!w->psk.len || w->psk.len == sizeof(ret->psk)) &&
+                strlen(w->allowed) < sizeof(ret->allowed);
+
+    if (!good || !take_name(ret->peer, sizeof(ret->peer), w->peer) ||
+        !take_name(ret->name, sizeof(ret->name), w->name))
+        return -EBADMSG;
+    ret->verb = (enum peer_verb)w->verb;
+    ret->has_key = w->public_key.len;
+    if (ret->has_key)
+        memcpy(ret->key.b, w->public_key.data, sizeof(ret->key.b));
+    ret->has_psk = w->psk.len;
+    if (ret->has_psk)
+        memcpy(ret->psk, w->psk.data, sizeof(ret->psk));
+    ret->has_keepalive = w->has_keepalive;
+    ret->keepalive_s = (uint16_t)w->keepalive_s;
+    ret->has_allowed = w->has_allowed;
+    strcpy(ret->allowed, w->allowed);
+    ret->address_auto = w->address_auto;
+    ret->reinstate = w->reinstate;
+    ret->overlap = w->overlap;
+    ret->gone = w->gone;
+    return 0;
+}
+
+/* ---- rows ---- */
+
+struct peer_rows *peer_rows_new(void)
+{
+    return calloc(1, sizeof(struct peer_rows));
+}
+
+void peer_rows_free(struct peer_rows *r)
+{
+    for (unsigned i = 0; r && i < r->count; i++) {
+        for (unsigned n = 0; n < r->row[i].allowed_count; n++)
+            free(r->row[i].allowed[n]);
+        free(r->row[i].allowed);
+    }
+    if (r)
+        free(r->row);
+    free(r);
+}
+
+struct peer_row *peer_rows_add(struct peer_rows *r, unsigned allowed)
+{
+    if (r->count == r->room) {
+        unsigned room = r->room ? 2 * r->room : 16;
+        struct peer_row *more = reallocarray(r->row, room, sizeof(*more));
+
+        if (!more)
+            return NULL;
+        r->row = more;
+        r->room = room;
+    }
+    struct peer_row *row = &r->row[r->count];
+    *row = (struct peer_row){.allowed = calloc(allowed + 1, sizeof(char *))};
+    if (!row->allowed)
+        return NULL;
+    r->count++;
+    return row;
+}
+
+int peer_row_allow(struct peer_row *row, const char *prefix)
+{
+    char *copy = strdup(prefix);
+
+    if (!copy)
+        return -ENOMEM;
+    row->allowed[row->allowed_count++] = copy;
+    return 0;
+}
+
+static void put_row(Guardmount__PeerRow *w, const struct peer_row *row)
+{
+    guardmount__peer_row__init(w);
+    w->hub = row->hub;
+    w->public_key = (ProtobufCBinaryData){sizeof(row->key.b), (uint8_t *)row->key.b};
+    w->name = (char *)row->name;
+    w->state = (char *)row->state;
+    w->has_psk = row->has_psk;
+    w->keepalive_s = row->keepalive_s;
+    w->endpoint = (char *)row->endpoint;
+    w->vip = row->vip;
+    w->allowed = row->allowed;
+    w->n_allowed = row->allowed_count;
+    w->changed_real_ns = row->changed_real_ns;
+    w->changed_by = row->changed_by;
+    w->waiting = row->waiting;
+}
+
+Guardmount__PeerReply *rows_put(const struct peer_rows *r)
+{
+    size_t each = sizeof(Guardmount__PeerRow) + sizeof(Guardmount__PeerRow *);
+    Guardmount__PeerReply *w = calloc(1, sizeof(*w) + r->count * each);
+
+    if (!w)
+        return NULL;
+    Guardmount__PeerRow *row = (Guardmount__PeerRow *)(w + 1);
+    Guardmount__PeerRow **rows = (Guardmount__PeerRow **)(row + r->count);
+    guardmount__peer_reply__init(w);
+    for (unsigned i = 0; i < r->count; i++)
+        put_row(rows[i] = &row[i], &r->row[i]);
+    w->rows = rows;
+    w->n_rows = r->count;
+    w->note = (char *)r->note;
+    w->hub_public_key = (char *)r->hub_public_key;
+    w->hub_endpoint = (char *)r->hub_endpoint;
+    w->hub_mtu = r->hub_mtu;
+    return w;
+}
+
+static int take_row(const Guardmount__PeerRow *w, struct peer_rows *r)
+{
+    struct peer_row *row;
+
+    if (w->hub > HUB_ID_MAX || w->public_key.len != sizeof(row->key.b) ||
+        w->keepalive_s > UINT16_MAX || w->vip > UINT16_MAX || w->changed_by > MEMBER_ID_MAX)
+        return -EBADMSG;
+    row = peer_rows_add(r, (unsigned)w->n_allowed);
+    if (!row)
+        return -ENOMEM;
+    row->hub = (uint8_t)w->hub;
+    memcpy(row->key.b, w->public_key.data, sizeof(row->key.b));
+    text_to(row->name, w->name);
+    text_to(row->state, w->state);
+    row->has_psk = w->has_psk;
+    row->keepalive_s = (uint16_t)w->keepalive_s;
+    text_to(row->endpoint, w->endpoint);
+    row->vip = (uint16_t)w->vip;
+    row->changed_real_ns = w->changed_real_ns;
+    row->changed_by = (uint8_t)w->changed_by;
+    row->waiting = w->waiting;
+    for (size_t i = 0; i < w->n_allowed; i++) {
+        char text[PREFIX_TEXT_LEN];
+
+        text_to(text, w->allowed[i]);
+        if (peer_row_allow(row, text) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int rows_take(const Guardmount__PeerReply *w, struct peer_rows **ret)
+{
+    struct peer_rows *r = peer_rows_new();
+    int err = r ? 0 : -ENOMEM;
+
+    for (size_t i = 0; err >= 0 && i < w->n_rows; i++)
+        err = take_row(w->rows[i], r);
+    if (err < 0) {
+        peer_rows_free(r);
+        return err;
+    }
+    text_to(r->note, w->note);
+    text_to(r->hub_public_key, w->hub_public_key);
+    text_to(r->hub_endpoint, w->hub_endpoint);
+    r->hub_mtu = w->hub_mtu;
+    *ret = r;
+    return 0;
+}

@@ -1,0 +1,14 @@
+/* proto/control_peer.h - commands about peers and their answers on the wire; private to
+ * proto/control*.c.
+ *
+ * What was put points into the struct it was made of. */
+#pragma once
+#include "proto/control.h"
+#include "proto/control.pb-c.h"
+
+void command_put(Guardmount__PeerCommand *w, const struct peer_command *c);
+int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret); /* -EBADMSG */
+
+/* malloc, in one piece. NULL: no memory. */
+Guardmount__PeerReply *rows_put(const struct peer_rows *r);
+int rows_take(const Guardmount__PeerReply *w, struct peer_rows **ret);

@@ -1,0 +1,343 @@
+/* Commands about peers against a real store: what is done, what is refused and how it is said. The
+ * node is a stub that stores at once, or when the test says so. */
+#include "app_internal.h"
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "lib/test.h"
+#include <stdio.h>
+#include <string.h>
+
+static struct app app;
+static struct cluster cluster;
+static struct conf conf;
+static struct control_reply last;
+static unsigned answers;
+static uint16_t unreached;
+static struct {
+    struct change *change;
+    void *token;
+} held[8];
+static unsigned held_count;
+static bool hold;
+static int answer_with;
+
+/* ---- stubs ---- */
+
+struct instant app_now(void)
+{
+    return (struct instant){.real_ns = 1750000000000000000ull, .boot_ns = 1};
+}
+
+const struct identity *node_identity(const struct node *n)
+{
+    return NULL;
+}
+
+uint16_t node_unreached(const struct node *n)
+{
+    return unreached;
+}
+
+static void store_it(struct change *c, void *token)
+{
+    char error[STORE_ERROR_LEN];
+    struct store_write *w = store_begin(app.store);
+    int r = store_apply(app.store, w, c, app_now().real_ns, error);
+
+    change_free(c);
+    if (r < 0)
+        store_abort(app.store, w);
+    else
+        store_publish(app.store, w, NULL, NULL);
+    assert_true(app_peer_done(&app, token, r < 0 ? r : answer_with, error));
+}
+
+void node_change(struct node *n, struct change *c, void *token, struct instant now)
+{
+    if (!hold) {
+        store_it(c, token);
+        return;
+    }
+    assert_true(held_count < ARRAY_LEN(held));
+    held[held_count].change = c;
+    held[held_count++].token = token;
+}
+
+void server_reply(struct server_call *call, struct control_reply *reply)
+{
+    control_reply_done(&last);
+    last = *reply;
+    answers++;
+}
+
+/* ---- asking ---- */
+
+static int setup(void **state)
+{
+    char error[STORE_ERROR_LEN];
+
+    app = (struct app){.cluster = &cluster};
+    cluster = (struct cluster){.conf = &conf, .hub = &conf.hub[0]};
+    conf = (struct conf){.self = 1, .hub_count = 1, .vip_count = 1};
+    conf.hub[0].id = 1;
+    conf.hub[0].mtu = 1420;
+    for (int v6 = 0; v6 < 2; v6++)
+        assert_int_equal(prefix_parse_host(v6 ? "fd77::1/64" : "10.77.0.1/29",
+                                           &conf.hub[0].address[v6].prefix,
+                                           &conf.hub[0].address[v6].host),
+                         0);
+    conf.hub[0].address_count = 2;
+    strcpy(conf.member[1].name, "athens");
+    strcpy(conf.member[2].name, "berlin");
+    strcpy(conf.member[3].name, "cairo");
+    struct endpoint vip;
+    endpoint_parse("192.0.2.1:51820", &vip);
+    conf.vip[0].outer_count = 1;
+    conf.vip[0].outer[0].addr = vip.addr;
+    conf.vip[0].port = 51820;
+    list_init(&cluster.peer_calls);
+    list_init(&cluster.peer_waiting);
+    hold = false;
+    held_count = 0;
+    unreached = 0;
+    answer_with = 0;
+    return store_open(NULL, 1, &app.store, error);
+}
+
+static int teardown(void **state)
+{
+    control_reply_done(&last);
+    store_close(app.store);
+    assert_int_equal(secret_slots_used(), 0);
+    return 0;
+}
+
+static void ask(const struct peer_command *c)
+{
+    struct control_request r = {.kind = CONTROL_PEER, .command = *c};
+
+    app_command(&app, &r, NULL);
+}
+
+static void expect_refused(const struct peer_command *c, int err, const char *word)
+{
+    ask(c);
+    assert_int_equal(last.error, err);
+    if (!strstr(last.message, word))
+        fail_msg("the message says: %s", last.message);
+}
+
+static const struct peer_row *expect_row(const struct peer_command *c)
+{
+    ask(c);
+    if (last.error)
+        fail_msg("refused: %s", last.message);
+    assert_int_equal(last.peers->count, 1);
+    return &last.peers->row[0];
+}
+
+static struct peer_command add(const char *name, uint8_t key, const char *allowed)
+{
+    struct peer_command c = {.verb = PEER_ADD, .has_key = true, .key.b = {key}};
+
+    strcpy(c.peer, name);
+    c.has_allowed = allowed;
+    strcpy(c.allowed, allowed ? allowed : "");
+    c.address_auto = !allowed;
+    return c;
+}
+
+static struct peer_command about(enum peer_verb verb, const char *peer)
+{
+    struct peer_command c = {.verb = verb};
+
+    strcpy(c.peer, peer);
+    return c;
+}
+
+TEST(addresses_are_picked_from_each_network_of_the_hub)
+{
+    struct peer_command c = add("alice", 1, NULL);
+    const struct peer_row *row = expect_row(&c);
+
+    assert_int_equal(row->allowed_count, 2);
+    assert_string_equal(row->allowed[0], "10.77.0.2/32");
+    assert_string_equal(row->allowed[1], "fd77::2/128");
+    assert_string_equal(row->state, "enabled");
+    assert_string_equal(last.peers->hub_endpoint, "192.0.2.1:51820");
+    assert_int_equal(last.peers->hub_mtu, 1420);
+    for (uint8_t i = 2; i < 6; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "peer%u", i);
+        c = add(name, i, NULL);
+        assert_int_equal(expect_row(&c)->allowed_count, 2);
+    }
+    /* The /29 is used up; IPv6 is not. With neither there is nothing to give. */
+    c = add("late", 9, NULL);
+    assert_int_equal(expect_row(&c)->allowed_count, 1);
+    conf.hub[0].address_count = 1;
+    c = add("later", 10, NULL);
+    expect_refused(&c, -ENOSPC, "no address is free");
+    conf.hub[0].address_count = 0;
+    expect_refused(&c, -ENOSPC, "has no Address");
+}
+
+TEST(two_peers_never_have_one_name_or_one_key)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    expect_row(&c);
+    c = add("alice", 2, "10.0.0.2/32");
+    expect_refused(&c, -EEXIST, "a peer 'alice' is there already");
+    c = add("bob", 1, "10.0.0.2/32");
+    expect_refused(&c, -EEXIST, "that key is peer 'alice' already");
+    c = add("bob", 2, "10.0.0.2/32");
+    expect_row(&c);
+    c = about(PEER_SET, "bob");
+    strcpy(c.name, "alice");
+    expect_refused(&c, -EEXIST, "choose another name");
+    strcpy(c.name, "bob"); /* its own */
+    expect_row(&c);
+}
+
+TEST(overlap_is_refused_with_the_name_of_the_other_peer)
+{
+    struct peer_command c = add("branch", 1, "10.1.0.0/16, fd01::/48");
+
+    assert_int_equal(expect_row(&c)->allowed_count, 2);
+    c = add("alice", 2, "10.1.2.3/32");
+    expect_refused(&c, -EADDRINUSE, "'branch'");
+    c = add("wide", 2, "10.0.0.0/8");
+    expect_refused(&c, -EADDRINUSE, "'branch'");
+    c.overlap = true;
+    expect_row(&c);
+    c = add("bad", 3, "10.0.0.1/33");
+    expect_refused(&c, -EINVAL, "'10.0.0.1/33' is no address");
+    c = about(PEER_SET, "branch"); /* with itself is fine */
+    c.has_allowed = c.overlap = true;
+    strcpy(c.allowed, "10.1.2.0/24");
+    assert_int_equal(expect_row(&c)->allowed_count, 1);
+}
+
+TEST(set_changes_what_is_named_and_nothing_else)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    c.has_psk = c.has_keepalive = true;
+    c.psk[0] = 7;
+    c.keepalive_s = 25;
+    expect_row(&c);
+    c = about(PEER_SET, "alice");
+    strcpy(c.name, "anna");
+    const struct peer_row *row = expect_row(&c);
+    assert_string_equal(row->name, "anna");
+    assert_true(row->has_psk && row->keepalive_s == 25 && row->allowed_count == 1);
+    c = about(PEER_SET, "anna");
+    c.has_psk = true; /* all zero */
+    assert_false(expect_row(&c)->has_psk);
+}
+
+TEST(disabled_peer_is_listed_and_enabled_again)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    expect_row(&c);
+    c = about(PEER_DISABLE, "alice");
+    assert_string_equal(expect_row(&c)->state, "disabled");
+    c = about(PEER_LIST, "");
+    assert_string_equal(expect_row(&c)->state, "disabled");
+    c = about(PEER_ENABLE, "alice");
+    assert_string_equal(expect_row(&c)->state, "enabled");
+}
+
+TEST(revoked_key_comes_back_only_when_asked_for)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    expect_row(&c);
+    c = about(PEER_REVOKE, "alice");
+    assert_string_equal(expect_row(&c)->state, "revoked");
+    assert_string_equal(last.peers->note, "");
+    c = add("alice", 1, "10.0.0.1/32");
+    expect_refused(&c, -EKEYREVOKED, "peer 'alice') was revoked");
+    c.reinstate = true;
+    assert_string_equal(expect_row(&c)->state, "enabled");
+    c = about(PEER_LIST, "");
+    ask(&c);
+    assert_int_equal(last.peers->count, 1);
+}
+
+TEST(members_that_did_not_confirm_a_revocation_are_named)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    expect_row(&c);
+    unreached = 1u << 2 | 1u << 3;
+    answer_with = -ETIMEDOUT;
+    c = about(PEER_REVOKE, "alice");
+    assert_string_equal(expect_row(&c)->state, "revoked");
+    assert_non_null(strstr(last.peers->note, "berlin, cairo"));
+    answer_with = -ENOSPC; /* in force, and not durable: done all the same */
+    assert_string_equal(expect_row(&c)->state, "revoked");
+}
+
+TEST(key_that_nobody_knows_can_be_revoked_and_nothing_else)
+{
+    static const char key[] = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    struct peer_command c = about(PEER_DISABLE, key);
+
+    expect_refused(&c, -ENOENT, "there is no peer");
+    c = about(PEER_SHOW, "nobody");
+    expect_refused(&c, -ENOENT, "'guardmount peer list'");
+    c = about(PEER_REVOKE, key);
+    assert_string_equal(expect_row(&c)->state, "revoked");
+    c = about(PEER_SHOW, key);
+    assert_string_equal(expect_row(&c)->state, "revoked");
+    c = about(PEER_LIST, "");
+    ask(&c);
+    assert_int_equal(last.peers->count, 0);
+    c.gone = true;
+    expect_row(&c);
+}
+
+TEST(removed_peer_is_gone_and_may_come_again)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    expect_row(&c);
+    c = about(PEER_REMOVE, "alice");
+    assert_string_equal(expect_row(&c)->state, "removed");
+    expect_refused(&c, -ENOENT, "there is no peer 'alice'");
+    c = add("alice", 1, NULL);
+    assert_string_equal(expect_row(&c)->allowed[0], "10.77.0.2/32");
+}
+
+/* The second looks for a free address only when the first has got its own. */
+TEST(two_adds_at_once_get_two_addresses)
+{
+    struct peer_command c = add("alice", 1, NULL);
+
+    hold = true;
+    ask(&c);
+    c = add("bob", 2, NULL);
+    ask(&c);
+    assert_int_equal(held_count, 1);
+    store_it(held[0].change, held[0].token);
+    assert_int_equal(held_count, 2);
+    hold = false;
+    store_it(held[1].change, held[1].token);
+    assert_string_equal(last.peers->row[0].name, "bob");
+    assert_string_equal(last.peers->row[0].allowed[0], "10.77.0.3/32");
+}
+
+#define TC(name) TS(name, setup, teardown)
+
+TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
+          TC(two_peers_never_have_one_name_or_one_key),
+          TC(overlap_is_refused_with_the_name_of_the_other_peer),
+          TC(set_changes_what_is_named_and_nothing_else),
+          TC(disabled_peer_is_listed_and_enabled_again),
+          TC(revoked_key_comes_back_only_when_asked_for),
+          TC(members_that_did_not_confirm_a_revocation_are_named),
+          TC(key_that_nobody_knows_can_be_revoked_and_nothing_else),
+          TC(removed_peer_is_gone_and_may_come_again), TC(two_adds_at_once_get_two_addresses))
