@@ -48,6 +48,7 @@ static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch
 #define GAP_NS (200 * NS_PER_MS) /* G_GAP */
 #define BEAT_MS 50
 #define HOLD_TICK_MS 1
+#define LATE_MS 3              /* less than node waits for more raises to come (R3) */
 #define DISCARD_MAX 65536      /* more than a full socket or TUN queue holds */
 #define RARE_FACT_NS NS_PER_MS /* facts that strangers can cause, per worker and kind */
 #define UNREACHABLE_PER_S 1000 /* ICMP errors of one worker, as icmp_msgs_per_sec */
@@ -171,6 +172,7 @@ struct lane {
     /* Facts to main. */
     struct ring facts;
     bool told;                  /* main is to be woken at the end of this turn */
+    bool told_late;             /* or within LATE_MS */
     _Atomic bool facts_overrun; /* main must look at the bits of all entries */
 
     /* Sealed messages to be sent from one socket. */
@@ -275,7 +277,7 @@ struct worker {
     uv_loop_t loop;
     uv_prepare_t prepare;
     struct wake wake;
-    uv_timer_t beat, hold_timer;
+    uv_timer_t beat, hold_timer, late;
     bool awake; /* between the first callback of a turn and the poll */
 
     /* Orders of other threads, looked at when woken. */

@@ -24,19 +24,24 @@ void lane_wake_main(struct lane *l)
 {
     if (!l->told)
         return;
-    l->told = false;
+    l->told = l->told_late = false;
     engine_wake_main(l->e);
 }
 
 /* ---- facts ---- */
 
-static bool push(struct lane *l, const struct fact *f)
+static bool put(struct lane *l, const struct fact *f)
 {
-    l->told = true;
     if (ring_push(&l->facts, f))
         return true;
     count_add(&l->stats.facts_dropped, 1);
     return false;
+}
+
+static bool push(struct lane *l, const struct fact *f)
+{
+    l->told = true;
+    return put(l, f);
 }
 
 void lane_tell(struct lane *l, const struct fact *f)
@@ -48,9 +53,17 @@ void lane_tell_entry_effects(struct lane *l, struct index_entry *i, unsigned eff
 {
     struct fact f = {.kind = FACT_EFFECTS, .index = i->index};
 
-    if (!effects || atomic_fetch_or(&i->effects, effects))
+    if (!effects)
+        return;
+    /* Main collects raises for longer than that (R3): a wake-up for each would cost it more than
+     * the raise, when many peers send a little each. */
+    if (effects == EFFECT_RAISE)
+        l->told_late = true;
+    else
+        l->told = true;
+    if (atomic_fetch_or(&i->effects, effects))
         return; /* there is a fact under way already, and main will find these bits too */
-    if (!push(l, &f))
+    if (!put(l, &f))
         atomic_store(&l->facts_overrun, true);
 }
 

@@ -71,12 +71,22 @@ static uint64_t turn(struct worker *w)
     return look(w);
 }
 
+static void on_late(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+
+    turn(w);
+    w->lane.told |= w->lane.told_late;
+}
+
 /* Before the loop polls, and perhaps sleeps. */
 static void on_prepare(uv_prepare_t *h)
 {
     struct worker *w = h->data;
 
     look(w);
+    if (w->lane.told_late && !w->lane.told && !uv_is_active((uv_handle_t *)&w->late))
+        uv_timer_start(&w->late, on_late, LATE_MS, 0);
     lane_wake_main(&w->lane);
     if (w->awake) {
         w->awake = false;
@@ -308,7 +318,8 @@ static int loop_init(struct worker *w)
     uv_prepare_init(&w->loop, &w->prepare);
     uv_timer_init(&w->loop, &w->beat);
     uv_timer_init(&w->loop, &w->hold_timer);
-    w->prepare.data = w->beat.data = w->hold_timer.data = w->tun_poll.data = w;
+    uv_timer_init(&w->loop, &w->late);
+    w->prepare.data = w->beat.data = w->late.data = w->hold_timer.data = w->tun_poll.data = w;
     r = wake_init(&w->wake, &w->loop, on_wake, w);
     if (r < 0)
         return r;

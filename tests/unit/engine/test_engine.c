@@ -618,7 +618,7 @@ TEST(a_copy_of_an_initiation_is_dropped_before_it_counts)
     pair_free(&p);
 }
 
-static unsigned refused(struct hub *h)
+static unsigned first_refusals(struct hub *h)
 {
     struct pool *p = &h->engine->pool;
 
@@ -643,7 +643,7 @@ TEST(who_was_refused_is_told_once_with_a_count)
         UNTIL(hub_counters(p.b).handshake[HANDSHAKE_DROP_UNKNOWN] == i);
         b->initiating = false;
     }
-    UNTIL(refused(p.b) == 3);
+    UNTIL(first_refusals(p.b) == 3);
     assert_int_equal(engine_take_refusals(p.b->engine, rows), 1);
     assert_true(rows[0].verdict == HANDSHAKE_DROP_UNKNOWN && rows[0].count == 3);
     assert_true(public_key_equal(&rows[0].key, &p.a->key));
