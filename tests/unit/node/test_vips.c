@@ -1,0 +1,324 @@
+/* What the coming and going of an address means for the data plane, the neighbours and keepalived's
+ * files: a node of its own, its surroundings written down. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "ha/health.h"
+#include "lib/test.h"
+#include "node/node.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hub {
+    struct node *node;
+    struct gate gate;
+    struct store *store;
+    struct instant now;
+    unsigned announced, removed, reads;
+    int weight;
+    bool fit;
+    char log[4096];
+    unsigned owned, released; /* notices */
+    unsigned saved_count;
+    uint16_t saved[VIPS_MAX];
+};
+
+/* ---- surroundings ---- */
+
+static void op_log(void *ctx, enum node_log level, const char *sentence, const char *fields)
+{
+    struct hub *h = ctx;
+    size_t n = strlen(h->log);
+
+    snprintf(h->log + n, sizeof(h->log) - n, "%s: %s\n", sentence, fields);
+}
+
+static void op_notice(void *ctx, const struct notice *notice)
+{
+    struct hub *h = ctx;
+
+    h->owned += notice->kind == NOTICE_VIP_OWNED;
+    h->released += notice->kind == NOTICE_VIP_RELEASED;
+}
+
+static void op_announce(void *ctx, uint16_t slot)
+{
+    ((struct hub *)ctx)->announced++;
+}
+
+static void op_remove_stale(void *ctx, uint16_t slot)
+{
+    ((struct hub *)ctx)->removed++;
+}
+
+static void op_read_addresses(void *ctx, uint16_t slot)
+{
+    ((struct hub *)ctx)->reads++;
+}
+
+static void op_set_weight(void *ctx, uint16_t slot, int weight)
+{
+    ((struct hub *)ctx)->weight = weight;
+}
+
+static void op_set_fit(void *ctx, bool fit)
+{
+    ((struct hub *)ctx)->fit = fit;
+}
+
+static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
+{
+    struct hub *h = ctx;
+
+    h->saved_count = count;
+    memcpy(h->saved, vips, count * sizeof(*vips));
+    return 0;
+}
+
+static void op_nothing(void *ctx)
+{
+}
+
+static void op_set_identity(void *ctx, struct identity *id, struct cookie_secret *cookies)
+{
+}
+
+static void op_reserve_stamps(void *ctx, uint64_t real_ns)
+{
+}
+
+static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret_seq)
+{
+    *ret_seq = seen + 1;
+    return 0;
+}
+
+static const struct node_ops surroundings = {.log = op_log,
+                                             .notice = op_notice,
+                                             .announce = op_announce,
+                                             .remove_stale = op_remove_stale,
+                                             .read_addresses = op_read_addresses,
+                                             .set_weight = op_set_weight,
+                                             .set_fit = op_set_fit,
+                                             .save_drained = op_save_drained,
+                                             .wake_held = op_nothing,
+                                             .discard_queued = op_nothing,
+                                             .resume = op_nothing,
+                                             .set_identity = op_set_identity,
+                                             .reserve_stamps = op_reserve_stamps,
+                                             .raise_seq = op_raise_seq};
+
+static struct hub *hub_new(const struct node_config *with)
+{
+    struct hub *h = calloc(1, sizeof(*h));
+    struct node_config c = *with;
+    struct node_ops ops = surroundings;
+    char error[STORE_ERROR_LEN];
+
+    assert_non_null(h);
+    c.hub = 1;
+    c.self = 1;
+    c.seq = 1;
+    c.seq_proved = !c.unproved_reason;
+    c.fresh_ns = FRESH_DEFAULT_NS;
+    c.vip_count = 1;
+    c.vip[1] = (struct vip){.hub = 1, .id = 7, .port = 51820, .order = {1, 2}, .outer_count = 1};
+    strcpy(c.vip[1].name, "main");
+    h->now = (struct instant){.boot_ns = 1000 * NS_PER_S, .real_ns = 1700000000 * NS_PER_S};
+    h->weight = INT_MIN;
+    ops.ctx = h;
+    h->gate.fresh_ns = c.fresh_ns;
+    assert_int_equal(store_open(NULL, 1, &h->store, error), 0);
+    assert_int_equal(node_new(&c, &ops, test_rng(1), &h->gate, h->store, h->now, &h->node), 0);
+    node_load(h->node, h->now);
+    return h;
+}
+
+static void hub_free(struct hub *h)
+{
+    node_free(h->node);
+    store_close(h->store);
+    free(h);
+}
+
+static void pass(struct hub *h, uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 10) {
+        h->now.boot_ns += 10 * NS_PER_MS;
+        h->now.real_ns += 10 * NS_PER_MS;
+        node_tick(h->node, h->now);
+        node_flush(h->node, h->now);
+    }
+}
+
+static void tell(struct hub *h, enum failover_kind kind, bool at_start)
+{
+    node_vip(h->node, 1, &(struct failover_event){.kind = kind, .at_start = at_start}, h->now);
+}
+
+static struct hub *ready(const struct node_config *with)
+{
+    struct hub *h = hub_new(with);
+
+    node_engine_fit(h->node, true, h->now);
+    pass(h, 100);
+    return h;
+}
+
+static const struct node_config alone = {.solo_start_after_ns = 0};
+
+/* ---- */
+
+TEST(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer)
+{
+    struct hub *h = ready(&alone);
+
+    assert_false(gate_owned(&h->gate, 1));
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_LINE_MASTER, false);
+    assert_false(gate_owned(&h->gate, 1)); /* a line alone makes no owner (O1) */
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_true(gate_owned(&h->gate, 1));
+    assert_true(atomic_load(&h->gate.vip[1].since_ns) == h->now.boot_ns);
+    assert_int_equal(h->announced, 1); /* O7 */
+    assert_int_equal(h->owned, 1);
+    assert_int_equal(node_counters(h->node)->failovers, 1);
+    pass(h, 3000);
+    assert_true(gate_owned(&h->gate, 1) && h->reads >= 2); /* looked at again, whatever was told */
+    tell(h, FAILOVER_LINE_BACKUP, false);
+    assert_false(gate_owned(&h->gate, 1));
+    assert_int_equal(h->released, 1);
+    hub_free(h);
+}
+
+TEST(any_part_of_the_predicate_that_goes_takes_the_vip)
+{
+    static const enum failover_kind ends[] = {FAILOVER_ADDRESS_DOWN, FAILOVER_LINE_BACKUP,
+                                              FAILOVER_LINE_FAULT, FAILOVER_LINE_STOP,
+                                              FAILOVER_WRITER_GONE};
+
+    for (unsigned i = 0; i < ARRAY_LEN(ends); i++) {
+        struct hub *h = ready(&alone);
+
+        tell(h, FAILOVER_WRITER_UP, false);
+        tell(h, FAILOVER_ADDRESS_UP, false);
+        tell(h, FAILOVER_TICK, false);
+        assert_true(gate_owned(&h->gate, 1));
+        tell(h, ends[i], false);
+        if (ends[i] == FAILOVER_WRITER_GONE) {
+            pass(h, 900); /* keepalived may only have been reloaded */
+            assert_true(gate_owned(&h->gate, 1));
+            pass(h, 200);
+        }
+        assert_false(gate_owned(&h->gate, 1));
+        hub_free(h);
+    }
+}
+
+TEST(a_new_stay_never_goes_on_under_the_old_terms)
+{
+    struct hub *h = ready(&alone);
+    uint32_t before = atomic_load(&h->gate.suspicion);
+
+    tell(h, FAILOVER_WRITER_UP, false);
+    for (unsigned stay = 1; stay <= 3; stay++) {
+        tell(h, FAILOVER_ADDRESS_UP, false);
+        tell(h, FAILOVER_TICK, false);
+        assert_int_equal(atomic_load(&h->gate.suspicion), before + stay); /* O5, N9 */
+        tell(h, FAILOVER_ADDRESS_DOWN, false);
+        tell(h, FAILOVER_TICK, false);
+    }
+    hub_free(h);
+}
+
+TEST(an_address_without_keepalived_is_removed_and_never_served)
+{
+    struct hub *h = ready(&alone);
+
+    tell(h, FAILOVER_ADDRESS_UP, true);
+    pass(h, 2500);
+    assert_in_range(h->removed, 1, 3); /* asked for again while it stays */
+    assert_true(node_counters(h->node)->stale_vips == h->removed);
+    tell(h, FAILOVER_ADDRESS_DOWN, false);
+    unsigned removed = h->removed;
+    pass(h, 2500);
+    assert_int_equal(h->removed, removed);
+    assert_false(gate_owned(&h->gate, 1));
+    assert_true(h->announced == 0 && h->owned == 0);
+    hub_free(h);
+}
+
+TEST(health_is_the_engines_and_a_start_without_siblings_waits_for_them)
+{
+    const struct node_config c = {.solo_start_after_ns = 5 * NS_PER_S, .members = {2}};
+    struct hub *h = ready(&c);
+
+    pass(h, 4500);
+    assert_false(h->fit); /* a sibling may come yet */
+    pass(h, 1000);
+    assert_true(h->fit);
+    assert_int_equal(h->weight, WEIGHT_BEHIND); /* it serves, and yields to who is in sync */
+    node_engine_fit(h->node, false, h->now);
+    pass(h, 10);
+    assert_false(h->fit);
+    node_engine_fit(h->node, true, h->now);
+    pass(h, 10);
+    assert_true(h->fit);
+    hub_free(h);
+    h = ready(&alone);
+    assert_true(h->fit);
+    hub_free(h);
+}
+
+TEST(an_owner_does_not_lose_weight_because_it_is_alone)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
+    struct hub *h = ready(&c);
+
+    pass(h, 100);
+    assert_int_equal(h->weight, WEIGHT_BEHIND);
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    pass(h, 100);
+    assert_true(gate_owned(&h->gate, 1));
+    int owner = h->weight;
+    pass(h, 10000);
+    assert_int_equal(h->weight, owner);
+    hub_free(h);
+}
+
+TEST(an_end_in_order_releases_and_takes_health_away)
+{
+    struct hub *h = ready(&alone);
+
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_true(gate_owned(&h->gate, 1));
+    node_shutdown(h->node, h->now);
+    assert_false(gate_owned(&h->gate, 1));
+    assert_int_equal(h->released, 1);
+    node_tick(h->node, h->now);
+    assert_false(h->fit);
+    hub_free(h);
+}
+
+TEST(what_the_node_says_is_text_that_nobody_forges)
+{
+    const struct node_config c = {.unproved_reason = "x\n\x1b[2Jerror: forged", .members = {2}};
+    struct hub *h = hub_new(&c);
+
+    pass(h, 10);
+    assert_null(strchr(h->log, '\x1b'));
+    assert_non_null(strstr(h->log, "reason=\"x\\x0a\\x1b[2Jerror: forged\""));
+    hub_free(h);
+}
+
+TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
+          T(any_part_of_the_predicate_that_goes_takes_the_vip),
+          T(a_new_stay_never_goes_on_under_the_old_terms),
+          T(an_address_without_keepalived_is_removed_and_never_served),
+          T(health_is_the_engines_and_a_start_without_siblings_waits_for_them),
+          T(an_owner_does_not_lose_weight_because_it_is_alone),
+          T(an_end_in_order_releases_and_takes_health_away),
+          T(what_the_node_says_is_text_that_nobody_forges))
