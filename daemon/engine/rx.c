@@ -19,8 +19,11 @@ static bool rarely(uint64_t *last_ns, uint64_t now_ns)
 }
 
 /* Counted; and main is told whose it was, so often that a flood of them costs nothing. */
-static void drop(struct worker *w, uint64_t peer_id, enum rx_verdict verdict, uint64_t now_ns)
+/* @source NULL: nobody knows whether it is authentic. */
+static void drop(struct worker *w, uint64_t peer_id, enum rx_verdict verdict,
+                 const struct endpoint *source, uint64_t counter, uint64_t now_ns)
 {
+    static const struct endpoint nowhere;
     struct drop_told *told = &w->drops[(peer_id * RX_VERDICTS + verdict) % DROPS_TOLD];
     bool same = told->peer_id == peer_id && told->verdict == verdict;
 
@@ -28,7 +31,11 @@ static void drop(struct worker *w, uint64_t peer_id, enum rx_verdict verdict, ui
     if (now_ns - told->at_ns < (same ? DROP_AGAIN_NS : DROP_OTHER_NS))
         return;
     *told = (struct drop_told){peer_id, now_ns, verdict};
-    lane_tell(&w->lane, &(struct fact){.kind = FACT_DROPPED, .peer_id = peer_id, .index = verdict});
+    lane_tell(&w->lane, &(struct fact){.kind = FACT_DROPPED,
+                                       .peer_id = peer_id,
+                                       .index = verdict,
+                                       .value_ns = counter,
+                                       .source = source ? *source : nowhere});
 }
 
 /* Where an accepted packet came from: the newest one says where its peer is (E1). */
@@ -53,7 +60,7 @@ static void deliver(struct worker *w, const struct wg_peer *p, uint8_t *packet, 
     if (!len || len > padded) {
         count_add(&stats->rx[RX_DROP_MALFORMED], 1);
     } else if (source != p) {
-        drop(w, p->id, RX_DROP_SOURCE, now_ns);
+        drop(w, p->id, RX_DROP_SOURCE, NULL, 0, now_ns);
         count_add(&stats->rx_no_peer, !source);
     } else {
         count_add(&stats->rx[RX_ACCEPT], 1);
@@ -192,7 +199,8 @@ static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t
             hold_add(w, run->entry, &a, now_ns);
             break;
         default:
-            drop(w, run->k->peer_id, verdicts[i], now_ns);
+            drop(w, run->k->peer_id, verdicts[i], &run->from[i]->remote, run->ops[i].counter,
+                 now_ns);
         }
     }
     run->n = 0;
@@ -245,7 +253,7 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     if (v == RX_ACCEPT && !open)
         v = RX_DROP_NOT_OWNER;
     if (v != RX_ACCEPT) {
-        drop(w, k->peer_id, v, now_ns);
+        drop(w, k->peer_id, v, NULL, 0, now_ns);
         if (v == RX_DROP_NOT_OWNER && open)
             wrong_vip(w, k, &op, slot, now_ns);
         return;

@@ -1,8 +1,10 @@
 /* Handshakes: when to start one, what a result of the pool means, and H1's wait for a holder. */
 #include "base/bytes.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 
+#define TRY_AGAIN_NS (100 * NS_PER_MS)
 #define URGENT_EVERY_NS (20 * NS_PER_MS)
 #define URGENT_FOR_NS (FRESH_DEFAULT_NS + NS_PER_S)
 
@@ -99,6 +101,39 @@ uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p, struct insta
     return p->urgent_at_ns;
 }
 
+/* R9a, H8: the peer may have moved since we last accepted something of it, and would never hear of
+ * us at its old endpoint. What was dropped may be a copy, so it does not move the endpoint (E1);
+ * but the initiation goes there as well: only the peer itself can answer it. Of several sources the
+ * one with the highest counter counts: no copy has a higher one than the peer. */
+void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f, struct instant now)
+{
+    bool news = now.boot_ns >= p->try_until_ns || f->value_ns > p->try_counter;
+
+    if (!endpoint_is_set(&f->source) || !news || PLANTED("rescue-at-old-endpoint") ||
+        (f->index != RX_DROP_BELOW_FLOOR && f->index != RX_DROP_UNFIT))
+        return;
+    bool moved = !endpoint_equal(&p->try_at, &f->source);
+    p->try_at = f->source;
+    p->try_counter = f->value_ns;
+    p->try_until_ns = now.boot_ns + URGENT_FOR_NS;
+    if (moved && p->initiation && now.boot_ns - p->initiation->sent_ns >= TRY_AGAIN_NS) {
+        p->timers.retry_at_ns = 0; /* the last one went to a copy's address */
+        handshake_urgently(n, p, now);
+    }
+}
+
+/* The answer to an initiation of ours, from where we sent it to: it cannot be a copy. */
+static void answered_at(struct node_peer *p, const struct node_key *k,
+                        const struct handshake_result *r, struct instant now)
+{
+    struct endpoint_version v = {.generation = k->kp->generation};
+
+    if (now.boot_ns < p->try_until_ns && endpoint_equal(&r->source, &p->try_at))
+        peer_endpoint_update(&p->wg, &r->source, &r->local, r->local_ifindex,
+                             atomic_load(&p->wg.vip), &v);
+    p->try_until_ns = 0;
+}
+
 static void initiation_made(struct node *n, struct node_peer *p, struct handshake_result *r,
                             struct instant now)
 {
@@ -123,6 +158,8 @@ static void initiation_made(struct node *n, struct node_peer *p, struct handshak
     p->initiation = i;
     n->counters.initiations_sent++;
     send_handshake(n, p, vip, &to, &local, ifindex, r->reply, r->reply_len, now);
+    if (now.boot_ns < p->try_until_ns && !endpoint_equal(&to, &p->try_at))
+        send_handshake(n, p, vip, &p->try_at, &local, ifindex, r->reply, r->reply_len, now);
 }
 
 /* What H1 allows now: the response leaves, or the initiator's key goes into use. */
@@ -304,8 +341,10 @@ static void response_valid(struct node *n, struct node_peer *p, struct handshake
         return; /* answered already, or given up */
     handshake_forget(n, p);
     struct node_key *k = new_key(n, p, r, true, now);
-    if (k)
-        pending_add(n, k, r, true, now);
+    if (!k)
+        return;
+    answered_at(p, k, r, now);
+    pending_add(n, k, r, true, now);
 }
 
 void node_handshake(struct node *n, struct handshake_result *r, struct instant now)

@@ -26,9 +26,11 @@ struct node_peer {
     uint64_t cookie_until_ns;
     uint64_t endpoint_told_ns;
     bool endpoint_untold;
-    uint64_t rekey_at_ns; /* T3; 0: none */
-    uint64_t rescued_ns;  /* rescue.c; 0: never */
-    uint64_t active_ns;   /* when a sibling last saw it; 0: never */
+    uint64_t rekey_at_ns;   /* T3; 0: none */
+    uint64_t rescued_ns;    /* rescue.c; 0: never */
+    struct endpoint try_at; /* handshakes.c: where authentic data came from that was not accepted */
+    uint64_t try_until_ns, try_counter;
+    uint64_t active_ns; /* when a sibling last saw it; 0: never */
     uint64_t urgent_at_ns,
         urgent_until_ns; /* H8, R9a: an initiation that could not begin; 0: none */
 };
@@ -255,7 +257,10 @@ bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
 /* Now, or as soon as it may be (H8, R9a). */
 void handshake_urgently(struct node *n, struct node_peer *p, struct instant now);
 uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p,
-                               struct instant now);         /* 0: done */
+                               struct instant now); /* 0: done */
+/* FACT_DROPPED of authentic data: the handshake that follows goes where it came from, too. */
+void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f,
+                      struct instant now);
 void handshake_forget(struct node *n, struct node_peer *p); /* the initiation under way */
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now);
 uint64_t pendings_tick(struct node *n, struct instant now);

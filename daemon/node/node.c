@@ -339,6 +339,8 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
         break;
     case FACT_DROPPED:
         p = peer_by_id(n, f->peer_id);
+        if (p)
+            handshake_try_at(n, p, f, now);
         if (p && drop_reason((enum rx_verdict)f->index))
             note_peer(n, p, atomic_load(&p->wg.vip),
                       (struct notice){.kind = NOTICE_DATA_REFUSED,

@@ -75,9 +75,15 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
         if (atomic_load(&k->kp->vip) == slot && k->ours)
             peer_arm(n, k->peer, now.boot_ns + NS_PER_S);
     }
-    for (struct node_peer *p = n->peers_by_id; p; p = p->by_id.next)
-        if (atomic_load(&p->wg.keepalive_s) && atomic_load(&p->wg.vip) == slot)
+    for (struct node_peer *p = n->peers_by_id; p; p = p->by_id.next) {
+        if (atomic_load(&p->wg.vip) != slot)
+            continue;
+        /* What we waited for in an earlier stay was answered to somebody else, if at all. */
+        atomic_store(&p->wg.data_sent_ns, 0);
+        atomic_store(&p->wg.data_received_ns, 0);
+        if (atomic_load(&p->wg.keepalive_s))
             peer_arm(n, p, now.boot_ns + NS_PER_S);
+    }
     note(n,
          (struct notice){.kind = NOTICE_VIP_OWNED, .vip = v->conf.id, .number = v->failover.epoch});
 }

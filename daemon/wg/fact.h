@@ -16,7 +16,8 @@ enum fact_kind {
     FACT_LOST_SOCKET,    /* sending from a local address failed; peer @peer_id */
     FACT_WRONG_VIP, /* authentic data came to VIP slot @value_ns, which we own, under the key with
                      * local index @index, whose VIP we do not own (O10) */
-    FACT_DROPPED,   /* data of peer @peer_id was dropped, for the rx_verdict @index */
+    FACT_DROPPED,   /* data of peer @peer_id was dropped, for the rx_verdict @index; @source: where
+                     * authentic data came from, with counter @value_ns */
 };
 
 struct fact {

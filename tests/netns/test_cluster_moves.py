@@ -1,4 +1,10 @@
-"""Planned moves: what an operator moves under traffic loses no packet and makes nobody handshake."""
+"""Planned moves: what an operator moves under traffic loses no packet in the hub and makes nobody
+handshake.
+
+In a sync group keepalived takes the addresses off the old owner when the first instance of the new
+one speaks, and gives the new owner those of the second instance some milliseconds later: for so
+long an address is nowhere, and what is sent to it then is the network's to lose. So the members'
+own counters must be clean, and of each stream no more may be lost than fits into that moment."""
 
 import json
 import subprocess
@@ -14,6 +20,8 @@ from traffic import refresh_old_sessions
 
 EVERY_S = 0.003
 GAP_S = 0.3         # loose: the figure is printed
+NOWHERE_S = 0.03    # a move, for which an address may be at neither member
+HUB_DROPS = ("below_ceiling", "unfit", "unknown_index", "expired", "stale", "auth")
 MOVES = 3           # each way
 WAIT_S = 20
 
@@ -41,13 +49,21 @@ class Streams:
         for p in self.probes.values():
             p.wait_ready()
         time.sleep(1)
+        self.dropped = self._dropped(lab)
+
+    @staticmethod
+    def _dropped(lab):
+        """{member, reason: packets} that the members dropped of what reached them."""
+        return {(m.name, r): lab.metrics(m).get(
+            f'guardmount_packets_dropped_total{{hub="1",reason="{r}"}}', 0)
+            for m in lab.members for r in HUB_DROPS}
 
     @staticmethod
     def _start(kind, source, destination, address, name):
         return Probe.start(kind, source, destination, address, LAB_DIR, interval=EVERY_S,
                            name=f"moves-{name}", env={ENV_MARK: LAB_DIR})
 
-    def judge(self, lab, began):
+    def judge(self, lab, began, moves, restarted=()):
         time.sleep(1)
         for p in self.probes.values():
             p.stop_sending()
@@ -59,9 +75,13 @@ class Streams:
         for p in self.probes.values():
             p.discard()
         for r in results.values():
-            assert r.lost == 0, f"packets were lost: {said}"
+            assert r.lost <= moves * NOWHERE_S / EVERY_S, f"packets were lost: {said}"
             assert r.duplicates == 0, f"delivered twice: {said}"
             assert r.gap <= GAP_S, f"a gap: {said}"
+        for (name, reason), before in self.dropped.items():
+            after = self._dropped(lab)[name, reason]
+            assert name in restarted or after == before, \
+                f"{name} dropped {after - before:.0f} packets: {reason}; {said}"
         lab.audit.update()
         assert not lab.audit.violations, "\n".join(map(str, lab.audit.violations[:20]))
         made = lab.audit.handshakes_between(began, time.time())
@@ -97,7 +117,7 @@ def test_a_drained_member_loses_its_vip_and_nobody_a_packet(lab, streams):
         assert guardmount(lab, owner, "undrain")[0] == 0
         time.sleep(0.5)
         assert lab.owner() is successor, "the VIP came back by itself"
-    streams.judge(lab, began)
+    streams.judge(lab, began, 2 * MOVES)
 
 
 def test_a_vip_is_promoted_to_a_member_and_nobody_loses_a_packet(lab, streams):
@@ -111,7 +131,7 @@ def test_a_vip_is_promoted_to_a_member_and_nobody_loses_a_packet(lab, streams):
         assert lab.wait_owner() is other
         assert guardmount(lab, owner, "promote", vip, owner.name)[0] == 0
         assert lab.wait_owner() is owner
-    streams.judge(lab, began)
+    streams.judge(lab, began, 2 * MOVES)
 
 
 def test_an_upgrade_is_drain_restart_undrain(lab, streams):
@@ -127,7 +147,7 @@ def test_an_upgrade_is_drain_restart_undrain(lab, streams):
     assert lab.status(owner)["vips"][0]["drained"], "a restart forgot that the member is drained"
     assert lab.wait_owner() is not owner
     assert guardmount(lab, owner, "undrain")[0] == 0
-    streams.judge(lab, began)
+    streams.judge(lab, began, 1, restarted=[owner.name])
 
 
 def test_a_move_is_refused_when_nobody_could_go_on(lab):

@@ -783,6 +783,7 @@ static void receive_data(struct machine *m, struct event *ev)
         return;
     unsigned effects = 0;
     uint32_t index = k->local_index;
+    uint64_t peer_id = k->peer_id;
     enum rx_verdict v = keypair_receive(k, &m->gate, now.boot_ns, counter, &effects);
     if (v != RX_ACCEPT && v != RX_HOLD)
         world_trace(m->world, "%c%u drops counter %016llx of %08x: verdict %d",
@@ -797,6 +798,12 @@ static void receive_data(struct machine *m, struct event *ev)
         accepted(m, k, counter, &ev->from, plain, len);
     if (effects)
         tell(m, (struct fact){.kind = FACT_EFFECTS, .index = index, .effects = effects});
+    if (v != RX_ACCEPT && v != RX_HOLD)
+        tell(m, (struct fact){.kind = FACT_DROPPED,
+                              .index = v,
+                              .peer_id = peer_id,
+                              .value_ns = counter,
+                              .source = ev->from});
 }
 
 static void receive(struct machine *m, struct event *e)

@@ -7,6 +7,7 @@
  * --disk the databases are files in DIR, which get full, and are rolled back.
  *
  * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
+ * With --roam a silent client moves while its VIP does (R9a).
  * With --warm members keep their session keys to themselves.
  * With --lag a session is made while replication lags, and its owner dies with it (rescue).
  * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
@@ -27,7 +28,7 @@
 struct options {
     uint64_t seed, seeds, seconds;
     unsigned members, clients, moves;
-    bool trace, quiet, lag, warm, operators;
+    bool trace, quiet, lag, roam, warm, operators;
     const char *disk;
 };
 
@@ -114,6 +115,26 @@ static void run_lag(struct world *w)
         oracle_violation(w->oracle, w->now_ns, "the client is deaf since its owner died");
 }
 
+/* A client that only listens moves while its VIP moves, and then says so little that all of it is
+ * below what the adopter may accept (R9a): the hub finds it at its new address. */
+static void run_roam(struct world *w)
+{
+    struct machine *owner = &w->machine[w->arp - 1], *c = &w->machine[w->members];
+
+    c->up_every_ns = 10 * NS_PER_S;
+    c->down_every_ns = 200 * NS_PER_MS;
+    traffic_plan(w, c);
+    world_run(w, w->now_ns + 3 * NS_PER_S);
+    machine_crash(owner);
+    world_run(w, w->now_ns + 600 * NS_PER_MS);
+    c->address.port++;
+    world_run(w, w->now_ns + 13 * NS_PER_S); /* at least one word of it */
+    uint64_t now = w->now_ns;
+    world_run(w, now + NS_PER_S);
+    if (c->last_down_ns < now)
+        oracle_violation(w->oracle, w->now_ns, "the client that moved is deaf");
+}
+
 /* Operators at work on all members while links, disks, clocks and members fail. */
 static void run_operators(struct world *w, const struct options *o)
 {
@@ -137,7 +158,9 @@ static void run_traffic(struct world *w, const struct options *o)
         machine_add_peers(&w->machine[i]);
     world_run(w, start + SETTLE_NS);
     uint64_t faults_to = start + SETTLE_NS + o->seconds * NS_PER_S;
-    if (o->lag) {
+    if (o->roam) {
+        run_roam(w);
+    } else if (o->lag) {
         run_lag(w);
     } else if (o->moves) {
         run_moves(w, o->moves);
@@ -146,7 +169,7 @@ static void run_traffic(struct world *w, const struct options *o)
         world_run(w, w->faults_end_ns);
         world_run(w, w->now_ns + LIVENESS_NS);
     }
-    if (!oracle_violations(w->oracle) && !o->lag) {
+    if (!oracle_violations(w->oracle) && !o->lag && !o->roam) {
         uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
         world_run(w, probe + 8 * NS_PER_S);
         live(w, probe);
@@ -202,13 +225,21 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
-        {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
-        {"lag", no_argument, NULL, 'L'},           {"warm", no_argument, NULL, 'W'},
-        {"trace", no_argument, NULL, 'T'},         {"plant", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},         {"operators", no_argument, NULL, 'o'},
-        {"disk", required_argument, NULL, 'd'},    {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},
+        {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'},
+        {"moves", required_argument, NULL, 'M'},
+        {"roam", no_argument, NULL, 'R'},
+        {"lag", no_argument, NULL, 'L'},
+        {"warm", no_argument, NULL, 'W'},
+        {"trace", no_argument, NULL, 'T'},
+        {"plant", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"operators", no_argument, NULL, 'o'},
+        {"disk", required_argument, NULL, 'd'},
+        {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
     uint64_t v = 0;
@@ -217,10 +248,10 @@ int main(int argc, char **argv)
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (c != 'T' && c != 'L' && c != 'W' && c != 'p' && c != 'q' && c != 'o' && c != 'd' &&
-            (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
+        if (c != 'T' && c != 'L' && c != 'W' && c != 'R' && c != 'p' && c != 'q' && c != 'o' &&
+            c != 'd' && (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
             fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
-                            "[--clients C] [--moves N] [--lag] [--warm] "
+                            "[--clients C] [--moves N] [--lag] [--roam] [--warm] "
                             "[--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]\n");
             return 2;
         }
@@ -242,6 +273,9 @@ int main(int argc, char **argv)
             break;
         case 'M':
             o.moves = (unsigned)MIN(v, 20);
+            break;
+        case 'R':
+            o.roam = true;
             break;
         case 'W':
             o.warm = true;
