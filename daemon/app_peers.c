@@ -170,11 +170,19 @@ static void fill_served(struct app *a, struct wg_peer *p, struct control_why *re
              row.owner ? a->cluster->conf->member[row.owner].name : "");
 }
 
-int app_fill_why(void *ctx, const struct control_request *r, struct control_why *ret,
-                 char ret_message[CONTROL_MESSAGE_LEN])
+static const char *state_of(const struct peer *record)
 {
     static const char *const states[] = {
         [PEER_ACTIVE] = "active", [PEER_REMOVED] = "removed", [PEER_REVOKED] = "revoked"};
+
+    if (!record)
+        return "unknown";
+    return record->state == PEER_ACTIVE && record->disabled ? "disabled" : states[record->state];
+}
+
+int app_fill_why(void *ctx, const struct control_request *r, struct control_why *ret,
+                 char ret_message[CONTROL_MESSAGE_LEN])
+{
     struct app *a = ctx;
     struct instant now = app_now();
     int err = find_key(a, r->peer, &ret->key, ret_message);
@@ -188,7 +196,7 @@ int app_fill_why(void *ctx, const struct control_request *r, struct control_why 
     ret->hub = a->cluster->hub->id;
     ret->now_real_ns = now.real_ns;
     ret->fit = node_fit(a->node);
-    snprintf(ret->state, sizeof(ret->state), "%s", record ? states[record->state] : "unknown");
+    snprintf(ret->state, sizeof(ret->state), "%s", state_of(record));
     if (record)
         snprintf(ret->name, sizeof(ret->name), "%s", record->name);
     if (p)

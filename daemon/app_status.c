@@ -170,6 +170,14 @@ static void engine_metrics(struct app *a, struct status *s)
         "Packets that waited for a sibling's acknowledgement", (double)e.rx[RX_HOLD]);
 }
 
+/* Text is dear: main must not stand still for as long as series of 20000 peers would take. */
+static unsigned peer_rows(const struct control_request *r)
+{
+    unsigned most = r->kind == CONTROL_METRICS ? CONF_METRICS_PEERS_MAX : CONTROL_PEERS_MAX;
+
+    return !r->peers ? 0 : r->peers_max ? MIN(r->peers_max, most) : most;
+}
+
 static void on_status(void *ctx, const struct control_request *r, struct status *s)
 {
     struct app *a = ctx;
@@ -189,7 +197,7 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     members(a, s, now);
     vips(a, s, now);
     hub(a, s, now);
-    app_fill_peers(a, s, !r->peers ? 0 : r->peers_max ? r->peers_max : CONTROL_PEERS_MAX, now);
+    app_fill_peers(a, s, peer_rows(r), now);
     if (r->kind != CONTROL_METRICS)
         return;
     status_add_metric(s, false, "guardmount_build_info", "version=\"" GM_VERSION "\"", "Build", 1);

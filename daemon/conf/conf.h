@@ -24,6 +24,7 @@
 #define CONF_HUBS_SERVED 1 /* of them by one process, so far */
 #define CONF_LANS_MAX 8
 #define CONF_PROBES_MAX 8
+#define CONF_METRICS_PEERS_MAX 2000 /* with series of their own */
 #define CONF_ADDRS_MAX 16
 #define MEMBER_NAME_MAX 31
 

@@ -139,8 +139,8 @@ const struct conf_key conf_keys[] = {
      .help = "on: answer GET /metrics."},
     {SECTION_METRICS, "Listen", TYPE_ENDPOINT, CONF(metrics_listen), .fallback = "127.0.0.1:9586",
      .help = "Address and port. There is no password: let only a trusted network reach it."},
-    {SECTION_METRICS, "PeerSeries", TYPE_UINT, CONF(metrics_peers), LIVE, .max = 20000,
-     .fallback = "100",
+    {SECTION_METRICS, "PeerSeries", TYPE_UINT, CONF(metrics_peers), LIVE,
+     .max = CONF_METRICS_PEERS_MAX, .fallback = "100",
      .help = "So many peers have series of their own, in the order in which they were added; 0: "
              "none. Public keys and names are in them."},
 };

@@ -27,8 +27,8 @@ static void request(const uint8_t *data, size_t len)
 
     if (control_decode_request(data, len, &r) < 0)
         return;
-    must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS || r.kind == CONTROL_EVENTS ||
-         r.kind == CONTROL_WHY);
+    must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS || r.kind == CONTROL_MOVE ||
+         r.kind == CONTROL_EVENTS || r.kind == CONTROL_WHY);
     must(r.wait_ms <= CONTROL_WAIT_MAX_MS);
     sound(r.peer, sizeof(r.peer));
     must(control_encode_request(&r, &frame, &len) == 0);
