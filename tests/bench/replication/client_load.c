@@ -26,9 +26,9 @@
 #define BEHIND_MAX 256
 #define DISCARD_PORT 9
 
-struct data_packet {
-    struct message_data header;
-    uint8_t sealed[INNER_LEN + AEAD_TAG_LEN];
+union data_packet {
+    struct message_data message;
+    uint8_t bytes[sizeof(struct message_data) + INNER_LEN + AEAD_TAG_LEN];
 };
 
 static void receive_all(struct clients *l, unsigned *ready)
@@ -101,13 +101,14 @@ static void send_data(struct clients *l, struct client *c, struct aead *aead, ui
                       uint32_t destination)
 {
     uint8_t inner[INNER_LEN];
-    struct data_packet m = {0};
+    union data_packet m = {.bytes = {0}};
 
     inner_packet(inner, source, destination);
-    store_le32(m.header.type, MESSAGE_DATA);
-    store_le32(m.header.receiver, c->hub_index);
-    store_le64(m.header.counter, c->counter);
-    struct aead_op op = {.counter = c->counter++, .src = inner, .dst = m.sealed, .len = INNER_LEN};
+    store_le32(m.message.type, MESSAGE_DATA);
+    store_le32(m.message.receiver, c->hub_index);
+    store_le64(m.message.counter, c->counter);
+    struct aead_op op = {
+        .counter = c->counter++, .src = inner, .dst = m.message.encrypted, .len = INNER_LEN};
 
     aead_seal(aead, c->keys->send, &op, 1);
     client_send(l, c, &m, sizeof(m));

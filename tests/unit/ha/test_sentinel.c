@@ -20,6 +20,9 @@
 
 static char dir[64], path[128];
 static struct vip vips[2];
+/* Long, but for the test of it: who runs the tests may have to wait for a processor. */
+static uint64_t freeze_after_ns;
+static pid_t daemon_left, stopped_left; /* to be ended when a test fails half-way */
 
 static bool exists(const char *name)
 {
@@ -57,6 +60,7 @@ static int confine(void)
 
 static int set_up(void **state)
 {
+    freeze_after_ns = 5 * NS_PER_S;
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* sentinels of daemons that die are waited for, too */
     strcpy(dir, "/tmp/gm-sentinel-XXXXXX");
     return mkdtemp(dir) ? 0 : -1;
@@ -64,6 +68,11 @@ static int set_up(void **state)
 
 static int clean_up(void **state)
 {
+    if (daemon_left)
+        kill(daemon_left, SIGKILL);
+    if (stopped_left)
+        kill(stopped_left, SIGCONT);
+    daemon_left = stopped_left = 0;
     while (waitpid(-1, NULL, 0) > 0) /* a sentinel outlives its daemon a little */
         ;
     static const char *const names[] = {"health", "weight", "vrrp.fifo", "removed", SENTINEL_LOCK};
@@ -77,7 +86,7 @@ static int clean_up(void **state)
 static struct sentinel *start(void)
 {
     struct sentinel_config c = {.run_dir = dir,
-                                .freeze_after_ns = 200000000,
+                                .freeze_after_ns = freeze_after_ns,
                                 .vips = vips,
                                 .vip_count = 1,
                                 .remove_vip = remove_vip,
@@ -105,6 +114,7 @@ TEST(health_is_there_while_the_daemon_beats_and_is_fit)
 
 TEST(a_loop_that_stands_still_loses_health_and_earns_it_back)
 {
+    freeze_after_ns = 200 * NS_PER_MS;
     struct sentinel *s = start();
 
     assert_true(becomes("health", true, s));
@@ -143,6 +153,7 @@ static pid_t daemon_start(void)
     assert_int_equal(pipe(go), 0);
     pid_t daemon = fork();
     assert_true(daemon >= 0);
+    daemon_left = daemon;
     if (daemon == 0) {
         struct sentinel *s = start();
         bool ok = becomes("health", true, s);
@@ -165,6 +176,7 @@ static void daemon_kill(pid_t daemon)
 {
     kill(daemon, SIGKILL);
     waitpid(daemon, NULL, 0);
+    daemon_left = 0;
 }
 
 /* keepalived's end of the FIFO. */
@@ -228,6 +240,7 @@ TEST(a_sentinel_that_comes_late_does_not_take_the_successors_health)
     pid_t before = daemon_start(), late = last_child(before);
 
     assert_int_equal(kill(late, SIGSTOP), 0);
+    stopped_left = late;
     daemon_kill(before);
     assert_true(exists("health"));
     struct sentinel *s = start();
@@ -235,6 +248,7 @@ TEST(a_sentinel_that_comes_late_does_not_take_the_successors_health)
     usleep(50000); /* the new sentinel has begun by taking the old file away */
     assert_true(becomes("health", true, s));
     assert_int_equal(kill(late, SIGCONT), 0);
+    stopped_left = 0;
     for (unsigned ms = 0; ms < 300; ms += 5) {
         sentinel_beats(s)[0].boot_ns = clock_boot_ns();
         assert_true(exists("health"));
@@ -248,7 +262,7 @@ TEST(a_second_daemon_is_refused_and_does_the_first_no_harm)
 {
     pid_t first = daemon_start();
     struct sentinel_config c = {.run_dir = dir,
-                                .freeze_after_ns = 200000000,
+                                .freeze_after_ns = freeze_after_ns,
                                 .vips = vips,
                                 .vip_count = 1,
                                 .remove_vip = remove_vip,

@@ -1,0 +1,1 @@
+fuzz_target(fields SOURCES fuzz_fields.c USES base)
