@@ -112,10 +112,31 @@ static struct status *healthy(void)
     return s;
 }
 
+static int move(void *ctx, const struct control_move *m, char ret_message[CONTROL_MESSAGE_LEN])
+{
+    struct house *h = ctx;
+    struct status *s = h->status;
+
+    h->moved = *m;
+    if (h->refuse) {
+        snprintf(ret_message, CONTROL_MESSAGE_LEN, "%s", h->refuse);
+        return -EAGAIN;
+    }
+    for (unsigned i = 0; i < s->vip_count && m->kind != MOVE_UNDRAIN; i++) {
+        struct status_vip *v = &s->vip[i];
+
+        if (m->vip && v->id != m->vip)
+            continue;
+        v->owner = m->kind == MOVE_PROMOTE ? m->member : (uint8_t)(3 - m->member);
+        v->owned = v->owner == s->id;
+    }
+    return 0;
+}
+
 int house_setup(void **state)
 {
     struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {h, fill, events, last_event, why};
+    struct server_ops ops = {h, fill, events, last_event, why, move};
 
     strcpy(h->dir, "/tmp/gm-cli-XXXXXX");
     assert_non_null(mkdtemp(h->dir));

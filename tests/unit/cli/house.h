@@ -15,8 +15,10 @@ struct house {
     struct server *server;
     struct status *status; /* what is answered; rows of peers are made anew each time */
     unsigned peers;
-    struct journal *journal; /* events that are answered */
-    struct control_why why;  /* answered about the peer whose name it has */
+    struct journal *journal;   /* events that are answered */
+    struct control_move moved; /* as last asked; done at once */
+    const char *refuse;        /* what a move is refused with; NULL: it is done */
+    struct control_why why;    /* answered about the peer whose name it has */
 };
 
 int house_setup(void **state);
