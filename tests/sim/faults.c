@@ -294,6 +294,9 @@ void faults_plan_store(struct world *w, uint64_t from_ns, uint64_t to_ns)
     }
     for (unsigned i = 0; i < faults; i++) {
         enum fault f = kinds[world_random(w, ARRAY_LEN(kinds))];
+
+        if (w->disk && world_random(w, 2)) /* what a full disk did not take is lost in a crash */
+            f = world_random(w, 2) ? FAULT_DISK_FULL : FAULT_CRASH;
         struct machine *m = &w->machine[world_random(w, w->members)];
         uint64_t at = from_ns + world_random(w, to_ns - from_ns) - w->now_ns;
         uint64_t length = 50 * NS_PER_MS + world_random(w, 12 * NS_PER_S);

@@ -1,0 +1,172 @@
+"""guardmount peer: what is said on one member holds on all, and a client gets in with its file."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from lab import BIN_DIR
+from netns import run_in, wait_until, wg_keypair
+from plan import SERVER
+
+MEMBERS = 3
+REPLICATED_WITHIN_S = 3
+CAUGHT_UP_WITHIN_S = 15      # anti-entropy runs every 10 s
+REVOKED_WITHIN_S = 1
+NOT_CONFIRMED_S = 2          # how long a revocation waits for a member that says nothing
+
+
+def command(m, *args, status=0):
+    done = subprocess.run([str(BIN_DIR / "guardmount"), "-s", m.control, *map(str, args)],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == status, (args, done.returncode, done.stdout, done.stderr)
+    return done.stdout if status == 0 else done.stderr
+
+
+def peers(m):
+    listed = json.loads(command(m, "peer", "list", "--all", "--json"))["peers"]
+    for p in listed:
+        p["allowed_ips"].sort()      # their order says nothing: a database has one of its own
+    return {p["public_key"]: p for p in listed}
+
+
+def named(m, name):
+    return next((p for p in peers(m).values() if p["name"] == name), None)
+
+
+def everywhere(lab, key, what, timeout=REPLICATED_WITHIN_S, members=None):
+    for m in members or lab.members:
+        wait_until(lambda: what(peers(m).get(key)), timeout,
+                   lambda: f"{m.name} has {peers(m).get(key)}")
+
+
+def served(lab, m, key):
+    return key in lab.wg(m, "show", "peers").split()
+
+
+def test_a_client_gets_in_with_the_file_that_it_was_given(lab, tmp_path):
+    a, b = lab.members[:2]
+    client = lab.clients[0]                        # it reaches the hub over IPv4, as the file says
+    path = tmp_path / "alice.conf"
+    command(a, "peer", "add", "alice", "--address", "auto", "--psk", "--conf", path)
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    alice = named(a, "alice")
+    everywhere(lab, alice["public_key"], lambda p: p and p["psk"])
+    text = path.read_text()
+    addresses = re.search(r"^Address = (.*)$", text, re.M)[1].split(", ")
+    assert sorted(addresses) == alice["allowed_ips"] and len(addresses) == 2
+    assert peers(b)[alice["public_key"]] == alice
+    try:
+        run_in(client.netns, ["wg", "setconf", client.ifname, "/dev/stdin"],
+               input=re.sub(r"^(Address|DNS|MTU) = .*\n", "", text, flags=re.M))
+        run_in(client.netns, ["ip", "addr", "add", addresses[0], "dev", client.ifname])
+        source = addresses[0].split("/")[0]
+        wait_until(lambda: ", 0% packet loss" in run_in(
+            client.netns, ["ping", "-n", "-c1", "-W1", "-I", source, SERVER[0]], check=False),
+            10, "the client of the file reaches nothing")
+    finally:
+        run_in(client.netns, ["ip", "addr", "del", addresses[0], "dev", client.ifname], check=False)
+        run_in(client.netns, ["wg", "setconf", client.ifname, os.path.join(client.dir, "wg.conf")])
+        command(a, "peer", "remove", "alice")
+        lab.reconnect_client(client)
+
+
+def test_a_peer_is_changed_disabled_and_enabled_on_any_member(lab):
+    a, b, c = lab.members
+    key = wg_keypair()[1]
+    command(a, "peer", "add", "bob", "--pubkey", key, "--allowed-ips", "10.55.0.0/24")
+    everywhere(lab, key, lambda p: p and p["state"] == "enabled")
+    command(b, "peer", "set", "bob", "--name", "berta", "--keepalive", "25")
+    everywhere(lab, key, lambda p: p["name"] == "berta" and p["keepalive_s"] == 25)
+    command(c, "peer", "disable", "berta")
+    for m in lab.members:
+        wait_until(lambda: not served(lab, m, key), REPLICATED_WITHIN_S, f"{m.name} serves it")
+    # What it has stays its own.
+    said = command(a, "peer", "add", "carl", "--pubkey", wg_keypair()[1], "--allowed-ips",
+                   "10.55.0.7/32", status=1)
+    assert "'berta'" in said
+    command(a, "peer", "enable", "berta")
+    for m in lab.members:
+        wait_until(lambda: served(lab, m, key), REPLICATED_WITHIN_S, f"{m.name} does not serve it")
+    command(b, "peer", "remove", "berta")
+    everywhere(lab, key, lambda p: p["state"] == "removed")
+
+
+def test_a_revocation_is_in_force_everywhere_when_the_command_returns(lab):
+    a, b, c = lab.members
+    client = lab.clients[-1]
+    assert lab.ping(client.netns, SERVER[0])
+    began = time.monotonic()
+    command(b, "peer", "revoke", client.public_key)
+    took = time.monotonic() - began
+    try:
+        assert took < REVOKED_WITHIN_S
+        assert not any(served(lab, m, client.public_key) for m in lab.members)
+        assert not lab.ping(client.netns, SERVER[0])
+        said = command(a, "peer", "add", "again", "--pubkey", client.public_key,
+                       "--address", client.tunnel[0], status=1)
+        assert "revoked" in said
+    finally:
+        arguments = ["--reinstate", "--address", client.tunnel[0], "--address", client.tunnel[1]]
+        if client.with_psk:
+            conf = run_in(client.netns, ["wg", "show", client.ifname, "preshared-keys"]).split()
+            psk = os.path.join(client.dir, "psk")
+            with open(os.open(psk, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+                f.write(conf[1] + "\n")
+            arguments += ["--psk-file", psk]
+        command(c, "peer", "add", client.name, "--pubkey", client.public_key, *arguments)
+        lab.reconnect_client(client)
+        lab.wait_reachable([client])
+
+
+def test_a_member_that_was_cut_off_is_named_and_catches_up(lab):
+    a, b, c = lab.members
+    key = wg_keypair()[1]
+    command(a, "peer", "add", "dora", "--pubkey", key, "--allowed-ips", "10.56.0.0/24")
+    everywhere(lab, key, lambda p: p and p["state"] == "enabled")
+    lab.cut(c, "sync")
+    wait_until(lambda: not lab.in_sync(c), 5, f"{c.name} does not notice")
+    began = time.monotonic()
+    said = command(a, "peer", "revoke", "dora", status=4)
+    assert time.monotonic() - began < NOT_CONFIRMED_S + 1
+    assert c.name in said and b.name not in said
+    assert not served(lab, b, key) and served(lab, c, key)
+    other = wg_keypair()[1]
+    command(c, "peer", "add", "emil", "--pubkey", other, "--allowed-ips", "10.57.0.0/24")
+    # Whoever was told last tells the rest, though the one that did it is down.
+    lab.stop_daemon(a)
+    lab.heal(c)
+    everywhere(lab, key, lambda p: p["state"] == "revoked", CAUGHT_UP_WITHIN_S, [b, c])
+    everywhere(lab, other, lambda p: p and p["state"] == "enabled", CAUGHT_UP_WITHIN_S, [b, c])
+    assert not served(lab, c, key)
+    lab.start_member(a)
+    lab.wait_in_sync()
+    everywhere(lab, other, lambda p: p and p["state"] == "enabled", CAUGHT_UP_WITHIN_S)
+    command(b, "peer", "remove", "emil")
+
+
+def test_a_damaged_database_is_refilled_and_a_backup_restored(lab, tmp_path):
+    a, b, c = lab.members
+    wait_until(lambda: peers(a) == peers(b) == peers(c), CAUGHT_UP_WITHIN_S, "members differ")
+    before = peers(a)
+    command(b, "backup", tmp_path / "b.backup")
+    assert os.stat(tmp_path / "b.backup").st_mode & 0o777 == 0o600
+    lab.stop_daemon(c)
+    with open(os.path.join(c.state_dir, "peers.db"), "r+b") as f:
+        f.seek(4096)
+        f.write(os.urandom(8192))
+    lab.start_member(c)
+    lab.wait_in_sync()
+    wait_until(lambda: peers(c) == before, CAUGHT_UP_WITHIN_S,
+               lambda: f"{c.name} was not refilled: {peers(c)} is not {before}")
+    assert any(name.startswith("peers.db.damaged-") for name in os.listdir(c.state_dir))
+    lab.stop_daemon(b)
+    restored = subprocess.run([str(BIN_DIR / "guardmount"), "-c", b.conf, "restore",
+                               str(tmp_path / "b.backup")], capture_output=True, text=True)
+    assert restored.returncode == 0, restored.stderr
+    lab.start_member(b)
+    lab.wait_in_sync()
+    assert peers(b) == before
