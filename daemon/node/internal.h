@@ -88,6 +88,7 @@ struct sibling {
     uint64_t connected_ns;
     uint32_t lans_known, lans_alive;
     bool ready, synced_with_us, drained;
+    bool early; /* sessions of peers that were not saved yet were left out */
     int64_t clock_ahead_ns;
     bool clock_alarm;
     /* What of the peers it has (P12, entropy.c). */

@@ -400,8 +400,12 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     uint16_t slot = vip_slot_of_id(n, s->vip);
     struct node_key *k = key_by_id(n, &s->id);
 
-    if (!p || !slot || s->id.hub != n->conf.hub)
+    if (!slot || s->id.hub != n->conf.hub)
         return;
+    if (!p) { /* or of a peer that is on its way to the disk */
+        n->sibling[member].early |= n->merging || n->committing;
+        return;
+    }
     peer_take_stamp(n, p, s->peer_stamp);
     p->generation = MAX(p->generation, s->generation);
     rescue_learn(n, p, &s->endpoint);
@@ -635,9 +639,18 @@ uint64_t siblings_tick(struct node *n, struct instant now)
 {
     uint64_t next = NEVER;
 
-    for (unsigned i = 1; i < MEMBERS_MAX; i++)
-        if (n->sibling[i].replica)
-            next = MIN(next, replica_tick(n->sibling[i].replica, now.boot_ns));
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
+        struct sibling *s = &n->sibling[i];
+
+        if (!s->replica)
+            continue;
+        next = MIN(next, replica_tick(s->replica, now.boot_ns));
+        if (s->early && !n->merging && !n->committing) {
+            /* All that followed about those sessions was left out, too: from the beginning. */
+            s->early = false;
+            n->ops.close_link(n->ops.ctx, i, "sessions came before their peers were saved");
+        }
+    }
     if (n->gap_ended_ns && now.boot_ns >= atomic_load(&n->gate->resume_ns))
         node_gap_over(n); /* R12: T_FRESH passed without an answer */
     return next;

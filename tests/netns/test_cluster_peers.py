@@ -2,9 +2,11 @@
 
 import os
 import time
+from pathlib import Path
 
 from netns import run, run_in, wait_until, wg_keypair
 from plan import SERVER_NS, SERVER
+from test_cluster_crash import run_fault
 
 REPLICATED_WITHIN_S = 3
 
@@ -139,3 +141,17 @@ def test_daemon_and_sentinel_hold_the_privileges_they_need_and_no_more(lab):
             core = next(line for line in f if line.startswith("Max core file size"))
         assert core.split()[4:6] == ["0", "0"]
     assert int(status(daemon.pid)["VmLck"].split()[0]) > 0, "keys are in locked memory"
+
+
+def test_a_member_that_lost_its_peers_is_given_their_sessions_too(lab):
+    """Sessions are sent right behind the peers, which it still has to bring to the disk."""
+    owner = lab.owner()
+    other = lab.others(owner)[0]
+    lab.stop_member(other)
+    for path in Path(other.state_dir).glob("peers.db*"):
+        path.unlink()
+    lab.start_member(other)
+    lab.wait_in_sync()
+    wait_until(lambda: peers(lab, other) == peers(lab, owner), 10, "it was not given the peers")
+    time.sleep(1.0)
+    run_fault(lab, lab.power_cut)
