@@ -1,6 +1,7 @@
 #include "cli/writer.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fields.h"
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -109,6 +110,7 @@ void table_begin(struct table *t, const char *heads)
 
 void table_cell(struct table *t, enum tone tone, const char *format, ...)
 {
+    char text[CELL_MAX];
     struct table_row *r;
     va_list args;
 
@@ -118,8 +120,9 @@ void table_cell(struct table *t, enum tone tone, const char *format, ...)
         return;
     r = &t->row[t->count - 1];
     va_start(args, format);
-    vsnprintf(r->text[t->filled], CELL_MAX, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    fields_escape(r->text[t->filled], CELL_MAX, text); /* names come from other members */
     r->tone[t->filled++] = tone;
 }
 
