@@ -1,7 +1,7 @@
 #define WIDTH 8
 #define NAME aead_avx2
 #define TEXT "avx2"
-#define PACKETS_MIN 4
+#define PACKETS_MIN 2
 #define SEAL_LEN_MAX 512
 #define OPEN_LEN_MAX 512
 #define POLY "wg/aead_poly26.inc"
