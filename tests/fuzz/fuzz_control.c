@@ -28,13 +28,15 @@ static void request(const uint8_t *data, size_t len)
     if (control_decode_request(data, len, &r) < 0)
         return;
     must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS || r.kind == CONTROL_MOVE ||
-         r.kind == CONTROL_EVENTS || r.kind == CONTROL_WHY);
+         r.kind == CONTROL_EVENTS || r.kind == CONTROL_WHY || r.kind == CONTROL_PEER ||
+         r.kind == CONTROL_BACKUP);
     must(r.wait_ms <= CONTROL_WAIT_MAX_MS);
     sound(r.peer, sizeof(r.peer));
     must(control_encode_request(&r, &frame, &len) == 0);
     must(control_decode_request(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, &again) == 0);
     must(again.kind == r.kind && again.hub == r.hub && again.peers == r.peers);
     must(again.after == r.after && strcmp(again.peer, r.peer) == 0);
+    must(memcmp(&again.command, &r.command, sizeof(r.command)) == 0);
     free(frame);
 }
 
