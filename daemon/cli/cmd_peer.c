@@ -4,8 +4,8 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/secret.h"
+#include "cli/handout.h"
 #include "cli/writer.h"
-#include <fcntl.h>
 #include <jansson.h>
 #include <sodium.h>
 #include <string.h>
@@ -25,9 +25,7 @@ static const struct verb {
 struct asked {
     struct peer_command command;
     bool make_psk;
-    const char *conf, *dns, *routes; /* of the client's file */
-    uint8_t private_key[32];
-    int fd; /* of the client's file; -1: none, or standard output */
+    struct handout handout;
 };
 
 /* ---- options ---- */
@@ -63,9 +61,9 @@ static int say_allowed(struct peer_command *c, const char *list)
 /* An option with a value. -ENOENT: it is none of them. */
 static int take_value(struct asked *a, char **argv, int *i)
 {
-    static const char *const words[] = {"--pubkey",  "--psk-file",    "--keepalive",
-                                        "--address", "--allowed-ips", "--name",
-                                        "--conf",    "--dns",         "--route"};
+    static const char *const words[] = {"--pubkey",      "--psk-file", "--keepalive", "--address",
+                                        "--allowed-ips", "--name",     "--conf",      "--dns",
+                                        "--route",       "--qr-png",   "--qr-svg"};
     struct peer_command *c = &a->command;
     const char *v = NULL;
     unsigned n = 0;
@@ -103,13 +101,16 @@ static int take_value(struct asked *a, char **argv, int *i)
         strcpy(c->name, v);
         return EXIT_GOOD;
     case 6:
-        a->conf = v;
+        a->handout.path[HANDOUT_CONF] = v;
         return EXIT_GOOD;
     case 7:
-        a->dns = v;
+        a->handout.dns = v;
+        return EXIT_GOOD;
+    case 8:
+        a->handout.routes = v;
         return EXIT_GOOD;
     default:
-        a->routes = v;
+        a->handout.path[n == 9 ? HANDOUT_PNG : HANDOUT_SVG] = v;
         return EXIT_GOOD;
     }
 }
@@ -122,6 +123,8 @@ static int take_argument(struct asked *a, const struct verb *v, char **argv, int
 
     if (strcmp(arg, "--psk") == 0) {
         a->make_psk = true;
+    } else if (strcmp(arg, "--qr") == 0) {
+        a->handout.qr = true;
     } else if (strcmp(arg, "--no-psk") == 0) {
         c->has_psk = true;
         secret_wipe(c->psk, sizeof(c->psk));
@@ -152,29 +155,32 @@ static int take_argument(struct asked *a, const struct verb *v, char **argv, int
 static int check(const struct asked *a, const struct verb *v)
 {
     const struct peer_command *c = &a->command;
+    const struct handout *h = &a->handout;
     bool changes = c->has_psk || c->has_keepalive || c->has_allowed || c->address_auto || *c->name;
 
     if (v->names_peer && !*c->peer)
         return cli_fail(EXIT_USAGE, "peer %s needs a peer's name%s; try 'guardmount peer --help'",
                         v->word, v->verb == PEER_ADD ? "" : " or key");
     if (v->verb != PEER_ADD &&
-        (a->conf || a->make_psk || c->has_key || c->reinstate || a->dns || a->routes))
-        return cli_fail(EXIT_USAGE,
-                        "peer %s: --conf, --dns, --route, --psk, --pubkey and "
-                        "--reinstate belong to 'peer add'",
-                        v->word);
+        (handout_wanted(h) || a->make_psk || c->has_key || c->reinstate || h->dns || h->routes))
+        return cli_fail(
+            EXIT_USAGE,
+            "peer %s: --conf, --qr, --qr-png, --qr-svg, --dns, --route, --psk, --pubkey and "
+            "--reinstate belong to 'peer add'",
+            v->word);
     if (v->verb == PEER_ADD && *c->name)
         return cli_fail(EXIT_USAGE, "peer add takes the name without --name");
-    if (v->verb == PEER_ADD && !a->conf == !c->has_key)
+    if (v->verb == PEER_ADD && !handout_wanted(h) == !c->has_key)
         return cli_fail(EXIT_USAGE,
-                        "peer add: say --conf FILE (a key is made, and the client's file) or "
-                        "--pubkey KEY (the client has one), not both");
+                        "peer add: say --conf FILE, --qr, --qr-png FILE or --qr-svg FILE (a key is "
+                        "made, and the client's file) or --pubkey KEY (the client has one), not "
+                        "both");
     if (v->verb == PEER_ADD && !c->has_allowed && !c->address_auto)
         return cli_fail(EXIT_USAGE, "peer add: say --address auto, or which --address or "
                                     "--allowed-ips it has");
-    if (a->make_psk && (!a->conf || c->has_psk))
+    if (a->make_psk && (!handout_wanted(h) || c->has_psk))
         return cli_fail(EXIT_USAGE, "peer add: --psk makes a key for the client's file: it needs "
-                                    "--conf and no --psk-file");
+                                    "--conf or --qr, and no --psk-file");
     if (v->verb == PEER_SET && !changes)
         return cli_fail(EXIT_USAGE, "peer set: nothing to set; try 'guardmount peer --help'");
     if (v->verb != PEER_SET && v->verb != PEER_ADD && changes)
@@ -182,80 +188,28 @@ static int check(const struct asked *a, const struct verb *v)
     return EXIT_GOOD;
 }
 
-/* ---- the client's file ---- */
+/* ---- the client's keys ---- */
 
-/* The file is made before the peer is: what cannot be handed out is not added. */
-static int make_keys(struct asked *a)
+static int make_keys(struct asked *a, bool json)
 {
-    a->fd = -1;
-    if (!a->conf)
+    struct handout *h = &a->handout;
+
+    if (!handout_wanted(h))
         return EXIT_GOOD;
+    if (h->qr && json)
+        return cli_fail(EXIT_USAGE, "--qr does not go with --json; name a file with --qr-png");
     if (sodium_init() < 0)
         return cli_fail(EXIT_FAILED, "libsodium does not start");
-    rng_fill(&rng_system, a->private_key, sizeof(a->private_key));
-    a->private_key[0] &= 248;
-    a->private_key[31] = (uint8_t)((a->private_key[31] & 127) | 64);
-    crypto_scalarmult_base(a->command.key.b, a->private_key);
+    rng_fill(&rng_system, h->private_key, sizeof(h->private_key));
+    h->private_key[0] &= 248;
+    h->private_key[31] = (uint8_t)((h->private_key[31] & 127) | 64);
+    crypto_scalarmult_base(a->command.key.b, h->private_key);
     a->command.has_key = true;
     if (a->make_psk) {
         rng_fill(&rng_system, a->command.psk, sizeof(a->command.psk));
         a->command.has_psk = true;
     }
-    if (strcmp(a->conf, "-") == 0)
-        return EXIT_GOOD;
-    a->fd = open(a->conf, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (a->fd >= 0)
-        return EXIT_GOOD;
-    return errno == EEXIST ? cli_fail(EXIT_FAILED,
-                                      "%s is there already; remove it, or name another "
-                                      "file",
-                                      a->conf)
-                           : cli_fail(EXIT_FAILED, "%s: %s", a->conf, strerror(errno));
-}
-
-static void write_key(FILE *out, const char *name, const uint8_t key[32])
-{
-    char text[KEY_TEXT_LEN + 1];
-
-    key_to_base64(key, text);
-    fprintf(out, "%s = %s\n", name, text);
-    secret_wipe(text, sizeof(text));
-}
-
-static int write_conf(const struct asked *a, const struct peer_rows *rows)
-{
-    const struct peer_row *row = &rows->row[0];
-    FILE *out = a->fd >= 0 ? fdopen(a->fd, "w") : stdout;
-    unsigned addresses = 0;
-
-    if (!out)
-        return -errno;
-    fputs("[Interface]\n", out);
-    write_key(out, "PrivateKey", a->private_key);
-    for (unsigned i = 0; i < row->allowed_count; i++) {
-        const char *slash = strchr(row->allowed[i], '/');
-        const char *whole = strchr(row->allowed[i], ':') ? "/128" : "/32";
-
-        if (slash && strcmp(slash, whole) == 0) /* networks behind it are not its own address */
-            fprintf(out, "%s%s", addresses++ ? ", " : "Address = ", row->allowed[i]);
-    }
-    if (addresses)
-        fputc('\n', out);
-    if (a->dns)
-        fprintf(out, "DNS = %s\n", a->dns);
-    if (rows->hub_mtu)
-        fprintf(out, "MTU = %u\n", rows->hub_mtu);
-    fprintf(out, "\n[Peer]\nPublicKey = %s\n", rows->hub_public_key);
-    if (row->has_psk)
-        write_key(out, "PresharedKey", a->command.psk);
-    fprintf(out, "Endpoint = %s\nAllowedIPs = %s\n", rows->hub_endpoint,
-            a->routes ? a->routes : "0.0.0.0/0, ::/0");
-    if (a->command.has_keepalive && a->command.keepalive_s)
-        fprintf(out, "PersistentKeepalive = %u\n", a->command.keepalive_s);
-    if (out == stdout)
-        return fflush(out) ? -errno : 0;
-    bool bad = fflush(out) != 0 || fsync(fileno(out)) < 0;
-    return fclose(out) != 0 || bad ? -EIO : 0;
+    return handout_open(h);
 }
 
 /* ---- showing ---- */
@@ -339,23 +293,28 @@ static void show_one(const struct peer_row *r)
     printf("changed      %s by member %u\n", show_time(time, r->changed_real_ns), r->changed_by);
 }
 
-static int finish(const struct cli *c, const struct asked *a, const struct verb *v,
+static int finish(const struct cli *c, struct asked *a, const struct verb *v,
                   const struct peer_rows *rows)
 {
     static const char *const done[PEER_VERBS] = {
         [PEER_ADD] = "added",      [PEER_SET] = "changed",    [PEER_DISABLE] = "disabled",
         [PEER_ENABLE] = "enabled", [PEER_REVOKE] = "revoked", [PEER_REMOVE] = "removed"};
+    const char *conf = a->handout.path[HANDOUT_CONF];
     int r = EXIT_GOOD;
 
-    if (a->conf && rows->count == 1) {
-        r = write_conf(a, rows);
+    if (handout_wanted(&a->handout) && rows->count == 1) {
+        const struct peer_command *pc = &a->command;
+        const char *what;
+
+        r = handout_write(&a->handout, rows, pc->psk, pc->has_keepalive ? pc->keepalive_s : 0,
+                          &what);
         if (r < 0)
             return cli_fail(
                 EXIT_FAILED,
-                "%s: %s; the peer was added: remove it with 'guardmount peer remove %s'", a->conf,
-                strerror(-r), a->command.peer);
+                "%s: %s; the peer was added: remove it with 'guardmount peer remove %s'", what,
+                r == -EFBIG ? "the client's file is too large" : strerror(-r), pc->peer);
     }
-    if (a->conf && strcmp(a->conf, "-") == 0)
+    if (conf && strcmp(conf, "-") == 0)
         r = EXIT_GOOD; /* standard output is the file */
     else if (c->json)
         r = show_json(rows, v->verb != PEER_LIST);
@@ -365,7 +324,7 @@ static int finish(const struct cli *c, const struct asked *a, const struct verb 
         show_one(&rows->row[0]);
     else
         printf("peer %s %s%s%s\n", a->command.peer, done[v->verb],
-               a->conf ? "; the client's file is " : "", a->conf ? a->conf : "");
+               conf ? "; the client's file is " : "", conf ? conf : "");
     if (*rows->note)
         r = cli_fail(EXIT_DEGRADED, "%s", rows->note);
     return r;
@@ -383,8 +342,7 @@ static int ask(const struct cli *c, struct asked *a, const struct verb *v)
         r = cli_fail(EXIT_UNREACHABLE, "the daemon's answer makes no sense");
     else if (r == EXIT_GOOD)
         r = finish(c, a, v, reply.peers);
-    else if (a->fd >= 0)
-        unlink(a->conf);
+    handout_drop(&a->handout);
     if (r == EXIT_GOOD || r == EXIT_DEGRADED)
         control_reply_done(&reply);
     return r;
@@ -392,7 +350,7 @@ static int ask(const struct cli *c, struct asked *a, const struct verb *v)
 
 int cmd_peer(const struct cli *c, int argc, char **argv)
 {
-    struct asked a = {.fd = -1};
+    struct asked a = {0};
     const struct verb *v = NULL;
     int r = EXIT_GOOD;
 
@@ -409,7 +367,7 @@ int cmd_peer(const struct cli *c, int argc, char **argv)
     if (r == EXIT_GOOD)
         r = check(&a, v);
     if (r == EXIT_GOOD)
-        r = make_keys(&a);
+        r = make_keys(&a, c->json);
     if (r == EXIT_GOOD)
         r = ask(c, &a, v);
     secret_wipe(&a, sizeof(a));

@@ -93,7 +93,7 @@ static const struct command commands[] = {
      "peers: list, show, add, set, disable, enable, revoke, remove",
      "  list                   all peers\n"
      "  show PEER              one, by name or key\n"
-     "  add NAME               with --conf or --pubkey, and an address\n"
+     "  add NAME               with --conf, --qr or --pubkey, and an address\n"
      "  set PEER               change the fields that are named, and no other\n"
      "  disable, enable PEER   not served for a while; it keeps its addresses\n"
      "  revoke PEER            for good, by name or key; waits for the other members\n"
@@ -101,6 +101,9 @@ static const struct command commands[] = {
      "\n"
      "  --all                list: removed and revoked ones too\n"
      "  --conf FILE          add: make a key and the client's file (- is standard output)\n"
+     "  --qr                 add: the same as a QR code on the terminal, for a phone\n"
+     "  --qr-png FILE, --qr-svg FILE\n"
+     "                       add: the same as a picture\n"
      "  --pubkey KEY         add: the client has a key\n"
      "  --address IP|auto    its address; auto takes a free one of each network of [Hub] Address\n"
      "  --allowed-ips LIST   networks that are its own, with commas; set: all of them\n"
@@ -117,6 +120,7 @@ static const struct command commands[] = {
      "\n"
      "Exit code 4: done, but a member has not confirmed a revocation, or no disk has taken it.",
      "guardmount peer add alice --address auto --psk --conf alice.conf\n"
+     "guardmount peer add phone --address auto --psk --qr\n"
      "guardmount peer set alice --keepalive 25\n"
      "guardmount peer revoke alice",
      cmd_peer},

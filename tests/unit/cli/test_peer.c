@@ -145,6 +145,46 @@ TEST(file_of_a_peer_that_is_refused_is_not_left_behind)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+TEST(code_of_a_client_is_shown_to_a_terminal_only)
+{
+    struct house *h = *state;
+    char command[512];
+
+    expect(run(h, "peer add alice --address auto --qr"), 2, "is no terminal");
+    expect(run(h, "peer add alice --address auto --qr --json"), 2, "does not go with --json");
+    assert_int_equal(h->asks, 0);
+    snprintf(command, sizeof(command),
+             "cd %s && script -qec '" GUARDMOUNT " -s %s peer add alice --address auto --qr' "
+             "/dev/null",
+             h->dir, h->path);
+    expect(child_run(&h->loop, command), 0, "█");
+    expect(run(h, "version; ls"), 0, "control.sock\n"); /* and no file is left */
+}
+
+TEST(pictures_are_files_of_the_operator_alone)
+{
+    struct house *h = *state;
+
+    expect(run(h, "peer add alice --address auto --qr-png a.png --qr-svg a.svg --conf a.conf && "
+                  "stat -c %a a.png a.svg && head -c 4 a.png | tail -c 3 && head -c 4 a.svg"),
+           0, "600\n600\nPNG<svg");
+    h->asks = 0;
+    expect(run(h, "peer add bob --address auto --conf b.conf --qr-png a.png"), 1,
+           "a.png is there already");
+    assert_int_equal(h->asks, 0);
+    expect(run(h, "version; ls b.conf"), 2, "No such file");
+}
+
+TEST(file_that_no_code_holds_is_still_written)
+{
+    struct house *h = *state;
+
+    expect(run(h, "peer add alice --address auto --conf a.conf --qr-svg a.svg --route "
+                  "$(head -c 3000 /dev/zero | tr '\\0' 1); cat a.conf; ls a.svg"),
+           2, "the client's file is too large; the peer was added");
+    expect(run(h, "version; tail -1 a.conf"), 0, "AllowedIPs = 111");
+}
+
 TEST(fields_are_sent_as_they_are_named)
 {
     struct house *h = *state;
@@ -227,6 +267,10 @@ TEST(wrong_use_is_exit_code_2_and_asks_nothing)
         {"peer set alice --keepalive", "needs a value"},
         {"peer set alice --frob", "unexpected '--frob'"},
         {"peer set alice --conf x", "belong to 'peer add'"},
+        {"peer set alice --qr", "belong to 'peer add'"},
+        {"peer add alice --address auto --qr-png", "needs a value"},
+        {"peer add alice --qr-png x --pubkey AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+         "not both"},
         {"peer revoke alice --keepalive 5", "takes no fields"},
         {"backup", "takes one file"},
         {"restore a b", "takes one file"},
@@ -298,6 +342,9 @@ TEST(what_is_no_backup_is_not_put_back)
 
 TEST_MAIN(TH(client_file_is_what_wg_quick_reads),
           TH(file_of_a_peer_that_is_refused_is_not_left_behind),
-          TH(fields_are_sent_as_they_are_named), TH(unconfirmed_revocation_is_exit_code_4),
-          TH(peers_are_shown_as_table_and_as_json), TH(wrong_use_is_exit_code_2_and_asks_nothing),
+          TH(code_of_a_client_is_shown_to_a_terminal_only),
+          TH(pictures_are_files_of_the_operator_alone),
+          TH(file_that_no_code_holds_is_still_written), TH(fields_are_sent_as_they_are_named),
+          TH(unconfirmed_revocation_is_exit_code_4), TH(peers_are_shown_as_table_and_as_json),
+          TH(wrong_use_is_exit_code_2_and_asks_nothing),
           TH(backup_is_put_back_when_the_daemon_is_stopped), TH(what_is_no_backup_is_not_put_back))
