@@ -85,20 +85,21 @@ static inline void count_add(_Atomic uint64_t *c, uint64_t n)
 /* One receiver index. Main links and unlinks and sets the pointers, all threads look. */
 struct index_entry {
     struct cds_lfht_node node;
-    struct rcu_head rcu;
-    struct engine *engine;
-    uint32_t index;
+    union {                   /* (main) */
+        struct list reserved; /* after both pointers went (I1) */
+        struct rcu_head rcu;  /* after it was unlinked, and is on no list any more */
+    };
+    uint64_t free_at_ns; /* (main) of a reserved one */
     uint64_t peer_id;
     struct keypair *_Atomic keypair;
     struct initiation *_Atomic initiation;
+    uint32_t index;
     /* keypair_effect bits that main has not heard of; whoever sets the first one sends the fact, so
      * an effect is late at most, never lost (R10 needs EFFECT_ADOPTED to arrive). */
-    _Atomic unsigned effects;
-    /* (main) Reserved after both pointers went (I1). */
-    bool was_initiation;
-    uint64_t free_at_ns;
-    struct list reserved;
+    _Atomic uint8_t effects;
+    bool was_initiation; /* (main) a reserved one */
 };
+static_assert(EFFECT_UNFIT <= UINT8_MAX, "room for all effects");
 
 /* A packet that waits for a key; data holds the message's headroom, packet and room for the tag. */
 struct staged {

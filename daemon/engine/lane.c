@@ -61,7 +61,7 @@ void lane_tell_entry_effects(struct lane *l, struct index_entry *i, unsigned eff
         l->told_late = true;
     else
         l->told = true;
-    if (atomic_fetch_or(&i->effects, effects))
+    if (atomic_fetch_or(&i->effects, (uint8_t)effects))
         return; /* there is a fact under way already, and main will find these bits too */
     if (!put(l, &f))
         atomic_store(&l->facts_overrun, true);

@@ -108,17 +108,15 @@ static void index_unlink(struct engine *e, struct index_entry *i)
     rcu_after(&i->rcu, index_free);
 }
 
-static struct index_entry *index_new(struct engine *e, uint32_t index, uint64_t peer_id)
+static struct index_entry *index_new(uint32_t index, uint64_t peer_id)
 {
     struct index_entry *i = calloc(1, sizeof(*i));
 
     if (!i)
         return NULL;
     cds_lfht_node_init(&i->node);
-    i->engine = e;
     i->index = index;
     i->peer_id = peer_id;
-    list_init(&i->reserved);
     return i;
 }
 
@@ -161,7 +159,7 @@ static int add_keypair(struct engine *e, struct keypair *k)
     struct index_entry *i = index_find(e, k->local_index);
 
     if (!i) {
-        i = index_new(e, k->local_index, k->peer_id);
+        i = index_new(k->local_index, k->peer_id);
         if (!i)
             return -ENOMEM;
         atomic_store(&i->keypair, k);
@@ -209,7 +207,7 @@ static int add_initiation(struct engine *e, struct initiation *i)
 
     if (index_find(e, i->local_index))
         return -EEXIST;
-    entry = index_new(e, i->local_index, i->peer_id);
+    entry = index_new(i->local_index, i->peer_id);
     if (!entry)
         return -ENOMEM;
     atomic_store(&entry->initiation, i);
@@ -445,6 +443,7 @@ void tables_done(struct engine *e)
     if (e->by_id)
         cds_lfht_for_each(e->by_id, &it, n) remote_free(peer_unlink(e, peer_of_id_node(n)));
     rcu_leave();
+    list_init(&e->reserved); /* they went with the others */
     engine_set_identity(e, NULL, NULL);
     rcu_drain();
     table_free(e->by_index);
