@@ -57,7 +57,7 @@ static void tell_need_session(struct engine *e, const struct fact *f)
         (atomic_fetch_and(&p->facts, ~(unsigned)PEER_FACT_NEED_SESSION) & PEER_FACT_NEED_SESSION)) {
         if (atomic_load(&p->peer->current))
             staging_flush(&e->main, p, clock_boot_ns());
-        need = staging_any(p);
+        need = staging_any(e, p);
     }
     rcu_leave();
     if (need)
@@ -411,7 +411,7 @@ void engine_take_staged(struct engine *e, struct wg_peer *p, staged_fn *fn, void
     rcu_enter();
     struct peer_entry *entry = peer_find(e, p->id);
     if (entry)
-        staging_take(entry, fn, ctx);
+        staging_take(e, entry, fn, ctx);
     rcu_leave();
 }
 

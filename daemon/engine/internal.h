@@ -42,6 +42,7 @@ static_assert(BATCH_MAX >= UDP_SEGMENTS_MAX, "one batch seals a burst");
 static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch");
 #define FACT_RING_RECORDS 4096
 #define RESULTS_MAX 1024     /* handshake results that main has not taken */
+#define PEER_LOCKS 256       /* shared by all peers */
 #define STAGED_ALL_MAX 16384 /* packets staged for all peers */
 #define STAGED_BYTES_MAX (32u << 20)
 #define RESERVED_MAX (1u << 18)  /* indices kept out of use (I1) */
@@ -84,20 +85,21 @@ static inline void count_add(_Atomic uint64_t *c, uint64_t n)
 /* One receiver index. Main links and unlinks and sets the pointers, all threads look. */
 struct index_entry {
     struct cds_lfht_node node;
-    struct rcu_head rcu;
-    struct engine *engine;
-    uint32_t index;
+    union {                   /* (main) */
+        struct list reserved; /* after both pointers went (I1) */
+        struct rcu_head rcu;  /* after it was unlinked, and is on no list any more */
+    };
+    uint64_t free_at_ns; /* (main) of a reserved one */
     uint64_t peer_id;
     struct keypair *_Atomic keypair;
     struct initiation *_Atomic initiation;
+    uint32_t index;
     /* keypair_effect bits that main has not heard of; whoever sets the first one sends the fact, so
      * an effect is late at most, never lost (R10 needs EFFECT_ADOPTED to arrive). */
-    _Atomic unsigned effects;
-    /* (main) Reserved after both pointers went (I1). */
-    bool was_initiation;
-    uint64_t free_at_ns;
-    struct list reserved;
+    _Atomic uint8_t effects;
+    bool was_initiation; /* (main) a reserved one */
 };
+static_assert(EFFECT_UNFIT <= UINT8_MAX, "room for all effects");
 
 /* A packet that waits for a key; data holds the message's headroom, packet and room for the tag. */
 struct staged {
@@ -114,24 +116,27 @@ enum peer_fact {
     PEER_FACT_LOST_SOCKET = 1 << 3,
 };
 
+/* There may be a million: what is in @peer is not here again, and it has no lock of its own. */
 struct peer_entry {
     struct cds_lfht_node by_key, by_id;
     struct rcu_head rcu;
-    struct engine *engine;
-    struct wg_peer *peer;
-    uint64_t id;
-    struct public_key key;
+    struct wg_peer *peer; /* retired after the entry: readers may follow it */
     struct remote *_Atomic remote;
-    _Atomic unsigned facts;
+    /* The rest but facts under peer_lock(). Workers and main: a ring, the newest, whose next is the
+     * oldest. */
+    struct staged *staged_last;
+    uint16_t staged_count;
+    _Atomic uint8_t facts;
+    bool removed : 1; /* nothing is staged any more */
     /* Handshake threads and main. */
-    pthread_mutex_t stamp_lock;
-    bool has_stamp, has_mac1;
+    bool has_stamp : 1, has_mac1 : 1;
     uint8_t stamp[TAI64N_LEN], mac1[16];
-    /* Workers and main. */
-    pthread_mutex_t staged_lock;
-    struct staged *staged_first, *staged_last;
-    unsigned staged_count;
 };
+static_assert(STAGED_PACKETS_MAX + (WORKERS_MAX + 1) * BATCH_MAX <= UINT16_MAX,
+              "batches that are put back may exceed the bound for a moment");
+
+/* Held for a few instructions, and never two at once: they are shared by peers. */
+pthread_mutex_t *peer_lock(struct engine *e, const struct peer_entry *p);
 
 struct index_entry *index_find(const struct engine *e, uint32_t index);
 struct peer_entry *peer_find(const struct engine *e, uint64_t id);
@@ -219,11 +224,12 @@ size_t lane_padded(const struct engine *e, size_t len);
 /* ---- staging (staging.c) ---- */
 
 bool staging_add(struct lane *l, struct peer_entry *p, const uint8_t *packet, size_t len);
-bool staging_any(struct peer_entry *p);
+bool staging_any(struct engine *e, struct peer_entry *p);
 void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns);
 void staging_drop(struct lane *l, struct peer_entry *p);
-void staging_take(struct peer_entry *p, staged_fn *fn, void *ctx);
-void staging_free(struct peer_entry *p); /* with the entry; nobody sees it any more */
+/* The peer is being removed: what comes from here on is dropped, too. */
+void staging_close(struct lane *l, struct peer_entry *p);
+void staging_take(struct engine *e, struct peer_entry *p, staged_fn *fn, void *ctx);
 
 /* ---- workers ---- */
 
@@ -430,6 +436,7 @@ struct engine {
     struct engine_ops ops;
     struct gate *gate;
     struct cds_lfht *by_index, *by_key, *by_id;
+    pthread_mutex_t peer_locks[PEER_LOCKS];
     unsigned index_count, peer_count;
     struct list reserved; /* (main) index_entry.reserved, oldest first */
     unsigned reserved_count;

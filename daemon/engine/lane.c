@@ -61,7 +61,7 @@ void lane_tell_entry_effects(struct lane *l, struct index_entry *i, unsigned eff
         l->told_late = true;
     else
         l->told = true;
-    if (atomic_fetch_or(&i->effects, effects))
+    if (atomic_fetch_or(&i->effects, (uint8_t)effects))
         return; /* there is a fact under way already, and main will find these bits too */
     if (!put(l, &f))
         atomic_store(&l->facts_overrun, true);
@@ -84,10 +84,10 @@ void lane_tell_peer(struct lane *l, struct peer_entry *p, unsigned facts)
                  {PEER_FACT_NEED_SESSION, FACT_NEED_SESSION},
                  {PEER_FACT_ENDPOINT, FACT_ENDPOINT},
                  {PEER_FACT_LOST_SOCKET, FACT_LOST_SOCKET}};
-    unsigned fresh = facts & ~atomic_fetch_or(&p->facts, facts);
+    unsigned fresh = facts & ~(unsigned)atomic_fetch_or(&p->facts, (uint8_t)facts);
 
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
-        struct fact f = {.kind = kinds[i].kind, .peer_id = p->id};
+        struct fact f = {.kind = kinds[i].kind, .peer_id = p->peer->id};
 
         if ((fresh & kinds[i].bit) && !push(l, &f))
             atomic_store(&l->facts_overrun, true);

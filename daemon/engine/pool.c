@@ -79,10 +79,10 @@ static bool env_last_stamp(void *ctx, uint64_t peer_id, uint8_t ret[TAI64N_LEN])
 
     if (!p)
         return false;
-    pthread_mutex_lock(&p->stamp_lock);
+    pthread_mutex_lock(peer_lock(ctx, p));
     bool has = p->has_stamp;
     memcpy(ret, p->stamp, TAI64N_LEN);
-    pthread_mutex_unlock(&p->stamp_lock);
+    pthread_mutex_unlock(peer_lock(ctx, p));
     return has;
 }
 
@@ -92,10 +92,10 @@ static bool env_last_mac1(void *ctx, uint64_t peer_id, uint8_t ret[16])
 
     if (!p)
         return false;
-    pthread_mutex_lock(&p->stamp_lock);
+    pthread_mutex_lock(peer_lock(ctx, p));
     bool has = p->has_mac1;
     memcpy(ret, p->mac1, 16);
-    pthread_mutex_unlock(&p->stamp_lock);
+    pthread_mutex_unlock(peer_lock(ctx, p));
     return has;
 }
 

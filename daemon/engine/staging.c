@@ -9,28 +9,36 @@ static void drop(struct engine *e, struct staged *s)
     free(s);
 }
 
-/* Under staged_lock. */
+/* Under the peer's lock. */
 static struct staged *take_first(struct peer_entry *p)
 {
-    struct staged *s = p->staged_first;
+    struct staged *last = p->staged_last, *s = last ? last->next : NULL;
 
     if (!s)
         return NULL;
-    p->staged_first = s->next;
-    if (!s->next)
+    if (s == last)
         p->staged_last = NULL;
+    else
+        last->next = s->next;
     p->staged_count--;
     return s;
 }
 
+static void put_first(struct peer_entry *p, struct staged *s)
+{
+    if (p->staged_last) {
+        s->next = p->staged_last->next;
+        p->staged_last->next = s;
+    } else {
+        p->staged_last = s->next = s;
+    }
+    p->staged_count++;
+}
+
 static void append(struct peer_entry *p, struct staged *s)
 {
-    if (p->staged_last)
-        p->staged_last->next = s;
-    else
-        p->staged_first = s;
-    p->staged_last = s;
-    p->staged_count++;
+    put_first(p, s);
+    p->staged_last = s; /* a ring: its oldest is now behind the newest */
 }
 
 /* NULL: over the bounds of all peers, or no memory. */
@@ -64,49 +72,58 @@ bool staging_add(struct lane *l, struct peer_entry *p, const uint8_t *packet, si
         count_add(&l->stats.staged_dropped, 1);
         return false;
     }
-    pthread_mutex_lock(&p->staged_lock);
-    if (p->staged_count >= STAGED_PACKETS_MAX)
-        old = take_first(p);
-    append(p, s);
-    pthread_mutex_unlock(&p->staged_lock);
+    pthread_mutex_lock(peer_lock(l->e, p));
+    if (p->removed) {
+        old = s;
+    } else {
+        if (p->staged_count >= STAGED_PACKETS_MAX)
+            old = take_first(p);
+        append(p, s);
+    }
+    pthread_mutex_unlock(peer_lock(l->e, p));
     if (old) {
         drop(l->e, old);
         count_add(&l->stats.staged_dropped, 1);
     }
-    return true;
+    return old != s;
 }
 
-bool staging_any(struct peer_entry *p)
+static void drop_all(struct lane *l, struct staged *batch[], unsigned n)
 {
-    pthread_mutex_lock(&p->staged_lock);
+    count_add(&l->stats.staged_dropped, n);
+    for (unsigned i = 0; i < n; i++)
+        drop(l->e, batch[i]);
+}
+
+bool staging_any(struct engine *e, struct peer_entry *p)
+{
+    pthread_mutex_lock(peer_lock(e, p));
     bool any = p->staged_count > 0;
-    pthread_mutex_unlock(&p->staged_lock);
+    pthread_mutex_unlock(peer_lock(e, p));
     return any;
 }
 
-static unsigned take_batch(struct peer_entry *p, struct staged *ret[BATCH_MAX])
+static unsigned take_batch(struct engine *e, struct peer_entry *p, struct staged *ret[BATCH_MAX])
 {
     unsigned n = 0;
 
-    pthread_mutex_lock(&p->staged_lock);
+    pthread_mutex_lock(peer_lock(e, p));
     while (n < BATCH_MAX && (ret[n] = take_first(p)))
         n++;
-    pthread_mutex_unlock(&p->staged_lock);
+    pthread_mutex_unlock(peer_lock(e, p));
     return n;
 }
 
 /* Back to the head of the queue, in their order. */
-static void put_back(struct peer_entry *p, struct staged *batch[], unsigned n)
+static void put_back(struct lane *l, struct peer_entry *p, struct staged *batch[], unsigned n)
 {
-    pthread_mutex_lock(&p->staged_lock);
-    for (unsigned i = n; i-- > 0;) {
-        batch[i]->next = p->staged_first;
-        p->staged_first = batch[i];
-        if (!p->staged_last)
-            p->staged_last = batch[i];
-        p->staged_count++;
-    }
-    pthread_mutex_unlock(&p->staged_lock);
+    pthread_mutex_lock(peer_lock(l->e, p));
+    bool removed = p->removed;
+    for (unsigned i = n; i-- > 0 && !removed;)
+        put_first(p, batch[i]);
+    pthread_mutex_unlock(peer_lock(l->e, p));
+    if (removed)
+        drop_all(l, batch, n);
 }
 
 void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns)
@@ -119,14 +136,14 @@ void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns)
 
     if (!lane_route(l, p->peer, &route))
         return;
-    while (v == TX_OK && (n = take_batch(p, batch))) {
+    while (v == TX_OK && (n = take_batch(l->e, p, batch))) {
         for (unsigned i = 0; i < n; i++)
             packets[i] = (struct packet){.data = batch[i]->data,
                                          .len = batch[i]->len,
                                          .padded = lane_padded(l->e, batch[i]->len)};
         v = lane_seal(l, p->peer, &route, packets, n, now_ns);
         if (v == TX_NO_KEY || v == TX_UNFIT || v == TX_TRANSIT) { /* still waiting for one */
-            put_back(p, batch, n);
+            put_back(l, p, batch, n);
             return;
         }
         lane_send(l);
@@ -142,29 +159,26 @@ void staging_drop(struct lane *l, struct peer_entry *p)
     struct staged *batch[BATCH_MAX];
     unsigned n;
 
-    while ((n = take_batch(p, batch))) {
-        count_add(&l->stats.staged_dropped, n);
-        for (unsigned i = 0; i < n; i++)
-            drop(l->e, batch[i]);
-    }
+    while ((n = take_batch(l->e, p, batch)))
+        drop_all(l, batch, n);
 }
 
-void staging_take(struct peer_entry *p, staged_fn *fn, void *ctx)
+void staging_close(struct lane *l, struct peer_entry *p)
+{
+    pthread_mutex_lock(peer_lock(l->e, p));
+    p->removed = true;
+    pthread_mutex_unlock(peer_lock(l->e, p));
+    staging_drop(l, p);
+}
+
+void staging_take(struct engine *e, struct peer_entry *p, staged_fn *fn, void *ctx)
 {
     struct staged *batch[BATCH_MAX];
     unsigned n;
 
-    while ((n = take_batch(p, batch)))
+    while ((n = take_batch(e, p, batch)))
         for (unsigned i = 0; i < n; i++) {
             fn(ctx, batch[i]->data + HEADROOM, batch[i]->len);
-            drop(p->engine, batch[i]);
+            drop(e, batch[i]);
         }
-}
-
-void staging_free(struct peer_entry *p)
-{
-    struct staged *s;
-
-    while ((s = take_first(p)))
-        drop(p->engine, s);
 }

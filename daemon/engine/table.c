@@ -45,7 +45,7 @@ static int match_index(struct cds_lfht_node *n, const void *key)
 
 static int match_id(struct cds_lfht_node *n, const void *key)
 {
-    return peer_of_id_node(n)->id == *(const uint64_t *)key;
+    return peer_of_id_node(n)->peer->id == *(const uint64_t *)key;
 }
 
 static int match_key(struct cds_lfht_node *n, const void *key)
@@ -53,7 +53,7 @@ static int match_key(struct cds_lfht_node *n, const void *key)
     struct peer_entry *p = caa_container_of(n, struct peer_entry, by_key);
 
     rcu_edge_in(p);
-    return public_key_equal(&p->key, key);
+    return public_key_equal(&p->peer->key, key);
 }
 
 static struct cds_lfht_node *find(struct cds_lfht *table, unsigned long hash,
@@ -86,6 +86,11 @@ struct peer_entry *peer_find_key(const struct engine *e, const struct public_key
     return n ? caa_container_of(n, struct peer_entry, by_key) : NULL;
 }
 
+pthread_mutex_t *peer_lock(struct engine *e, const struct peer_entry *p)
+{
+    return &e->peer_locks[hash_u64((uintptr_t)p) % PEER_LOCKS];
+}
+
 /* ---- receiver indices ---- */
 
 static void index_free(struct rcu_head *head)
@@ -103,17 +108,15 @@ static void index_unlink(struct engine *e, struct index_entry *i)
     rcu_after(&i->rcu, index_free);
 }
 
-static struct index_entry *index_new(struct engine *e, uint32_t index, uint64_t peer_id)
+static struct index_entry *index_new(uint32_t index, uint64_t peer_id)
 {
     struct index_entry *i = calloc(1, sizeof(*i));
 
     if (!i)
         return NULL;
     cds_lfht_node_init(&i->node);
-    i->engine = e;
     i->index = index;
     i->peer_id = peer_id;
-    list_init(&i->reserved);
     return i;
 }
 
@@ -156,7 +159,7 @@ static int add_keypair(struct engine *e, struct keypair *k)
     struct index_entry *i = index_find(e, k->local_index);
 
     if (!i) {
-        i = index_new(e, k->local_index, k->peer_id);
+        i = index_new(k->local_index, k->peer_id);
         if (!i)
             return -ENOMEM;
         atomic_store(&i->keypair, k);
@@ -204,7 +207,7 @@ static int add_initiation(struct engine *e, struct initiation *i)
 
     if (index_find(e, i->local_index))
         return -EEXIST;
-    entry = index_new(e, i->local_index, i->peer_id);
+    entry = index_new(i->local_index, i->peer_id);
     if (!entry)
         return -ENOMEM;
     atomic_store(&entry->initiation, i);
@@ -268,9 +271,6 @@ static void peer_entry_free(struct rcu_head *head)
     struct peer_entry *p = caa_container_of(head, struct peer_entry, rcu);
 
     rcu_after_begin(head);
-    staging_free(p);
-    pthread_mutex_destroy(&p->stamp_lock);
-    pthread_mutex_destroy(&p->staged_lock);
     free(p);
 }
 
@@ -285,16 +285,11 @@ static int add_peer(struct engine *e, struct wg_peer *p, struct remote *r)
         return -ENOMEM;
     cds_lfht_node_init(&entry->by_id);
     cds_lfht_node_init(&entry->by_key);
-    entry->engine = e;
     entry->peer = p;
-    entry->id = p->id;
-    entry->key = p->key;
-    pthread_mutex_init(&entry->stamp_lock, NULL);
-    pthread_mutex_init(&entry->staged_lock, NULL);
     atomic_store(&entry->remote, r);
     rcu_edge_out(entry);
-    cds_lfht_add(e->by_id, hash_u64(entry->id), &entry->by_id);
-    cds_lfht_add(e->by_key, hash_key(&entry->key), &entry->by_key);
+    cds_lfht_add(e->by_id, hash_u64(p->id), &entry->by_id);
+    cds_lfht_add(e->by_key, hash_key(&p->key), &entry->by_key);
     e->peer_count++;
     return 0;
 }
@@ -325,6 +320,7 @@ static struct remote *peer_unlink(struct engine *e, struct peer_entry *p)
 {
     struct remote *r = atomic_exchange(&p->remote, NULL);
 
+    staging_close(&e->main, p);
     cds_lfht_del(e->by_id, &p->by_id);
     cds_lfht_del(e->by_key, &p->by_key);
     e->peer_count--;
@@ -339,7 +335,6 @@ void engine_remove_peer(struct engine *e, struct wg_peer *p)
     rcu_enter();
     struct peer_entry *entry = peer_find(e, p->id);
     if (entry && entry->peer == p) {
-        staging_drop(&e->main, entry);
         r = peer_unlink(e, entry);
     }
     rcu_leave();
@@ -352,10 +347,10 @@ void engine_set_last_stamp(struct engine *e, struct wg_peer *p, const uint8_t st
     rcu_enter();
     struct peer_entry *entry = peer_find(e, p->id);
     if (entry) {
-        pthread_mutex_lock(&entry->stamp_lock);
+        pthread_mutex_lock(peer_lock(e, entry));
         memcpy(entry->stamp, stamp, TAI64N_LEN);
         entry->has_stamp = true;
-        pthread_mutex_unlock(&entry->stamp_lock);
+        pthread_mutex_unlock(peer_lock(e, entry));
     }
     rcu_leave();
 }
@@ -365,10 +360,10 @@ void engine_set_last_mac1(struct engine *e, struct wg_peer *p, const uint8_t mac
     rcu_enter();
     struct peer_entry *entry = peer_find(e, p->id);
     if (entry) {
-        pthread_mutex_lock(&entry->stamp_lock);
+        pthread_mutex_lock(peer_lock(e, entry));
         memcpy(entry->mac1, mac1, sizeof(entry->mac1));
         entry->has_mac1 = true;
-        pthread_mutex_unlock(&entry->stamp_lock);
+        pthread_mutex_unlock(peer_lock(e, entry));
     }
     rcu_leave();
 }
@@ -421,6 +416,8 @@ static struct cds_lfht *table_new(void)
 
 int tables_init(struct engine *e)
 {
+    for (unsigned i = 0; i < PEER_LOCKS; i++)
+        pthread_mutex_init(&e->peer_locks[i], NULL);
     list_init(&e->reserved);
     e->by_index = table_new();
     e->by_key = table_new();
@@ -446,9 +443,12 @@ void tables_done(struct engine *e)
     if (e->by_id)
         cds_lfht_for_each(e->by_id, &it, n) remote_free(peer_unlink(e, peer_of_id_node(n)));
     rcu_leave();
+    list_init(&e->reserved); /* they went with the others */
     engine_set_identity(e, NULL, NULL);
     rcu_drain();
     table_free(e->by_index);
     table_free(e->by_key);
     table_free(e->by_id);
+    for (unsigned i = 0; i < PEER_LOCKS; i++)
+        pthread_mutex_destroy(&e->peer_locks[i]);
 }

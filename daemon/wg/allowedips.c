@@ -27,13 +27,19 @@ struct bits {
 };
 
 struct allowedips_node {
-    struct bits prefix;
+    uint64_t hi;
     struct wg_peer *_Atomic peer; /* NULL: only a branch */
     struct allowedips_node *_Atomic child[2];
     uint8_t len;
+    uint64_t lo[]; /* one, of IPv6 nodes only: there are two nodes for a peer's address */
 };
 
 typedef struct allowedips_node *_Atomic link_t;
+
+static struct bits prefix_of(const struct allowedips_node *node, bool v6)
+{
+    return (struct bits){.hi = node->hi, .lo = v6 ? node->lo[0] : 0};
+}
 
 static struct bits bits4(const uint8_t addr[4])
 {
@@ -51,9 +57,9 @@ static unsigned bit_at(const struct bits *b, unsigned i)
 }
 
 /* Leading bits in which they agree, 128 at most. */
-static unsigned common(const struct bits *a, const struct bits *b)
+static unsigned common(struct bits a, struct bits b)
 {
-    uint64_t hi = a->hi ^ b->hi, lo = a->lo ^ b->lo;
+    uint64_t hi = a.hi ^ b.hi, lo = a.lo ^ b.lo;
 
     if (hi)
         return (unsigned)__builtin_clzll(hi);
@@ -90,13 +96,17 @@ static struct wg_peer *owner_of(const struct allowedips_node *node)
     return atomic_load_explicit(&node->peer, memory_order_relaxed);
 }
 
-static struct allowedips_node *node_new(struct bits prefix, unsigned len, struct wg_peer *p)
+static struct allowedips_node *node_new(bool v6, struct bits prefix, unsigned len,
+                                        struct wg_peer *p)
 {
-    struct allowedips_node *node = malloc(sizeof(*node));
+    struct allowedips_node *node = malloc(sizeof(*node) + (v6 ? sizeof(node->lo[0]) : 0));
 
     if (!node)
         return NULL;
-    node->prefix = cut(prefix, len);
+    prefix = cut(prefix, len);
+    node->hi = prefix.hi;
+    if (v6)
+        node->lo[0] = prefix.lo;
     node->len = (uint8_t)len;
     atomic_init(&node->peer, p);
     atomic_init(&node->child[0], NULL);
@@ -152,14 +162,15 @@ static int locate(struct allowedips *t, const struct ip_prefix *prefix, link_t *
 int allowedips_insert(struct allowedips *t, const struct ip_prefix *prefix, struct wg_peer *p)
 {
     struct allowedips_node *node, *leaf, *branch;
-    struct bits bits;
+    struct bits bits, old;
     unsigned shared = 0;
     link_t *link;
 
     if (locate(t, prefix, &link, &bits) < 0 || !p)
         return -EINVAL;
     while ((node = peek(link))) {
-        shared = MIN(common(&bits, &node->prefix), MIN(prefix->len, node->len));
+        old = prefix_of(node, prefix->v6);
+        shared = MIN(common(bits, old), MIN(prefix->len, node->len));
         if (shared < node->len)
             break; /* it must branch off above @node */
         if (node->len == prefix->len) {
@@ -170,22 +181,22 @@ int allowedips_insert(struct allowedips *t, const struct ip_prefix *prefix, stru
         }
         link = &node->child[bit_at(&bits, node->len)];
     }
-    leaf = node_new(bits, prefix->len, p);
+    leaf = node_new(prefix->v6, bits, prefix->len, p);
     if (!leaf)
         return -ENOMEM;
     if (!node) {
         publish(link, leaf);
     } else if (shared == prefix->len) { /* @node lies inside the new prefix */
-        atomic_init(&leaf->child[bit_at(&node->prefix, shared)], node);
+        atomic_init(&leaf->child[bit_at(&old, shared)], node);
         publish(link, leaf);
     } else {
-        branch = node_new(bits, shared, NULL);
+        branch = node_new(prefix->v6, bits, shared, NULL);
         if (!branch) {
             free(leaf);
             return -ENOMEM;
         }
         atomic_init(&branch->child[bit_at(&bits, shared)], leaf);
-        atomic_init(&branch->child[bit_at(&node->prefix, shared)], node);
+        atomic_init(&branch->child[bit_at(&old, shared)], node);
         publish(link, branch);
     }
     t->count++;
@@ -215,12 +226,12 @@ bool allowedips_remove(struct allowedips *t, const struct ip_prefix *prefix,
     if (locate(t, prefix, &link, &bits) < 0 || !p)
         return false;
     while ((node = peek(link)) && node->len < prefix->len &&
-           common(&bits, &node->prefix) >= node->len) {
+           common(bits, prefix_of(node, prefix->v6)) >= node->len) {
         above = link;
         link = &node->child[bit_at(&bits, node->len)];
     }
-    if (!node || node->len != prefix->len || common(&bits, &node->prefix) < node->len ||
-        owner_of(node) != p)
+    if (!node || node->len != prefix->len ||
+        common(bits, prefix_of(node, prefix->v6)) < node->len || owner_of(node) != p)
         return false;
     atomic_store_explicit(&node->peer, NULL, memory_order_release);
     t->count--;
@@ -234,7 +245,7 @@ static struct wg_peer *find(const link_t *root, struct bits bits, unsigned len)
     const struct allowedips_node *node = load(root);
     struct wg_peer *best = NULL, *p;
 
-    while (node && common(&bits, &node->prefix) >= node->len) {
+    while (node && common(bits, prefix_of(node, len == BITS6)) >= node->len) {
         p = atomic_load_explicit(&node->peer, memory_order_acquire);
         if (p)
             best = p;

@@ -10,10 +10,14 @@ static const char construction[] = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 static const char identifier[] = "WireGuard v1 zx2c4 Jason@zx2c4.com";
 static const char label_mac1[] = "mac1----", label_cookie[] = "cookie--";
 
-static void derived_keys(const struct public_key *key, uint8_t ret_mac1[32], uint8_t ret_cookie[32])
+static void mac1_key(const struct public_key *key, uint8_t ret[32])
 {
-    blake2s_2(ret_mac1, label_mac1, 8, key->b, 32);
-    blake2s_2(ret_cookie, label_cookie, 8, key->b, 32);
+    blake2s_2(ret, label_mac1, 8, key->b, 32);
+}
+
+static void cookie_key(const struct public_key *key, uint8_t ret[32])
+{
+    blake2s_2(ret, label_cookie, 8, key->b, 32);
 }
 
 void identity_init(struct identity *id, const struct secret32 *private_key)
@@ -21,14 +25,14 @@ void identity_init(struct identity *id, const struct secret32 *private_key)
     memcpy(id->private_key, private_key, sizeof(*private_key));
     x25519_clamp(id->private_key->b);
     x25519_public(id->public_key.b, id->private_key->b);
-    derived_keys(&id->public_key, id->mac1_key, id->cookie_key);
+    mac1_key(&id->public_key, id->mac1_key);
+    cookie_key(&id->public_key, id->cookie_key);
 }
 
 void remote_init(struct remote *r, const struct identity *self, const struct public_key *key,
                  const struct secret32 *psk)
 {
     r->public_key = *key;
-    derived_keys(key, r->mac1_key, r->cookie_key);
     if (!self || !x25519(r->secret->static_static, self->private_key->b, key->b))
         secret_wipe(r->secret->static_static, sizeof(r->secret->static_static));
     if (psk)
@@ -42,10 +46,12 @@ static bool usable(const struct remote *r)
     return r && !secret_is_zero(r->secret->static_static, 32);
 }
 
-static void mac1_put(uint8_t *message, unsigned len, const uint8_t key[32])
+static void mac1_put(uint8_t *message, unsigned len, const struct public_key *to)
 {
     struct message_macs *macs = (struct message_macs *)(message + len - sizeof(*macs));
+    uint8_t key[32];
 
+    mac1_key(to, key);
     blake2s(macs->mac1, sizeof(macs->mac1), key, 32, message, len - sizeof(*macs));
     memset(macs->mac2, 0, sizeof(macs->mac2));
 }
@@ -122,7 +128,7 @@ static void initiate(const struct handshake_env *env, const struct handshake_job
     noise_encrypt(&n, m->encrypted_static, env->self->public_key.b, 32);
     noise_mix_key(&n, r->secret->static_static, 32);
     noise_encrypt(&n, m->encrypted_timestamp, job->stamp, TAI64N_LEN);
-    mac1_put(ret->reply, sizeof(*m), r->mac1_key);
+    mac1_put(ret->reply, sizeof(*m), &r->public_key);
     ret->reply_len = sizeof(*m);
 
     memcpy(secret->psk, r->secret->psk, 32);
@@ -157,7 +163,7 @@ static bool respond(const struct handshake_env *env, const struct remote *r, str
         return false;
     noise_mix_psk(n, r->secret->psk);
     noise_encrypt(n, m->encrypted_nothing, NULL, 0);
-    mac1_put(ret->reply, sizeof(*m), r->mac1_key);
+    mac1_put(ret->reply, sizeof(*m), &r->public_key);
     ret->reply_len = sizeof(*m);
     noise_split(n, ret->keys->recv, ret->keys->send); /* they are the initiator */
     return true;
@@ -252,13 +258,14 @@ static void read_cookie(const struct handshake_env *env, const struct handshake_
     const struct message_cookie *m = (const struct message_cookie *)job->message;
     uint32_t index = load_le32(m->receiver);
     const struct remote *r = env->find_remote_index(env->ctx, index);
-    uint8_t mac1[16];
+    uint8_t mac1[16], key[32];
 
     ret->verdict = HANDSHAKE_DROP_UNKNOWN;
     if (!r || !env->last_mac1(env->ctx, r->peer_id, mac1))
         return;
     ret->verdict = HANDSHAKE_DROP_AUTH;
-    if (!cookie_open(m, mac1, r->cookie_key, ret->cookie))
+    cookie_key(&r->public_key, key);
+    if (!cookie_open(m, mac1, key, ret->cookie))
         return;
     ret->peer_id = r->peer_id;
     ret->initiation_index = index;

@@ -23,11 +23,11 @@ struct identity {
     uint8_t cookie_key[32];       /* HASH("cookie--" | public key) */
 };
 
-/* What the arithmetic needs of a peer; immutable once published, replaced as a whole. */
+/* What the arithmetic needs of a peer; immutable once published, replaced as a whole. The keys of
+ * mac1 and cookies are derived when a message needs one: a hash, and there are many peers. */
 struct remote {
     uint64_t peer_id;
     struct public_key public_key;
-    uint8_t mac1_key[32], cookie_key[32]; /* of the peer's public key */
     struct remote_secret {
         uint8_t static_static[32]; /* precomputed DH; all zero: not usable with this peer */
         uint8_t psk[32];

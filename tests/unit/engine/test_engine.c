@@ -1177,6 +1177,26 @@ TEST(what_is_queued_can_be_thrown_away)
     crafted_free(&c);
 }
 
+TEST(what_a_worker_stages_for_a_peer_that_is_gone_is_dropped)
+{
+    struct crafted c = crafted_new(&(struct hub_options){.workers = 1});
+    struct engine *e = c.hub->engine;
+    uint8_t packet[64];
+    size_t len = inner(packet, 2, "too late");
+
+    rcu_enter(); /* as one that found the peer just before */
+    struct peer_entry *p = peer_find(e, c.peer->wg->id);
+    assert_true(staging_add(&e->main, p, packet, len));
+    engine_remove_peer(e, c.peer->wg);
+    assert_int_equal(atomic_load(&e->staged_count), 0);
+    assert_false(staging_add(&e->main, p, packet, len));
+    rcu_leave();
+    assert_int_equal(atomic_load(&e->staged_count), 0);
+    assert_int_equal(atomic_load(&e->staged_bytes), 0);
+    assert_int_equal(hub_counters(c.hub).staged_dropped, 2);
+    crafted_free(&c);
+}
+
 TEST(a_confirmed_key_comes_before_the_wish_for_one)
 {
     struct crafted c = crafted_new(&(struct hub_options){.workers = 2});
@@ -1381,6 +1401,7 @@ int main(void)
         E(data_on_another_vip_under_a_siblings_key_is_told),
         E(what_is_queued_can_be_thrown_away),
         E(pinned_workers_stay_on_cpus_of_their_own),
+        E(what_a_worker_stages_for_a_peer_that_is_gone_is_dropped),
         E(a_confirmed_key_comes_before_the_wish_for_one),
         E(a_worker_that_stood_still_discards_and_waits_for_main),
         E(wireguard_go_initiates_and_both_ways_ping),

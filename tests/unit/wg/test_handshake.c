@@ -307,7 +307,7 @@ static unsigned forge_initiation(struct ends *e, const uint8_t point[32],
     noise_encrypt(&n, m->encrypted_static, e->i.self.public_key.b, 32);
     noise_mix_key(&n, e->i.peer.secret->static_static, 32);
     noise_encrypt(&n, m->encrypted_timestamp, stamp, sizeof(stamp));
-    blake2s(m->macs.mac1, 16, e->i.peer.mac1_key, 32, ret, sizeof(*m) - sizeof(m->macs));
+    blake2s(m->macs.mac1, 16, e->r.self.mac1_key, 32, ret, sizeof(*m) - sizeof(m->macs));
     return sizeof(*m);
 }
 
@@ -331,7 +331,7 @@ static unsigned forge_response(struct ends *e, const uint8_t point[32],
     noise_mix_key(&n, zeros, 32);
     noise_mix_psk(&n, e->i.peer.secret->psk);
     noise_encrypt(&n, m->encrypted_nothing, NULL, 0);
-    blake2s(m->macs.mac1, 16, e->r.peer.mac1_key, 32, ret, sizeof(*m) - sizeof(m->macs));
+    blake2s(m->macs.mac1, 16, e->i.self.mac1_key, 32, ret, sizeof(*m) - sizeof(m->macs));
     return sizeof(*m);
 }
 

@@ -108,7 +108,7 @@ TEST(a_cookie_reply_is_that_of_the_independent_implementation)
     unhex(COOKIE, cookie);
     assert_int_equal(unhex(COOKIE_REPLY, wire), sizeof(reply));
     memcpy(&reply, wire, sizeof(reply));
-    assert_true(cookie_open(&reply, initiation + len - 32, e->i.peer.cookie_key, got));
+    assert_true(cookie_open(&reply, initiation + len - 32, e->r.self.cookie_key, got));
     assert_memory_equal(got, cookie, 16);
 
     /* Ours differs in the cookie alone, which is made of our own secret: put that one in. */
