@@ -45,6 +45,7 @@ int cmd_restore(const struct cli *c, int argc, char **argv);
 int cmd_ha(const struct cli *c, int argc, char **argv);
 int cmd_check_config(const struct cli *c, int argc, char **argv);
 int cmd_genkey(const struct cli *c, int argc, char **argv);
+int cmd_cluster(const struct cli *c, int argc, char **argv);
 
 /* One question to the daemon. An exit code; on failure a line was printed. */
 int client_ask(const struct cli *c, enum control_kind kind, bool peers, struct control_reply *ret);
@@ -60,6 +61,8 @@ int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 
 /* "0.5": seconds, 0.1 to 3600. -EINVAL. */
 int cli_seconds(const char *text, uint64_t *ret_ns);
 void cli_sleep(uint64_t ns);
+/* And on the disk. Negative errno. */
+int cli_write_all(int fd, const char *text, size_t len);
 /* The option's value: "-o X", "--output X", "--output=X" (@shown NULL: no such form). Moves *i on.
  * NULL: @argv[*i] is not this option. An empty text: its value is missing. */
 const char *cli_value(char **argv, int *i, const char *shown, const char *word);

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int write_all(int fd, const char *text, size_t len)
+int cli_write_all(int fd, const char *text, size_t len)
 {
     while (len) {
         ssize_t n = write(fd, text, len);
@@ -38,7 +38,7 @@ static int replace_file(const char *path, const char *text)
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return -errno;
-    r = write_all(fd, text, strlen(text));
+    r = cli_write_all(fd, text, strlen(text));
     if (close(fd) < 0 && r >= 0)
         r = -errno;
     if (r >= 0 && rename(temporary, path) < 0)

@@ -134,6 +134,32 @@ static const struct command commands[] = {
      "Siblings bring it up to date afterwards: to go back in time, restore all members\n"
      "before the first one starts.",
      "systemctl stop guardmount && guardmount restore /root/peers.backup", cmd_restore},
+    {"cluster", "init --name NAME --member NAME=ADDRESS ... [OPTIONS]",
+     "make keys and configuration of a new cluster, on one machine and offline",
+     "  --name NAME            of the cluster\n"
+     "  --member NAME=ADDRESS[:PORT]\n"
+     "                         a member, and where its sync channel is reached (port 51900); two "
+     "or\n"
+     "                         more, the preferred one first\n"
+     "  --hub-address LIST     tunnel addresses of the hub; clients are in these networks\n"
+     "  --outer LIST           floating addresses for clients: \"ADDRESS/LENGTH dev INTERFACE\"\n"
+     "  --inner LIST           floating addresses that the LAN routes the tunnel networks to\n"
+     "  --port PORT            UDP port of the hub (51820)\n"
+     "  --vrid-outer ID        free VRRP router id on the outer LAN (51)\n"
+     "  --vrid-inner ID        free VRRP router id on the inner LAN (61)\n"
+     "  --outer-probe LIST     what always answers ping on the outer LAN: a gateway\n"
+     "  --inner-probe LIST     the same on the inner LAN\n"
+     "  -o, --output DIR       folder to make (default: named as the cluster)\n"
+     "  -j, --json             {\"schema\": 1, \"directory\": ..., \"hub_public_key\": ..., "
+     "\"members\": [...]}\n"
+     "\n"
+     "DIR gets a folder for each member, with its guardmount.conf (mode 0600: keys are in it) and\n"
+     "its keepalived.conf. A folder that exists is never touched. What is left to do is printed.",
+     "guardmount cluster init --name office --member berlin=192.168.99.1 \\\n"
+     "    --member paris=192.168.99.2 --hub-address 10.77.0.1/16 \\\n"
+     "    --outer '203.0.113.100/24 dev eth0' --outer-probe 203.0.113.1 \\\n"
+     "    --inner '10.0.0.100/24 dev eth1' --inner-probe 10.0.0.1",
+     cmd_cluster},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",

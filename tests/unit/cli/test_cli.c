@@ -256,9 +256,9 @@ TEST(wrong_use_is_exit_code_2_with_a_hint)
 
 TEST(every_command_has_help_with_an_example)
 {
-    static const char *const names[] = {"status",       "health", "metrics", "events",
-                                        "why",          "doctor", "top",     "ha",
-                                        "check-config", "genkey", "version", "help"};
+    static const char *const names[] = {"status",  "health", "metrics", "events",       "why",
+                                        "doctor",  "top",    "ha",      "check-config", "genkey",
+                                        "version", "help",   "cluster"};
     struct house *h = *state;
     char command[256], example[64];
 
