@@ -38,6 +38,7 @@ int cmd_metrics(const struct cli *c, int argc, char **argv);
 int cmd_drain(const struct cli *c, int argc, char **argv);
 int cmd_undrain(const struct cli *c, int argc, char **argv);
 int cmd_promote(const struct cli *c, int argc, char **argv);
+int cmd_drill(const struct cli *c, int argc, char **argv);
 int cmd_upgrade_check(const struct cli *c, int argc, char **argv);
 int cmd_peer(const struct cli *c, int argc, char **argv);
 int cmd_backup(const struct cli *c, int argc, char **argv);

@@ -45,6 +45,20 @@ static const struct command commands[] = {
      "  -j, --json    as drain\n"
      "Waits until it has arrived. Exit code: 0 arrived, 1 refused or not arrived within 12 s.",
      "guardmount promote main berlin", cmd_promote},
+    {"drill", "--vip VIP [--repeat N] [--report FILE] [--force]",
+     "prove on this cluster that a planned move works: there and back, measured",
+     "  --vip VIP     which; this member owns it\n"
+     "  --method drain\n"
+     "                how it is moved; the only one so far\n"
+     "  --repeat N    so many times there and back (1 to 50; default 1)\n"
+     "  --max-ms N    a step passes if the new owner is known N ms after the command (1000)\n"
+     "  --settle S    seconds that sessions are watched for after each step (3)\n"
+     "  --report FILE a page with a timeline, one file\n"
+     "  --force       also when no sibling in sync could take it\n"
+     "  -j, --json    {\"schema\": 1, \"pass\": ..., \"steps\": [...], \"peers\": [...]}\n"
+     "The VIP is put back whatever happens, also when interrupted.\n"
+     "Exit code: 0 passed, 4 a step did not pass, 1 refused, broken off, or not put back.",
+     "guardmount drill --vip main --repeat 5 --report drill.html", cmd_drill},
     {"upgrade-check", "", "whether this member can be restarted without anybody noticing",
      "  -j, --json    {\"schema\": 1, \"safe\": ..., \"reasons\": [...]}\n"
      "Exit code: 0 safe, 4 not, with the reasons.",

@@ -14,6 +14,7 @@ static void fill(void *ctx, const struct control_request *r, struct status *s)
 
         p->hub = 1;
         p->owner = (uint8_t)(i + 1);
+        p->vip = h->peers_vip;
         p->public_key.b[0] = (uint8_t)i;
         if (i)
             continue;
@@ -112,6 +113,24 @@ static struct status *healthy(void)
     return s;
 }
 
+/* What the member sees of a move: the VIP, and a session of the first peer. */
+static void note_move(struct house *h, const struct status_vip *v, uint8_t from)
+{
+    uint64_t at_ns = clock_real_ns() + h->lag_ms * NS_PER_MS;
+    struct notice vip = {.real_ns = at_ns,
+                         .kind = v->owned ? NOTICE_VIP_OWNED : NOTICE_VIP_CLAIMED,
+                         .vip = v->id,
+                         .member = v->owner,
+                         .number = v->epoch};
+    struct notice session = {.real_ns = at_ns,
+                             .kind = v->owned ? NOTICE_SESSION_ADOPTED : NOTICE_SESSION_YIELDED,
+                             .vip = v->id,
+                             .member = v->owned ? from : v->owner};
+
+    journal_add(h->journal, &vip);
+    journal_add(h->journal, &session);
+}
+
 static int move(void *ctx, const struct control_move *m, char ret_message[CONTROL_MESSAGE_LEN])
 {
     struct house *h = ctx;
@@ -127,8 +146,11 @@ static int move(void *ctx, const struct control_move *m, char ret_message[CONTRO
 
         if (m->vip && v->id != m->vip)
             continue;
+        uint8_t from = v->owner;
         v->owner = m->kind == MOVE_PROMOTE ? m->member : (uint8_t)(3 - m->member);
         v->owned = v->owner == s->id;
+        if (v->owner != from)
+            note_move(h, v, from);
     }
     return 0;
 }

@@ -1,0 +1,127 @@
+/* A drill as JSON, as text, as a page. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "cli/drill.h"
+#include "cli/writer.h"
+#include <inttypes.h>
+#include <string.h>
+
+static unsigned touched(const struct drill *d, const struct drill_peer *p, enum drill_how how)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < d->step_count; i++)
+        count += p->step[i].how == how;
+    return count;
+}
+
+/* ---- JSON ---- */
+
+static json_t *step_json(const struct drill_step *s, unsigned number)
+{
+    char at[SHOWN_LEN];
+    json_t *peers = json_object();
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:b, s:b, s:i, s:i, s:i, s:I, s:o}", "step", number,
+                          "action", s->away ? "drain" : "promote", "from", s->from, "at",
+                          show_time(at, s->command_real_ns), "pass", s->pass, "arrived", s->arrived,
+                          "sessions_moved", s->sessions, "handshakes", s->handshakes, "refused",
+                          s->refused, "events_missed", (json_int_t)s->missed, "peers", peers);
+
+    for (unsigned i = 0; i < DRILL_HOWS; i++)
+        json_object_set_new(peers, drill_how_name((enum drill_how)i), json_integer(s->how[i]));
+    if (s->arrived)
+        json_object_set_new(o, "to", json_string(s->to));
+    if (s->has_owner)
+        json_object_set_new(o, "owner_ms", json_integer((json_int_t)s->owner_ms));
+    if (s->has_first)
+        json_object_set_new(o, "first_session_ms", json_integer((json_int_t)s->first_ms));
+    if (!s->pass)
+        json_object_set_new(o, "reason", json_string(s->reason));
+    return o;
+}
+
+static json_t *peer_json(const struct drill *d, const struct drill_peer *p)
+{
+    json_t *steps = json_array();
+
+    for (unsigned i = 0; i < d->step_count; i++) {
+        json_t *o = json_pack("{s:s}", "how", drill_how_name(p->step[i].how));
+
+        if (p->step[i].has_ms)
+            json_object_set_new(o, "ms", json_integer((json_int_t)p->step[i].ms));
+        json_array_append_new(steps, o);
+    }
+    return json_pack("{s:s, s:s, s:o}", "public_key", p->key, "name", p->name, "steps", steps);
+}
+
+json_t *drill_json(const struct drill *d)
+{
+    json_t *steps = json_array(), *peers = json_array();
+    char at[SHOWN_LEN];
+
+    for (unsigned i = 0; i < d->step_count; i++)
+        json_array_append_new(steps, step_json(&d->step[i], i + 1));
+    for (unsigned i = 0; i < d->peer_count; i++)
+        json_array_append_new(peers, peer_json(d, &d->peer[i]));
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:b, s:b, s:b, s:o, s:o, s:b}",
+                     "schema", DRILL_SCHEMA, "cluster", d->cluster, "member", d->member, "vip",
+                     d->vip, "method", "drain", "began", show_time(at, d->began_real_ns), "repeat",
+                     d->repeat, "max_ms", (json_int_t)d->max_ms, "forced", d->forced, "restored",
+                     d->restored, "pass", drill_passed(d), "steps", steps, "peers", peers,
+                     "peers_cut", d->peers_cut);
+}
+
+/* ---- text ---- */
+
+static const char *show_ms(char buf[SHOWN_LEN], bool known, uint64_t ms)
+{
+    if (known)
+        snprintf(buf, SHOWN_LEN, "%" PRIu64, ms);
+    else
+        snprintf(buf, SHOWN_LEN, "-");
+    return buf;
+}
+
+static const char *show_end(const struct drill *d)
+{
+    return !d->restored ? "The VIP is NOT where it was." : "The VIP is where it was.";
+}
+
+void drill_text(const struct drill *d, bool color, FILE *out)
+{
+    char buf[SHOWN_LEN];
+    struct table t;
+
+    table_begin(&t, "STEP|FROM|TO|>OWNER MS|>FIRST SESSION MS|>MOVED|>HANDSHAKES|>REFUSED|RESULT");
+    for (unsigned i = 0; i < d->step_count; i++) {
+        const struct drill_step *s = &d->step[i];
+
+        table_cell(&t, TONE_PLAIN, "%u %s", i + 1, s->away ? "drain" : "promote");
+        table_cell(&t, TONE_PLAIN, "%s", s->from);
+        table_cell(&t, TONE_PLAIN, "%s", s->arrived ? s->to : "-");
+        table_cell(&t, TONE_PLAIN, "%s", show_ms(buf, s->has_owner, s->owner_ms));
+        table_cell(&t, TONE_PLAIN, "%s", show_ms(buf, s->has_first, s->first_ms));
+        table_cell(&t, TONE_PLAIN, "%u", s->sessions);
+        table_cell(&t, TONE_PLAIN, "%u", s->handshakes);
+        table_cell(&t, TONE_PLAIN, "%u", s->refused);
+        table_cell(&t, s->pass ? TONE_GOOD : TONE_BAD, "%s%s",
+                   s->pass ? "pass" : "fail: ", s->reason);
+    }
+    table_end(&t, color, out);
+    fputc('\n', out);
+    table_begin(&t, "PEER|>HOT|>HANDSHAKE|>REFUSED|>NOTHING");
+    for (unsigned i = 0; i < d->peer_count; i++) {
+        const struct drill_peer *p = &d->peer[i];
+
+        table_cell(&t, TONE_PLAIN, "%s", *p->name ? p->name : p->key);
+        table_cell(&t, TONE_PLAIN, "%u", touched(d, p, DRILL_HOT));
+        table_cell(&t, TONE_PLAIN, "%u", touched(d, p, DRILL_HANDSHAKE));
+        table_cell(&t, TONE_PLAIN, "%u", touched(d, p, DRILL_REFUSED));
+        table_cell(&t, TONE_PLAIN, "%u", touched(d, p, DRILL_NOTHING));
+    }
+    table_end(&t, color, out);
+    if (d->peers_cut)
+        fputs("There are more peers; all are counted in the steps.\n", out);
+    fprintf(out, "%s: VIP %s, %u steps, threshold %" PRIu64 " ms. %s\n",
+            drill_passed(d) ? "passed" : "FAILED", d->vip, d->step_count, d->max_ms, show_end(d));
+}
