@@ -45,7 +45,7 @@ static const char *state_name(const struct peer *p)
                                       : "enabled";
 }
 
-static int add_row(const struct app *a, struct peer_rows *rows, const struct peer *p)
+static int add_row(const struct app *a, struct peer_rows *rows, const struct peer *p, bool secrets)
 {
     const struct peer *served = store_find(a->store, p->hub, &p->key);
     struct peer_row *row = peer_rows_add(rows, p->allowed_count);
@@ -61,6 +61,8 @@ static int add_row(const struct app *a, struct peer_rows *rows, const struct pee
     if (endpoint_is_set(&p->endpoint))
         snprintf(row->endpoint, sizeof(row->endpoint), "%s", endpoint_format(&p->endpoint, text));
     row->has_psk = p->psk != NULL;
+    if (p->psk && secrets)
+        memcpy(row->psk, p->psk->b, sizeof(row->psk));
     row->keepalive_s = p->keepalive_s;
     row->vip = p->vip;
     for (unsigned f = 1; f < PEER_FIELDS; f++)
@@ -95,7 +97,7 @@ static void answer(struct app *a, struct peer_call *p, const char *note)
     const struct peer *record = store_record(a->store, a->cluster->hub->id, &p->key);
     struct control_reply reply = {.peers = peer_rows_new()};
 
-    if (!reply.peers || (record && add_row(a, reply.peers, record) < 0)) {
+    if (!reply.peers || (record && add_row(a, reply.peers, record, false) < 0)) {
         control_reply_done(&reply);
         refuse(p, -ENOMEM, "no memory for the answer; the change itself is done");
         return;
@@ -117,7 +119,7 @@ static void list_peers(struct app *a, struct peer_call *p)
     while (r >= 0 && (record = store_next_uncovered(a->store, &cursor, &nothing)))
         if (record->hub == a->cluster->hub->id &&
             (record->state == PEER_ACTIVE || p->asked.command.gone))
-            r = add_row(a, reply.peers, record);
+            r = add_row(a, reply.peers, record, p->asked.command.secrets);
     if (r < 0) {
         control_reply_done(&reply);
         refuse(p, -ENOMEM, "no memory for the list of peers");
@@ -304,6 +306,16 @@ static bool take_fields(struct app *a, struct peer_call *p, struct peer_change *
         }
         memcpy(pc->psk, c->psk, sizeof(c->psk));
     }
+    if (*c->endpoint) {
+        pc->has_endpoint = true;
+        if (endpoint_parse(c->endpoint, &pc->endpoint) < 0) {
+            refuse(p, -EINVAL,
+                   "'%.70s' is no endpoint; write 192.0.2.1:51820 or [2001:db8::1]:51820",
+                   c->endpoint);
+            return false;
+        }
+    }
+    pc->has_disabled = pc->disabled = c->verb == PEER_ADD && c->disabled;
     pc->has_keepalive = c->has_keepalive;
     pc->keepalive_s = c->keepalive_s;
     pc->replace_allowed = c->has_allowed;

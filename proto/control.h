@@ -59,8 +59,11 @@ struct peer_command {
     char allowed[CONTROL_PREFIXES_MAX + 1]; /* prefixes with commas */
     bool address_auto;                      /* and an address from the pool */
     bool reinstate;
-    bool overlap; /* prefixes may overlap with another peer's */
-    bool gone;    /* list: removed and revoked ones too */
+    bool overlap;      /* prefixes may overlap with another peer's */
+    bool gone;         /* list: removed and revoked ones too */
+    char endpoint[80]; /* "": as it is */
+    bool disabled;     /* add: not served until it is enabled */
+    bool secrets;      /* list: with preshared keys */
 };
 
 struct control_request {
@@ -211,6 +214,7 @@ struct peer_rows {
         struct public_key key;
         char name[64], state[16], endpoint[80];
         bool has_psk;
+        uint8_t psk[32]; /* only when asked for; all zero: none, or not told */
         uint16_t keepalive_s, vip;
         uint64_t changed_real_ns; /* UTC */
         uint32_t waiting;         /* prefixes that another peer has (given to both at once) */
@@ -225,7 +229,7 @@ struct peer_rows {
 };
 
 struct peer_rows *peer_rows_new(void);
-void peer_rows_free(struct peer_rows *r); /* NULL is fine */
+void peer_rows_free(struct peer_rows *r); /* wipes; NULL is fine */
 /* A zeroed row with room for so many prefixes; NULL: no memory. */
 struct peer_row *peer_rows_add(struct peer_rows *r, unsigned allowed);
 int peer_row_allow(struct peer_row *row, const char *prefix); /* -ENOMEM */

@@ -1,5 +1,6 @@
 #include "proto/control_peer.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include "model/endpoint.h"
 #include "proto/control_see.h"
 
@@ -23,6 +24,9 @@ void command_put(Guardmount__PeerCommand *w, const struct peer_command *c)
     w->reinstate = c->reinstate;
     w->overlap = c->overlap;
     w->gone = c->gone;
+    w->endpoint = (char *)c->endpoint;
+    w->disabled = c->disabled;
+    w->secrets = c->secrets;
 }
 
 /* A name that cannot be shown as it is would be another one: refused, not mended. */
@@ -40,7 +44,8 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
                 strlen(w->allowed) < sizeof(ret->allowed);
 
     if (!good || !take_name(ret->peer, sizeof(ret->peer), w->peer) ||
-        !take_name(ret->name, sizeof(ret->name), w->name))
+        !take_name(ret->name, sizeof(ret->name), w->name) ||
+        !take_name(ret->endpoint, sizeof(ret->endpoint), w->endpoint))
         return -EBADMSG;
     ret->verb = (enum peer_verb)w->verb;
     ret->has_key = w->public_key.len;
@@ -57,6 +62,8 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
     ret->reinstate = w->reinstate;
     ret->overlap = w->overlap;
     ret->gone = w->gone;
+    ret->disabled = w->disabled;
+    ret->secrets = w->secrets;
     return 0;
 }
 
@@ -74,6 +81,8 @@ void peer_rows_free(struct peer_rows *r)
             free(r->row[i].allowed[n]);
         free(r->row[i].allowed);
     }
+    if (r && r->row)
+        secret_wipe(r->row, r->room * sizeof(*r->row));
     if (r)
         free(r->row);
     free(r);
@@ -83,10 +92,15 @@ struct peer_row *peer_rows_add(struct peer_rows *r, unsigned allowed)
 {
     if (r->count == r->room) {
         unsigned room = r->room ? 2 * r->room : 16;
-        struct peer_row *more = reallocarray(r->row, room, sizeof(*more));
+        struct peer_row *more = calloc(room, sizeof(*more));
 
         if (!more)
             return NULL;
+        if (r->row) { /* realloc() would leave preshared keys behind */
+            memcpy(more, r->row, r->count * sizeof(*more));
+            secret_wipe(r->row, r->count * sizeof(*more));
+            free(r->row);
+        }
         r->row = more;
         r->room = room;
     }
@@ -116,6 +130,8 @@ static void put_row(Guardmount__PeerRow *w, const struct peer_row *row)
     w->name = (char *)row->name;
     w->state = (char *)row->state;
     w->has_psk = row->has_psk;
+    if (!secret_is_zero(row->psk, sizeof(row->psk)))
+        w->psk = (ProtobufCBinaryData){sizeof(row->psk), (uint8_t *)row->psk};
     w->keepalive_s = row->keepalive_s;
     w->endpoint = (char *)row->endpoint;
     w->vip = row->vip;
@@ -151,8 +167,9 @@ static int take_row(const Guardmount__PeerRow *w, struct peer_rows *r)
 {
     struct peer_row *row;
 
-    if (w->hub > HUB_ID_MAX || w->public_key.len != sizeof(row->key.b) ||
-        w->keepalive_s > UINT16_MAX || w->vip > UINT16_MAX || w->changed_by > MEMBER_ID_MAX)
+    if (w->hub > HUB_ID_MAX || (w->psk.len && w->psk.len != sizeof(row->psk)) ||
+        w->public_key.len != sizeof(row->key.b) || w->keepalive_s > UINT16_MAX ||
+        w->vip > UINT16_MAX || w->changed_by > MEMBER_ID_MAX)
         return -EBADMSG;
     row = peer_rows_add(r, (unsigned)w->n_allowed);
     if (!row)
@@ -162,6 +179,8 @@ static int take_row(const Guardmount__PeerRow *w, struct peer_rows *r)
     text_to(row->name, w->name);
     text_to(row->state, w->state);
     row->has_psk = w->has_psk;
+    if (w->psk.len)
+        memcpy(row->psk, w->psk.data, sizeof(row->psk));
     row->keepalive_s = (uint16_t)w->keepalive_s;
     text_to(row->endpoint, w->endpoint);
     row->vip = (uint16_t)w->vip;

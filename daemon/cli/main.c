@@ -138,6 +138,26 @@ static const struct command commands[] = {
      "guardmount peer set alice --keepalive 25\n"
      "guardmount peer revoke alice",
      cmd_peer},
+    {"import", "[--dry-run] [--overlap] FILE", "add the peers of a file of wg or wg-quick",
+     "  FILE          as /etc/wireguard/wg0.conf, or of 'guardmount export --wg'; it is only read\n"
+     "  --dry-run     say what would be added, and change nothing\n"
+     "  --overlap     networks may overlap with another peer's; the narrower one wins\n"
+     "  -j, --json    {\"schema\": 1, \"dry_run\": ..., \"added\": [...], \"unchanged\": ..., \n"
+     "                \"errors\": [...], \"remarks\": [...]}\n"
+     "\n"
+     "Names come from comments: '# Name = alice', behind [Peer], or in the line above it. Nothing\n"
+     "is added when anything in FILE is wrong: all that is wrong is listed with its line. Peers\n"
+     "that are here exactly so are left as they are, so it may be said again. [Interface] and its\n"
+     "hooks are reported, not applied.",
+     "guardmount import --dry-run /etc/wireguard/wg0.conf", cmd_import},
+    {"export", "[--wg]", "all peers, with their preshared keys, to standard output",
+     "  --wg          as [Peer] sections for wg, with names in comments, instead of JSON\n"
+     "  -j, --json    the default: {\"schema\": 1, \"peers\": [...]}\n"
+     "\n"
+     "Private keys of clients are not known here. Removed and revoked peers are left out.",
+     "(umask 077; guardmount export --wg >peers.conf)\n"
+     "guardmount export | jq -r '.peers[].name'",
+     cmd_export},
     {"backup", "FILE", "write the peer database of this member to a file",
      "  FILE          replaced as a whole; mode 0600: preshared keys are in it",
      "guardmount backup /root/peers.backup", cmd_backup},

@@ -1,0 +1,335 @@
+/* guardmount import and export as people and scripts see them: the peers of a file become those of
+ * a member, or none of them do. */
+#include "base/bytes.h"
+#include "base/err.h"
+#include "control/server.h"
+#include "lib/test.h"
+#include "unit/control/child.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#define HOUSE_PEERS 32
+
+struct house {
+    uv_loop_t loop;
+    char dir[64], path[96];
+    struct server *server;
+    struct peer_command peer[HOUSE_PEERS]; /* as they were added */
+    unsigned count, refuse_at;             /* refuse_at: the add with this number; 0: none */
+};
+
+static void put_row(struct peer_rows *rows, const struct peer_command *c, bool secrets)
+{
+    struct peer_row *row = peer_rows_add(rows, 64);
+    char list[CONTROL_PREFIXES_MAX + 1], *rest = list, *word;
+
+    strcpy(row->name, c->peer);
+    strcpy(row->state, c->disabled ? "disabled" : "enabled");
+    strcpy(row->endpoint, c->endpoint);
+    row->key = c->key;
+    row->has_psk = c->has_psk;
+    if (secrets)
+        memcpy(row->psk, c->psk, sizeof(row->psk));
+    row->keepalive_s = c->keepalive_s;
+    strcpy(list, c->allowed);
+    while ((word = strsep(&rest, ",")))
+        if (*word)
+            peer_row_allow(row, word);
+}
+
+static void on_command(void *ctx, const struct control_request *r, struct server_call *call)
+{
+    struct house *h = ctx;
+    struct control_reply reply = {.peers = peer_rows_new()};
+
+    if (r->command.verb == PEER_ADD && h->refuse_at == h->count + 1) {
+        control_reply_done(&reply);
+        reply = (struct control_reply){.error = -ENOSPC, .message = "no room for it"};
+    } else if (r->command.verb == PEER_ADD) {
+        assert_true(h->count < HOUSE_PEERS);
+        h->peer[h->count++] = r->command;
+    } else {
+        for (unsigned i = 0; i < h->count; i++)
+            put_row(reply.peers, &h->peer[i], r->command.secrets);
+    }
+    server_reply(call, &reply);
+}
+
+static int setup(void **state)
+{
+    struct house *h = calloc(1, sizeof(*h));
+    struct server_ops ops = {.ctx = h, .command = on_command};
+
+    strcpy(h->dir, "/tmp/gm-cli-XXXXXX");
+    assert_non_null(mkdtemp(h->dir));
+    snprintf(h->path, sizeof(h->path), "%s/control.sock", h->dir);
+    assert_int_equal(uv_loop_init(&h->loop), 0);
+    assert_int_equal(server_new(&h->loop, h->path, &ops, &h->server), 0);
+    *state = h;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct house *h = *state;
+    char command[128];
+
+    server_free(h->server);
+    uv_run(&h->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&h->loop), 0);
+    snprintf(command, sizeof(command), "rm -r %s", h->dir);
+    assert_int_equal(system(command), 0);
+    free(h);
+    return 0;
+}
+
+static const struct child *run(struct house *h, const char *arguments)
+{
+    char command[640];
+
+    snprintf(command, sizeof(command), "cd %s && " GUARDMOUNT " -s %s %s", h->dir, h->path,
+             arguments);
+    return child_run(&h->loop, command);
+}
+
+static void expect(const struct child *c, int status, const char *word)
+{
+    if (c->status != status || !strstr(c->out, word))
+        fail_msg("status %d, said: %s", (int)c->status, c->out);
+}
+
+static void write_file(const struct house *h, const char *text)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/wg0.conf", h->dir);
+    FILE *f = fopen(path, "w");
+    fputs(text, f);
+    fclose(f);
+}
+
+#define KEY(c) "PublicKey = " #c "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+#define PSK "PresharedKey = BQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+
+static const char office[] = "[Interface]\n"
+                             "PrivateKey = CAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEA=\n"
+                             "Address = 10.0.0.1/24\n"
+                             "PostUp = iptables -A FORWARD -i %i -j ACCEPT\n"
+                             "\n"
+                             "# alice\n"
+                             "[Peer]\n" KEY(A) PSK
+    "AllowedIPs = 10.0.0.2/32, fd00::2/128\n"
+    "# Endpoint = 192.0.2.9:1\n"
+    "PersistentKeepalive = 25\n"
+    "\n"
+    "[Peer] # bob's phone\n" KEY(B) "allowedips = 10.0.0.3\n"
+                                    "\n"
+                                    "### begin carol ###\n"
+                                    "[peer]\n" KEY(C) "AllowedIPs = 10.0.0.4/32 # and\n"
+                                                      "AllowedIPs = 10.7.0.9/16\n"
+                                                      "Endpoint = 192.0.2.7:51820\n"
+                                                      "### end carol ###\n"
+                                                      "[Peer]\n"
+                                                      "# first words\n"
+                                                      "# Name = dave\n"
+                                                      "# Disabled = yes\n" KEY(
+                                                          D) "Endpoint = vpn.example.org:51820\n"
+                                                             "[Peer]\n"
+                                                             "# erin\n" KEY(E) "[Peer]\n\n" KEY(F);
+
+TEST(peers_come_with_the_names_of_their_comments)
+{
+    static const char *const names[] = {"alice", "bob's phone", "carol",
+                                        "dave",  "erin",        "peer-FAAAAAAA"};
+    struct house *h = *state;
+
+    write_file(h, office);
+    expect(run(h, "import wg0.conf"), 0, "6 peers added, 0 were here already\n");
+    assert_int_equal(h->count, 6);
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        assert_string_equal(h->peer[i].peer, names[i]);
+    assert_string_equal(h->peer[0].allowed, "10.0.0.2/32,fd00::2/128");
+    assert_true(h->peer[0].has_psk && h->peer[0].psk[0] == 5 && h->peer[0].keepalive_s == 25);
+    assert_string_equal(h->peer[0].endpoint, "");
+    assert_string_equal(h->peer[2].allowed, "10.0.0.4/32,10.7.0.0/16");
+    assert_string_equal(h->peer[2].endpoint, "192.0.2.7:51820");
+    assert_true(h->peer[3].disabled && !h->peer[0].disabled);
+    assert_string_equal(h->peer[3].endpoint, "");
+}
+
+TEST(interface_and_hooks_are_reported_and_no_key_is_shown)
+{
+    struct house *h = *state;
+
+    write_file(h, office);
+    const struct child *c = run(h, "import --dry-run wg0.conf");
+    expect(c, 0, "wg0.conf:4: PostUp: a hook of wg-quick; not run\n");
+    expect(c, 0, "wg0.conf:3: Address: of the interface; not applied");
+    expect(c, 0, "Endpoint = vpn.example.org:51820: a host name; left out");
+    expect(c, 0, "+ alice  10.0.0.2/32,fd00::2/128  psk\n");
+    expect(c, 0, "6 peers would be added");
+    assert_null(strstr(c->out, "CAAAA"));
+    assert_null(strstr(c->out, "BQAAA"));
+    assert_int_equal(h->count, 0);
+}
+
+TEST(file_with_an_error_adds_nobody_and_all_errors_are_listed)
+{
+    struct house *h = *state;
+
+    write_file(
+        h, "[Peer]\n# Name = a\n" KEY(
+               A) "AllowedIPs = 10.0.0.0/33, 10.0.0.1\n"
+                  "[Peer]\n# Name = b\nPublicKey = short\nPersistentKeepalive = 70000\n"
+                  "[Peer]\n# Name = c\nAllowedIps = 10.0.0.2\nFrob = 1\n"
+                  "[Peer]\n# Name = d\n" KEY(D) "AllowedIPs = 10.0.0.1\n"
+                                                "[Peer]\n# Name = d\n" KEY(
+                                                    A) "Endpoint = 192.0.2.1\n[Frob]\nnothing\n");
+    const struct child *c = run(h, "import wg0.conf");
+    static const char *const said[] = {
+        "wg0.conf:4: '10.0.0.0/33' is no address",
+        "wg0.conf:7: 'short' is no public key",
+        "wg0.conf:8: PersistentKeepalive takes seconds",
+        "wg0.conf:12: unknown key 'Frob'",
+        "wg0.conf:9: peer 'c' has no PublicKey",
+        "wg0.conf:20: '192.0.2.1' is no endpoint",
+        "wg0.conf:21: unknown section [Frob]",
+        "wg0.conf:22: expected '[Section]'",
+        "wg0.conf:17: the key of peer 'd' is that of peer 'a' (line 1)",
+        "wg0.conf:17: two peers are called 'd'; the other one is in line 13",
+        "wg0.conf:13: 10.0.0.1/32 of peer 'd' overlaps with 10.0.0.1/32 of peer 'a' (line 1)",
+        "11 errors in wg0.conf; nothing was added",
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(said); i++)
+        expect(c, 1, said[i]);
+    assert_int_equal(h->count, 0);
+    json_t *o = json_loads(run(h, "import --json wg0.conf 2>/dev/null")->out, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(o, "errors")), 11);
+    assert_int_equal(json_array_size(json_object_get(o, "added")), 0);
+    json_decref(o);
+}
+
+TEST(what_the_cluster_has_is_compared_too)
+{
+    struct house *h = *state;
+
+    write_file(h, office);
+    expect(run(h, "import wg0.conf"), 0, "6 peers added");
+    expect(run(h, "import wg0.conf"), 0, "0 peers added, 6 were here already");
+    assert_int_equal(h->count, 6);
+    write_file(h, "# anna\n[Peer]\n" KEY(A) "\n# carol\n[Peer]\n" KEY(
+                      G) "AllowedIPs = 10.7.1.0/24\n"
+                         "# net\n[Peer]\n" KEY(H) "AllowedIPs = 10.0.0.0/30\n");
+    const struct child *c = run(h, "import wg0.conf");
+    expect(c, 1, "wg0.conf:2: the key of peer 'anna' is that of peer 'alice' (this cluster)");
+    expect(c, 1, "two peers are called 'carol'; the other one is in this cluster");
+    expect(c, 1, "10.7.1.0/24 of peer 'carol' overlaps with 10.7.0.0/16 of peer 'carol'");
+    expect(c, 1, "10.0.0.0/30 of peer 'net' overlaps with 10.0.0.2/32 of peer 'alice'");
+    assert_int_equal(h->count, 6);
+    write_file(h, "# net\n[Peer]\n" KEY(H) "AllowedIPs = 10.0.0.0/30\n");
+    expect(run(h, "import --overlap wg0.conf"), 0, "1 peers added");
+    assert_true(h->peer[6].overlap);
+}
+
+TEST(nested_networks_of_two_peers_are_found_behind_those_of_one)
+{
+    struct house *h = *state;
+
+    write_file(h, "# a\n[Peer]\n" KEY(A) "AllowedIPs = 10.0.0.0/8, 10.1.0.0/16, 10.3.0.0/16\n"
+                                         "# b\n[Peer]\n" KEY(B) "AllowedIPs = 10.2.0.0/16\n");
+    expect(run(h, "import wg0.conf"), 1, "10.2.0.0/16 of peer 'b' overlaps with 10.0.0.0/8");
+    write_file(h, "# a\n[Peer]\n" KEY(A) "AllowedIPs = 10.0.0.0/8, 10.1.0.0/16\n"
+                                         "# b\n[Peer]\n" KEY(B) "AllowedIPs = 11.0.0.0/8, ::/0\n");
+    expect(run(h, "import wg0.conf"), 0, "2 peers added");
+}
+
+TEST(export_is_imported_as_the_same_peers)
+{
+    struct house *h = *state;
+    struct peer_command before[6];
+
+    write_file(h, office);
+    expect(run(h, "import wg0.conf"), 0, "6 peers added");
+    memcpy(before, h->peer, sizeof(before));
+    expect(run(h, "export --wg >out.conf"), 0, "");
+    expect(run(h, "import --json out.conf"), 0, "\"unchanged\": 6");
+    h->count = 0;
+    memset(h->peer, 0, sizeof(h->peer));
+    expect(run(h, "import out.conf"), 0, "6 peers added, 0 were here already\n");
+    assert_memory_equal(before, h->peer, sizeof(before));
+}
+
+TEST(export_as_json_tells_all_fields)
+{
+    struct house *h = *state;
+    const char *name, *psk, *network, *endpoint, *third;
+    int schema;
+
+    write_file(h, office);
+    run(h, "import wg0.conf");
+    json_t *o = json_loads(run(h, "export")->out, 0, NULL);
+    assert_int_equal(json_unpack(o, "{s:i, s:[{s:s, s:s, s:[s]}, {}, {s:s}, {s:s}]}", "schema",
+                                 &schema, "peers", "name", &name, "preshared_key", &psk,
+                                 "allowed_ips", &network, "endpoint", &endpoint, "state", &third),
+                     0);
+    assert_string_equal(psk, "BQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_string_equal(endpoint, "192.0.2.7:51820");
+    assert_string_equal(third, "disabled");
+    json_decref(o);
+}
+
+TEST(refusal_in_the_middle_says_where_and_the_rest_can_follow)
+{
+    struct house *h = *state;
+
+    write_file(h, office);
+    h->refuse_at = 3;
+    const struct child *c = run(h, "import wg0.conf");
+    expect(c, 1, "wg0.conf:19: peer 'carol': the daemon refused: no room for it; say the import");
+    expect(c, 1, "2 peers added");
+    h->refuse_at = 0;
+    expect(run(h, "import wg0.conf"), 0, "4 peers added, 2 were here already");
+}
+
+TEST(wrong_use_is_refused)
+{
+    static const struct {
+        const char *arguments;
+        int status;
+        const char *word;
+    } wrong[] = {
+        {"import", 2, "takes one file"},
+        {"import a b", 2, "unexpected 'b'"},
+        {"import --frob a", 2, "unexpected '--frob'"},
+        {"import nothing.conf", 1, "nothing.conf: No such file"},
+        {"import .", 1, "no plain file"},
+        {"import /dev/null", 1, "no plain file"},
+        {"export frob", 2, "takes --wg"},
+        {"export --wg --json", 2, "not both"},
+        {"import --help", 0, "Example:\n  guardmount import --dry-run"},
+        {"export --help", 0, "Example:\n  (umask 077"},
+    };
+    struct house *h = *state;
+
+    for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
+        expect(run(h, wrong[i].arguments), wrong[i].status, wrong[i].word);
+    write_file(h, "[Interface]\nListenPort = 1\n");
+    expect(run(h, "import wg0.conf"), 1, "there is no [Peer] in it");
+    write_file(h, "[Peer]\n# Name = \xff\xfe\n" KEY(A));
+    expect(run(h, "import wg0.conf"), 1, "is no UTF-8");
+    write_file(h, "[Peer]\n# Name = a\x1b[31m\n" KEY(A));
+    expect(run(h, "import wg0.conf"), 1, "a control character in a name");
+    assert_int_equal(h->count, 0);
+}
+
+#define TH(name) TS(name, setup, teardown)
+
+TEST_MAIN(TH(peers_come_with_the_names_of_their_comments),
+          TH(interface_and_hooks_are_reported_and_no_key_is_shown),
+          TH(file_with_an_error_adds_nobody_and_all_errors_are_listed),
+          TH(what_the_cluster_has_is_compared_too),
+          TH(nested_networks_of_two_peers_are_found_behind_those_of_one),
+          TH(export_is_imported_as_the_same_peers), TH(export_as_json_tells_all_fields),
+          TH(refusal_in_the_middle_says_where_and_the_rest_can_follow), TH(wrong_use_is_refused))
