@@ -34,7 +34,7 @@ static const struct command commands[] = {
      "  MEMBER        default: the one whose daemon is asked\n"
      "Waits until the VIPs are elsewhere. Outlives a restart, until undrain.\n"
      "Exit code: 0 moved, 1 refused or not moved within 12 s.",
-     "guardmount drain && systemctl restart guardmount && guardmount undrain", cmd_drain},
+     "guardmount drain && systemctl restart guardmountd && guardmount undrain", cmd_drain},
     {"undrain", "[--vip VIP] [MEMBER]", "a drained member may have VIPs again",
      "  --vip VIP     this one only (default: all)\n"
      "  MEMBER        default: the one whose daemon is asked\n"
@@ -62,7 +62,7 @@ static const struct command commands[] = {
     {"upgrade-check", "", "whether this member can be restarted without anybody noticing",
      "  -j, --json    {\"schema\": 1, \"safe\": ..., \"reasons\": [...]}\n"
      "Exit code: 0 safe, 4 not, with the reasons.",
-     "guardmount upgrade-check && systemctl restart guardmount", cmd_upgrade_check},
+     "guardmount upgrade-check && systemctl restart guardmountd", cmd_upgrade_check},
     {"metrics", "[--no-peers]", "counters and gauges as OpenMetrics text",
      "  --no-peers    without the wireguard_peer_* series of single peers",
      "guardmount metrics > /var/lib/prometheus/node-exporter/guardmount.prom", cmd_metrics},
@@ -167,7 +167,7 @@ static const struct command commands[] = {
      "\n"
      "Siblings bring it up to date afterwards: to go back in time, restore all members\n"
      "before the first one starts.",
-     "systemctl stop guardmount && guardmount restore /root/peers.backup", cmd_restore},
+     "systemctl stop guardmountd && guardmount restore /root/peers.backup", cmd_restore},
     {"cluster", "init --name NAME --member NAME=ADDRESS ... [OPTIONS]",
      "make keys and configuration of a new cluster, on one machine and offline",
      "  --name NAME            of the cluster\n"
