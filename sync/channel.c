@@ -701,11 +701,6 @@ uint64_t channel_tick(struct channel *c, uint64_t now_ns)
     return c->keyed_ns + CHANNEL_REKEY_NS;
 }
 
-uint8_t channel_member(const struct channel *c)
-{
-    return c->member;
-}
-
 bool channel_is_up(const struct channel *c)
 {
     return c->state == UP || c->state == REKEYING || c->state == SWITCHING;

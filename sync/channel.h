@@ -76,6 +76,5 @@ bool channel_send(struct channel *c, const uint8_t *msg, size_t len);
 /* Timeouts and the next handshake. Returns when it wants to be called again; UINT64_MAX: never. */
 uint64_t channel_tick(struct channel *c, uint64_t now_ns);
 
-uint8_t channel_member(const struct channel *c); /* 0: not known yet */
 bool channel_is_up(const struct channel *c);
 unsigned channel_handshakes(const struct channel *c); /* completed on this connection */

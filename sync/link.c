@@ -702,11 +702,6 @@ void links_close(struct links *l, uint8_t member, const char *reason)
     conn_close(c, reason);
 }
 
-bool links_is_up(const struct links *l, uint8_t member)
-{
-    return member < MEMBERS_MAX && l->member[member].conn;
-}
-
 const struct links_counters *links_counters(const struct links *l)
 {
     return &l->counters;

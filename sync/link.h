@@ -60,5 +60,4 @@ void links_close(struct links *l, uint8_t member, const char *reason);
 /* Write what was gathered now; otherwise it is written once per turn of the loop. */
 void links_flush(struct links *l);
 
-bool links_is_up(const struct links *l, uint8_t member);
 const struct links_counters *links_counters(const struct links *l);

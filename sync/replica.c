@@ -52,8 +52,8 @@ struct replica {
     uint32_t parts_total;
 
     /* Time. */
-    uint64_t connected_ns, last_frame_ns, last_tick_ns;
-    uint64_t silent_since_ns; /* last_frame_ns, but for what we slept through */
+    uint64_t connected_ns, last_tick_ns;
+    uint64_t silent_since_ns; /* the last frame, but for what we slept through */
     uint64_t heartbeat_at_ns, heartbeat_seq, first_sent_ns, last_sent_ns;
     uint64_t their_boot_ns, their_boot_at_ns; /* what to echo */
     uint64_t probe_position, probe_ns;        /* an entry whose ack is timed */
@@ -422,7 +422,7 @@ void replica_receive(struct replica *r, const uint8_t *msg, size_t len, uint64_t
                                         : "a malformed message");
         return;
     }
-    r->last_frame_ns = r->silent_since_ns = now_ns;
+    r->silent_since_ns = now_ns;
     if (m.kind == SYNC_HELLO)
         on_hello(r, &m.hello, now_ns);
     else if (r->state == REPLICA_GREETING)
@@ -461,7 +461,7 @@ void replica_connected(struct replica *r, const struct codec_key *key, uint64_t 
     r->closing = false;
     fsm_move(replica_fsm, &r->state, REPLICA_GREETING);
     r->key = key;
-    r->connected_ns = r->last_frame_ns = r->silent_since_ns = r->last_tick_ns = now_ns;
+    r->connected_ns = r->silent_since_ns = r->last_tick_ns = now_ns;
     r->ops.fill_hello(r->ops.ctx, r->member, &m.hello);
     transmit(r, &m);
 }
@@ -547,9 +547,4 @@ uint64_t replica_rtt_ns(const struct replica *r)
 uint64_t replica_lag(const struct replica *r)
 {
     return r->sent - r->acked;
-}
-
-uint64_t replica_last_frame_ns(const struct replica *r)
-{
-    return r->last_frame_ns;
 }

@@ -78,4 +78,3 @@ bool replica_in_sync(const struct replica *r, uint64_t now_ns); /* O3: both snap
 bool replica_has_all_of_us(const struct replica *r); /* our snapshot was acked to its end */
 uint64_t replica_rtt_ns(const struct replica *r);    /* rises at once, falls slowly; 0: not known */
 uint64_t replica_lag(const struct replica *r);       /* log entries sent and not acked */
-uint64_t replica_last_frame_ns(const struct replica *r);

@@ -366,11 +366,6 @@ struct allowedips *engine_allowedips(struct engine *e)
     return &e->allowedips;
 }
 
-unsigned engine_workers(const struct engine *e)
-{
-    return e->worker_count;
-}
-
 enum tx_verdict engine_send_keepalive(struct engine *e, struct wg_peer *p, uint64_t now_ns)
 {
     uint8_t message[HEADROOM + PACKET_TAILROOM];

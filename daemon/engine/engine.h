@@ -149,4 +149,3 @@ struct engine_counters {
     uint64_t rx_bursts, tx_bursts, tx_fallbacks, tun_joined, tun_cut, tun_malformed;
 };
 void engine_counters(const struct engine *e, struct engine_counters *ret);
-unsigned engine_workers(const struct engine *e);

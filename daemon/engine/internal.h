@@ -417,7 +417,7 @@ int pool_init(struct engine *e);
 int pool_start(struct engine *e);
 void pool_stop(struct engine *e);
 void pool_done(struct engine *e);
-/* @producer: a worker's number, or engine_workers() for main. False: full. */
+/* @producer: a worker's number, or their count for main. False: full. */
 bool pool_push(struct engine *e, unsigned producer, const struct handshake_job *job);
 void pool_deliver(struct engine *e); /* (main) results to ops */
 

@@ -365,11 +365,6 @@ const struct identity *node_identity(const struct node *n)
     return n->identity;
 }
 
-struct store *node_store(const struct node *n)
-{
-    return n->store;
-}
-
 bool node_fit(const struct node *n)
 {
     return n->fit;

@@ -205,4 +205,3 @@ struct replica *node_replica(const struct node *n, uint8_t member);
 bool node_in_sync(const struct node *n, struct instant now);
 bool node_fit(const struct node *n);
 void node_key_counts(const struct node *n, unsigned *ret_owned, unsigned *ret_replicas);
-struct store *node_store(const struct node *n);

@@ -178,17 +178,6 @@ int tun_mtu(int fd, unsigned *ret)
     return 0;
 }
 
-int tun_set_up(int fd)
-{
-    struct ifreq req = {0};
-    int r = named_ioctl(fd, SIOCGIFFLAGS, &req);
-
-    if (r < 0)
-        return r;
-    req.ifr_flags |= IFF_UP;
-    return interface_ioctl(SIOCSIFFLAGS, &req);
-}
-
 ssize_t tun_read(int fd, void *buf, size_t len)
 {
     ssize_t n = read(fd, buf, len);

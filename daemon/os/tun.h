@@ -31,7 +31,6 @@ int tun_open(const char *name, unsigned queues, unsigned mtu, unsigned offloads,
 int tun_adopt(int fd, unsigned offloads, char ret_name[TUN_NAME_MAX + 1], unsigned *ret_offloads);
 /* By the fd's present name in the caller's namespace; -ENODEV when it was moved away. */
 int tun_mtu(int fd, unsigned *ret);
-int tun_set_up(int fd);
 
 /* One packet or super-packet; its length, or -errno: -EAGAIN nothing there, -EBADFD the device is
  * gone. */
