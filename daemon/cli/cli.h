@@ -5,6 +5,7 @@
 #pragma once
 #include "proto/control.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_DEGRADED = 4 };
 
@@ -65,7 +66,12 @@ int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 
 int cli_seconds(const char *text, uint64_t *ret_ns);
 void cli_sleep(uint64_t ns);
 /* And on the disk. Negative errno. */
-int cli_write_all(int fd, const char *text, size_t len);
+int cli_write_all(int fd, const void *data, size_t len);
+/* The same, as a whole or not at all: others may read @path at any moment. @owner: whose it is to
+ * be, where that may be given; NULL: ours. */
+struct stat;
+int cli_replace_file(const char *path, const void *data, size_t len, mode_t mode,
+                     const struct stat *owner);
 /* The option's value: "-o X", "--output X", "--output=X" (@shown NULL: no such form). Moves *i on.
  * NULL: @argv[*i] is not this option. An empty text: its value is missing. */
 const char *cli_value(char **argv, int *i, const char *shown, const char *word);

@@ -18,42 +18,7 @@
 #define AT_APPLICATION 68
 #define APPLICATION_ID 0x474d5044 /* "GMPD" */
 
-/* As a whole or not at all, and nobody else's to read: preshared keys are in it. @owner: whose it
- * is to be, where that may be given. */
-static int replace_secret(const char *path, const uint8_t *data, size_t len,
-                          const struct stat *owner)
-{
-    char temporary[PATH_MAX];
-    int fd, r = 0;
-
-    if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
-        return -ENAMETOOLONG;
-    unlink(temporary);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return -errno;
-    while (r >= 0 && len) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno != EINTR)
-            r = -errno;
-        if (n > 0) {
-            data += n;
-            len -= (size_t)n;
-        }
-    }
-    if (r >= 0 && owner && fchown(fd, owner->st_uid, owner->st_gid) < 0 && errno != EPERM)
-        r = -errno;
-    if (r >= 0 && fsync(fd) < 0)
-        r = -errno;
-    if (close(fd) < 0 && r >= 0)
-        r = -errno;
-    if (r >= 0 && rename(temporary, path) < 0)
-        r = -errno;
-    if (r < 0)
-        unlink(temporary);
-    return r;
-}
+#define SECRET_MODE 0600 /* preshared keys are in it */
 
 int cmd_backup(const struct cli *c, int argc, char **argv)
 {
@@ -65,7 +30,8 @@ int cmd_backup(const struct cli *c, int argc, char **argv)
     r = client_ask(c, CONTROL_BACKUP, false, &reply);
     if (r != EXIT_GOOD)
         return r;
-    r = reply.backup ? replace_secret(argv[0], reply.backup, reply.backup_len, NULL) : -ENODATA;
+    r = reply.backup ? cli_replace_file(argv[0], reply.backup, reply.backup_len, SECRET_MODE, NULL)
+                     : -ENODATA;
     if (r < 0)
         r = cli_fail(EXIT_FAILED, "%s: %s; nothing was written", argv[0], strerror(-r));
     else
@@ -120,7 +86,7 @@ static int lock_state(const char *dir, int *ret_fd)
     if (*ret_fd < 0)
         return cli_fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
     if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
-        return cli_fail(EXIT_FAILED, "the daemon runs; stop it first (systemctl stop guardmount)");
+        return cli_fail(EXIT_FAILED, "the daemon runs; stop it first (systemctl stop guardmountd)");
     return EXIT_GOOD;
 }
 
@@ -141,7 +107,7 @@ static int put_back(const char *state_dir, const uint8_t *data, size_t len)
             r = -errno;
     }
     if (r >= 0)
-        r = replace_secret(path, data, len, &owner);
+        r = cli_replace_file(path, data, len, SECRET_MODE, &owner);
     if (r < 0)
         return cli_fail(EXIT_FAILED, "%s: %s", path, strerror(-r));
     printf("%s restored; siblings bring it up to date when the daemon starts\n", path);

@@ -11,9 +11,12 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
-int cli_write_all(int fd, const char *text, size_t len)
+int cli_write_all(int fd, const void *data, size_t len)
 {
+    const char *text = data;
+
     while (len) {
         ssize_t n = write(fd, text, len);
 
@@ -27,18 +30,22 @@ int cli_write_all(int fd, const char *text, size_t len)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* As a whole or not at all: keepalived may read it at any moment. */
-static int replace_file(const char *path, const char *text)
+int cli_replace_file(const char *path, const void *data, size_t len, mode_t mode,
+                     const struct stat *owner)
 {
     char temporary[PATH_MAX];
-    int fd, r;
+    int fd, r = 0;
 
     if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
         return -ENAMETOOLONG;
-    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    unlink(temporary);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return -errno;
-    r = cli_write_all(fd, text, strlen(text));
+    if (owner && fchown(fd, owner->st_uid, owner->st_gid) < 0 && errno != EPERM)
+        r = -errno;
+    if (r >= 0)
+        r = cli_write_all(fd, data, len);
     if (close(fd) < 0 && r >= 0)
         r = -errno;
     if (r >= 0 && rename(temporary, path) < 0)
@@ -59,7 +66,7 @@ static int render(const char *conf_path, const char *output)
         status = cli_fail(EXIT_FAILED, "%s", error);
     else if (!output)
         status = fputs(text, stdout) < 0 ? EXIT_FAILED : EXIT_GOOD;
-    else if ((r = replace_file(output, text)) < 0)
+    else if ((r = cli_replace_file(output, text, strlen(text), 0644, NULL)) < 0)
         status = cli_fail(EXIT_FAILED, "%s: %s; the file was left as it was", output, strerror(-r));
     free(text);
     conf_free(conf);
