@@ -386,22 +386,6 @@ static void op_flush_staged(void *ctx, struct wg_peer *p, uint64_t now_ns)
     }
 }
 
-static void op_drop_staged(void *ctx, struct wg_peer *p)
-{
-    struct machine *m = ctx;
-    struct staged **at = &m->staged, *s;
-
-    while ((s = *at)) {
-        if (s->peer_id != p->id) {
-            at = &s->next;
-            continue;
-        }
-        *at = s->next;
-        m->staged_count--;
-        free(s);
-    }
-}
-
 static void op_take_staged(void *ctx, struct wg_peer *p,
                            void (*fn)(void *fn_ctx, const uint8_t *packet, size_t len),
                            void *fn_ctx)
@@ -416,9 +400,15 @@ static void op_take_staged(void *ctx, struct wg_peer *p,
         }
         *at = s->next;
         m->staged_count--;
-        fn(fn_ctx, s->packet, SIM_PACKET_LEN);
+        if (fn)
+            fn(fn_ctx, s->packet, SIM_PACKET_LEN);
         free(s);
     }
+}
+
+static void op_drop_staged(void *ctx, struct wg_peer *p)
+{
+    op_take_staged(ctx, p, NULL, NULL);
 }
 
 static void stage(struct machine *m, const struct wg_peer *p, const uint8_t *packet)
