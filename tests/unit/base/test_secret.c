@@ -2,6 +2,7 @@
  *
  * There is one arena a process, so each test has a child of its own. */
 #include "base/secret.h"
+#include "lib/in_child.h"
 #include "lib/test.h"
 #include <errno.h>
 #include <pthread.h>
@@ -12,42 +13,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED                                                                                  \
-    1 /* then mlock() does nothing, and a bad access ends in an exit, not in a signal */
-#else
-#define SANITIZED 0
-#endif
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
-/* Signal that ended a child that ran @body; 0: it returned. A failed CHECK fails the test. */
-static int in_child(void (*body)(void))
-{
-    int status;
-
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        struct rlimit none = {0};
-        setrlimit(RLIMIT_CORE, &none);
-        signal(SIGABRT, SIG_DFL); /* cmocka and sanitizers have theirs */
-        signal(SIGSEGV, SIG_DFL);
-        body();
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
 
 static void slots_come_zeroed_and_go_wiped(void)
 {

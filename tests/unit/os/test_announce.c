@@ -1,6 +1,7 @@
 /* What neighbours are told, byte for byte, and that it is what goes out of an interface. */
 #include "base/bytes.h"
 #include "base/err.h"
+#include "lib/in_child.h"
 #include "lib/test.h"
 #include "os/announce.h"
 #include <arpa/inet.h>
@@ -96,14 +97,6 @@ TEST(the_checksum_is_right_for_any_address)
 }
 
 /* ---- on a wire: a pair of interfaces in a namespace of its own ---- */
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);      \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
 
 static bool received(int fd, uint16_t protocol, const uint8_t *want, size_t len)
 {

@@ -2,6 +2,7 @@
  * namespace of its own. */
 #include "base/clock.h"
 #include "base/err.h"
+#include "lib/in_child.h"
 #include "lib/test.h"
 #include "os/netlink.h"
 #include "os/netlink_object.h"
@@ -109,14 +110,6 @@ TEST(an_address_is_usable_when_packets_may_leave_from_it)
 }
 
 /* ---- a kernel ---- */
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);      \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
 
 /* @body in a child with a namespace of its own, a pair of interfaces in it, gmt0 and gmt1. */
 static void in_namespace(void (*body)(struct netlink *nl))

@@ -1,5 +1,6 @@
 /* What is left of a process that made itself small; in children, since nothing is given back. */
 #include "base/err.h"
+#include "lib/in_child.h"
 #include "lib/test.h"
 #include "os/netlink.h"
 #include "os/privilege.h"
@@ -26,41 +27,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <uv.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* then most is allowed */
-#else
-#define SANITIZED 0
-#endif
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);      \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
-/* Signal that ended a child that ran @body; 0: it returned. A failed CHECK fails the test. */
-static int in_child(void (*body)(void))
-{
-    int status;
-
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        struct rlimit none = {0};
-
-        setrlimit(RLIMIT_CORE, &none);
-        signal(SIGABRT, SIG_DFL); /* cmocka has one */
-        body();
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
 
 static void need_root(void)
 {

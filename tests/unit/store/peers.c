@@ -209,3 +209,22 @@ void dir_remove(char *dir)
     rmdir(dir);
     free(dir);
 }
+
+int place_make(void **state)
+{
+    struct place *p = calloc(1, sizeof(*p));
+
+    p->dir = dir_make();
+    snprintf(p->path, sizeof(p->path), "%s/peers.db", p->dir);
+    *state = p;
+    return 0;
+}
+
+int place_remove(void **state)
+{
+    struct place *p = *state;
+
+    dir_remove(p->dir);
+    free(p);
+    return 0;
+}

@@ -32,3 +32,10 @@ void assert_exclusive(const struct store *s);
 /* A new directory under /tmp; dir_remove() takes it away with the files in it. */
 char *dir_make(void);
 void dir_remove(char *dir);
+/* A place for a database: fixtures that leave it in *state, and take it away. */
+struct place {
+    char *dir;
+    char path[256];
+};
+int place_make(void **state);
+int place_remove(void **state);

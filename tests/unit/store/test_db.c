@@ -17,30 +17,6 @@
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-struct place {
-    char *dir;
-    char path[128];
-};
-
-static int place_make(void **state)
-{
-    struct place *p = calloc(1, sizeof(*p));
-
-    p->dir = dir_make();
-    snprintf(p->path, sizeof(p->path), "%s/peers.db", p->dir);
-    *state = p;
-    return 0;
-}
-
-static int place_remove(void **state)
-{
-    struct place *p = *state;
-
-    dir_remove(p->dir);
-    free(p);
-    return 0;
-}
-
 static void run_sql(const char *path, const char *sql)
 {
     sqlite3 *db;

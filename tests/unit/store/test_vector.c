@@ -212,30 +212,6 @@ TEST(disabled_peer_keeps_its_prefixes)
 
 /* ---- durable or not ---- */
 
-struct place {
-    char *dir;
-    char path[256];
-};
-
-static int place_make(void **state)
-{
-    struct place *p = calloc(1, sizeof(*p));
-
-    p->dir = dir_make();
-    snprintf(p->path, sizeof(p->path), "%s/peers.db", p->dir);
-    *state = p;
-    return 0;
-}
-
-static int place_remove(void **state)
-{
-    struct place *p = *state;
-
-    dir_remove(p->dir);
-    free(p);
-    return 0;
-}
-
 /* A commit that failed. */
 static void revoke_unsaved(struct store *s, unsigned peer)
 {
