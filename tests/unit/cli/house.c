@@ -160,11 +160,7 @@ int house_setup(void **state)
     struct house *h = calloc(1, sizeof(*h));
     struct server_ops ops = {h, fill, events, last_event, why, move};
 
-    strcpy(h->dir, "/tmp/gm-cli-XXXXXX");
-    assert_non_null(mkdtemp(h->dir));
-    snprintf(h->path, sizeof(h->path), "%s/control.sock", h->dir);
-    assert_int_equal(uv_loop_init(&h->loop), 0);
-    assert_int_equal(server_new(&h->loop, h->path, &ops, &h->server), 0);
+    h->server = socket_open(&h->loop, h->dir, h->path, &ops);
     h->status = healthy();
     h->journal = journal_new();
     assert_non_null(h->journal);
@@ -176,34 +172,17 @@ int house_setup(void **state)
 int house_teardown(void **state)
 {
     struct house *h = *state;
-    char command[128];
 
-    server_free(h->server);
-    snprintf(command, sizeof(command), "rm -f %s/*", h->dir);
-    child_run(&h->loop, command);
-    uv_run(&h->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&h->loop), 0);
-    rmdir(h->dir);
+    socket_close(h->server, &h->loop, h->dir, h->path);
     free(h->status);
     journal_free(h->journal);
     free(h);
     return 0;
 }
 
-/* "guardmount -s SOCKET ..."; @before goes in front of it, such as a variable. */
 const struct child *guardmount(struct house *h, const char *before, const char *arguments)
 {
-    char command[1024];
-
-    snprintf(command, sizeof(command), "%s " GUARDMOUNT " -s %s %s", before, h->path, arguments);
-    return child_run(&h->loop, command);
-}
-
-void expect(const struct child *c, int status, const char *word)
-{
-    if (c->status != status || !strstr(c->out, word))
-        fail_msg("status %lld, not %d; or without '%s':\n%s", (long long)c->status, status, word,
-                 c->out);
+    return guardmount_run(&h->loop, h->path, before, arguments);
 }
 
 json_t *json_of(const struct child *c)

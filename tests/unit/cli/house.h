@@ -5,13 +5,14 @@
 #include "control/journal.h"
 #include "control/server.h"
 #include "lib/test.h"
-#include "unit/control/child.h"
+#include "unit/cli/command.h"
+#include "unit/control/socket.h"
 #include <jansson.h>
 #include <uv.h>
 
 struct house {
     uv_loop_t loop;
-    char dir[64], path[96];
+    char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
     struct server *server;
     struct status *status; /* what is answered; rows of peers are made anew each time */
     unsigned peers;
@@ -27,8 +28,6 @@ int house_setup(void **state);
 int house_teardown(void **state);
 #define TD(name) TS(name, house_setup, house_teardown)
 
-/* "guardmount -s SOCKET ..."; @before goes in front of it, such as a variable. Good until the next
- * call. */
+/* As guardmount_run(). */
 const struct child *guardmount(struct house *h, const char *before, const char *arguments);
-void expect(const struct child *c, int status, const char *word);
 json_t *json_of(const struct child *c); /* fails the test if it is none */

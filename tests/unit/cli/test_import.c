@@ -4,7 +4,8 @@
 #include "base/err.h"
 #include "control/server.h"
 #include "lib/test.h"
-#include "unit/control/child.h"
+#include "unit/cli/command.h"
+#include "unit/control/socket.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 
 struct house {
     uv_loop_t loop;
-    char dir[64], path[96];
+    char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
     struct server *server;
     struct peer_command peer[HOUSE_PEERS]; /* as they were added */
     unsigned count, refuse_at;             /* refuse_at: the add with this number; 0: none */
@@ -62,11 +63,7 @@ static int setup(void **state)
     struct house *h = calloc(1, sizeof(*h));
     struct server_ops ops = {.ctx = h, .command = on_command};
 
-    strcpy(h->dir, "/tmp/gm-cli-XXXXXX");
-    assert_non_null(mkdtemp(h->dir));
-    snprintf(h->path, sizeof(h->path), "%s/control.sock", h->dir);
-    assert_int_equal(uv_loop_init(&h->loop), 0);
-    assert_int_equal(server_new(&h->loop, h->path, &ops, &h->server), 0);
+    h->server = socket_open(&h->loop, h->dir, h->path, &ops);
     *state = h;
     return 0;
 }
@@ -74,30 +71,18 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct house *h = *state;
-    char command[128];
 
-    server_free(h->server);
-    uv_run(&h->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&h->loop), 0);
-    snprintf(command, sizeof(command), "rm -r %s", h->dir);
-    assert_int_equal(system(command), 0);
+    socket_close(h->server, &h->loop, h->dir, h->path);
     free(h);
     return 0;
 }
 
 static const struct child *run(struct house *h, const char *arguments)
 {
-    char command[640];
+    char inside[SOCKET_DIR_LEN + 8];
 
-    snprintf(command, sizeof(command), "cd %s && " GUARDMOUNT " -s %s %s", h->dir, h->path,
-             arguments);
-    return child_run(&h->loop, command);
-}
-
-static void expect(const struct child *c, int status, const char *word)
-{
-    if (c->status != status || !strstr(c->out, word))
-        fail_msg("status %d, said: %s", (int)c->status, c->out);
+    snprintf(inside, sizeof(inside), "cd %s &&", h->dir);
+    return guardmount_run(&h->loop, h->path, inside, arguments);
 }
 
 static void write_file(const struct house *h, const char *text)

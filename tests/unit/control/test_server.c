@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "control/server.h"
 #include "lib/test.h"
+#include "unit/control/socket.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 struct house {
     uv_loop_t loop;
-    char dir[64], path[96];
+    char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
     struct server *server;
     unsigned asked, peers; /* rows that the next answer has */
     uint64_t last_event;
@@ -78,11 +79,7 @@ static int setup(void **state)
     struct house *h = calloc(1, sizeof(*h));
     struct server_ops ops = {h, fill, fill_events, last_event, fill_why};
 
-    strcpy(h->dir, "/tmp/gm-control-XXXXXX");
-    assert_non_null(mkdtemp(h->dir));
-    snprintf(h->path, sizeof(h->path), "%s/control.sock", h->dir);
-    assert_int_equal(uv_loop_init(&h->loop), 0);
-    assert_int_equal(server_new(&h->loop, h->path, &ops, &h->server), 0);
+    h->server = socket_open(&h->loop, h->dir, h->path, &ops);
     *state = h;
     return 0;
 }
@@ -91,11 +88,7 @@ static int teardown(void **state)
 {
     struct house *h = *state;
 
-    server_free(h->server);
-    uv_run(&h->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&h->loop), 0);
-    assert_int_equal(access(h->path, F_OK), -1);
-    rmdir(h->dir);
+    socket_close(h->server, &h->loop, h->dir, h->path);
     free(h);
     return 0;
 }
