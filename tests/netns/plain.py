@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -176,3 +177,38 @@ def exit_status_in(ns, argv, env=None, timeout=15):
         out.seek(0)
         return done.returncode, out.read().decode(errors="replace")
 
+
+def genkey(*arguments):
+    """{"SyncPrivateKey", "SyncPublicKey"}; with --cluster {"ClusterKey"}."""
+    return dict(re.findall(r"^(\w+) = (\S+)$", run([BIN_DIR / "guardmount", "genkey", *arguments]),
+                           re.M))
+
+
+def lone_member(home, name, interface, hub_key, outer, node="", hub=""):
+    """Configuration of a cluster of one; @node, @hub: more lines of these sections."""
+    own = genkey()
+    return f"""[Node]
+Id = 1
+StateDirectory = {home}/state
+RunDirectory = {home}/run
+{node}[Cluster]
+Name = {name}
+ClusterKey = {genkey("--cluster")["ClusterKey"]}
+SyncPrivateKey = {own["SyncPrivateKey"]}
+SoloStartAfter = 0
+[Member m1]
+Id = 1
+SyncPublicKey = {own["SyncPublicKey"]}
+SyncAddress = 127.0.0.1:51900
+[Hub main]
+HubId = 1
+Interface = {interface}
+PrivateKey = {hub_key}
+Address = 10.77.0.1/24
+{hub}[Vip main]
+VipId = 1
+Hub = main
+Outer = {outer}
+Members = m1
+VridOuter = 51
+"""

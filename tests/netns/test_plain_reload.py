@@ -14,48 +14,19 @@ import pytest
 from lab import BIN_DIR
 from netns import (add_netns, delete_netns, ip, ip_batch, link_exists, run, run_in,
                    socket_answers, wait_until, wireguard_socket)
+from plain import genkey, lone_member
 
 NS, IFNAME = "gmp-reload", "gmpreload0"
 PATIENCE_S = 10
 
 
-def genkey(*arguments):
-    return dict(re.findall(r"^(\w+) = (\S+)$", run([BIN_DIR / "guardmount", "genkey", *arguments]),
-                           re.M))
-
-
 class Member:
     def __init__(self, home):
         self.home, self.conf, self.log = home, home / "guardmount.conf", home / "log"
-        own = genkey()
         self.hub = genkey()
-        self.text = f"""[Node]
-Id = 1
-StateDirectory = {home}/state
-RunDirectory = {home}/run
-LogLevel = info
-[Cluster]
-Name = reload
-ClusterKey = {genkey("--cluster")["ClusterKey"]}
-SyncPrivateKey = {own["SyncPrivateKey"]}
-SoloStartAfter = 0
-[Member m1]
-Id = 1
-SyncPublicKey = {own["SyncPublicKey"]}
-SyncAddress = 127.0.0.1:51900
-[Hub main]
-HubId = 1
-Interface = {IFNAME}
-PrivateKey = {self.hub["SyncPrivateKey"]}
-Address = 10.77.0.1/24
-Pool = 10.78.0.0/16
-[Vip main]
-VipId = 1
-Hub = main
-Outer = 10.60.1.100/24 dev lo
-Members = m1
-VridOuter = 51
-"""
+        self.text = lone_member(home, "reload", IFNAME, self.hub["SyncPrivateKey"],
+                                "10.60.1.100/24 dev lo", node="LogLevel = info\n",
+                                hub="Pool = 10.78.0.0/16\n")
 
     def write(self, *replacements):
         text = self.text

@@ -15,48 +15,21 @@ import pytest
 from lab import BIN_DIR
 from netns import (add_netns, delete_netns, end_process, ip, ip_batch, run, run_in, socket_answers,
                    spawn, wait_until, wg_keypair, wireguard_socket)
+from plain import genkey, lone_member
 
 NS, HUB, CLIENT, WAN = "gmp-see", "gmpsee0", "gmpseec", "gmpseew"
 VIP = "10.60.1.100"
 PATIENCE_S = 10
 
 
-def genkey(*arguments):
-    return dict(re.findall(r"^(\w+) = (\S+)$", run([BIN_DIR / "guardmount", "genkey", *arguments]),
-                           re.M))
-
-
 class House:
     def __init__(self, home):
         self.home, self.processes, self.fifo = home, [], None
-        own, self.hub = genkey(), genkey()
+        self.hub = genkey()
         self.private, self.public = wg_keypair()
         self.conf = home / "guardmount.conf"
-        self.conf.write_text(f"""[Node]
-Id = 1
-StateDirectory = {home}/state
-RunDirectory = {home}/run
-[Cluster]
-Name = see
-ClusterKey = {genkey("--cluster")["ClusterKey"]}
-SyncPrivateKey = {own["SyncPrivateKey"]}
-SoloStartAfter = 0
-[Member m1]
-Id = 1
-SyncPublicKey = {own["SyncPublicKey"]}
-SyncAddress = 127.0.0.1:51900
-[Hub main]
-HubId = 1
-Interface = {HUB}
-PrivateKey = {self.hub["SyncPrivateKey"]}
-Address = 10.77.0.1/24
-[Vip main]
-VipId = 1
-Hub = main
-Outer = {VIP}/24 dev {WAN}
-Members = m1
-VridOuter = 51
-""")
+        self.conf.write_text(lone_member(home, "see", HUB, self.hub["SyncPrivateKey"],
+                                         f"{VIP}/24 dev {WAN}"))
         self.conf.chmod(0o600)
 
     def start(self, *arguments):
