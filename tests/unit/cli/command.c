@@ -5,7 +5,7 @@
 #include "lib/test.h"
 
 const struct child *guardmount_run(uv_loop_t *loop, const char *socket, const char *before,
-                                const char *arguments)
+                                   const char *arguments)
 {
     char command[1024];
 

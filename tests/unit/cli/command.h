@@ -5,6 +5,6 @@
 /* "guardmount -s SOCKET ..."; @before goes in front of it, such as a variable. Good until the next
  * call. */
 const struct child *guardmount_run(uv_loop_t *loop, const char *socket, const char *before,
-                                const char *arguments);
+                                   const char *arguments);
 /* It ends with @status and says @word, among others. */
 void expect(const struct child *c, int status, const char *word);
