@@ -1,5 +1,5 @@
-"""Fixtures of the tests that need root and network namespaces. ./dev test runs them alone and in
-series: nothing may run beside them, they measure time."""
+"""Fixtures of the tests that need root and network namespaces. ./dev test runs those of the cluster
+alone and in series: nothing may run beside them, they measure time."""
 
 import os
 import time

@@ -14,9 +14,13 @@ from lab import BIN_DIR
 from netns import (LabError, add_netns, delete_netns, end_process, ip_batch, link_exists, run,
                    run_in, socket_answers, spawn, wait_until, wg_keypair, wireguard_socket)
 
-PREFIX = "gmp-"
+# ./dev test runs the files of these tests side by side: each of its workers has names of its own,
+# also for interfaces, whose sockets all namespaces share.
+LANE = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+PREFIX = f"gmp{LANE}-"
 GUARDMOUNTD = str(BIN_DIR / "guardmountd")
 WIREGUARD_GO = "wireguard-go"
+PORT = 51820
 START_S = 10
 
 
@@ -25,7 +29,7 @@ class Side:
 
     def __init__(self, net, name, number):
         self.net, self.ns, self.number = net, PREFIX + name, number
-        self.ifname = f"gmp{name[:5]}"
+        self.ifname = f"gmp{LANE}{name[:5]}"
         self.private, self.public = wg_keypair()
         self.outside = (f"10.50.0.{number}", f"fd50::{number}")
         self.second = (f"10.50.0.1{number}", f"fd50::1{number}")
@@ -148,6 +152,20 @@ def _kill_ours(pid):
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def endpoint(address, port=PORT):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def connect(net, family, psk=None, initiator="stock", both_known=False):
+    """Ours on the left, stock on the right; @initiator is the side that knows the other."""
+    ours, stock = net.left.start(GUARDMOUNTD), net.right.start(WIREGUARD_GO)
+    ours_knows = initiator == "ours" or both_known
+    stock_knows = initiator == "stock" or both_known
+    ours.configure(PORT, [(stock, endpoint(stock.outside[family]) if ours_knows else None, psk)])
+    stock.configure(PORT, [(ours, endpoint(ours.outside[family]) if stock_knows else None, psk)])
+    return ours, stock
 
 
 def uapi(ifname, request, timeout=10.0):

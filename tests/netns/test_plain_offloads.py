@@ -13,9 +13,8 @@ import threading
 import pytest
 
 from netns import in_netns, ip_batch, run_in
-from plain import GUARDMOUNTD, PlainNet, WIREGUARD_GO
+from plain import GUARDMOUNTD, PORT, PlainNet, WIREGUARD_GO
 
-PORT = 51820
 TCP_BYTES = 3 << 20
 UDP_SEGMENT = 103
 BURSTS = 12
