@@ -20,14 +20,14 @@ static void op_set_identity(void *ctx, struct identity *id, struct cookie_secret
     engine_set_identity(((struct app *)ctx)->engine, id, cookies);
 }
 
-static int op_add_peer(void *ctx, struct wg_peer *p, struct remote *r)
+static int op_add_peer(void *ctx, struct wg_peer *p, struct remote_secret *s)
 {
-    return engine_add_peer(((struct app *)ctx)->engine, p, r);
+    return engine_add_peer(((struct app *)ctx)->engine, p, s);
 }
 
-static void op_set_remote(void *ctx, struct wg_peer *p, struct remote *r)
+static void op_set_remote(void *ctx, struct wg_peer *p, struct remote_secret *s)
 {
-    engine_set_remote(((struct app *)ctx)->engine, p, r);
+    engine_set_remote(((struct app *)ctx)->engine, p, s);
 }
 
 static void op_remove_peer(void *ctx, struct wg_peer *p)

@@ -81,8 +81,9 @@ int engine_send(struct engine *e, uint16_t vip_slot, const struct endpoint *to,
  * the old ones are retired. A remote (malloc'ed) is the engine's from here on, and retired when it
  * is replaced or its peer removed; on failure it stays the caller's. */
 void engine_set_identity(struct engine *e, struct identity *id, struct cookie_secret *cookies);
-int engine_add_peer(struct engine *e, struct wg_peer *p, struct remote *r); /* -EEXIST, -ENOMEM */
-void engine_set_remote(struct engine *e, struct wg_peer *p, struct remote *r); /* new PSK */
+/* @s: arena slot, filled by remote_init(); the engine's when it succeeds. -EEXIST, -ENOMEM */
+int engine_add_peer(struct engine *e, struct wg_peer *p, struct remote_secret *s);
+void engine_set_remote(struct engine *e, struct wg_peer *p, struct remote_secret *s); /* new PSK */
 /* Drops what is staged; the peer itself is the caller's to retire. */
 void engine_remove_peer(struct engine *e, struct wg_peer *p);
 struct allowedips *engine_allowedips(struct engine *e);

@@ -120,8 +120,8 @@ enum peer_fact {
 struct peer_entry {
     struct cds_lfht_node by_key, by_id;
     struct rcu_head rcu;
-    struct wg_peer *peer; /* retired after the entry: readers may follow it */
-    struct remote *_Atomic remote;
+    struct wg_peer *peer;                 /* retired after the entry: readers may follow it */
+    struct remote_secret *_Atomic secret; /* the rest of its remote is in peer */
     /* The rest but facts under peer_lock(). Workers and main: a ring, the newest, whose next is the
      * oldest. */
     struct staged *staged_last;

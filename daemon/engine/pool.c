@@ -45,63 +45,80 @@ static bool under_load(struct pool *p, unsigned depth, uint64_t queued_ns, uint6
 
 /* ---- what the arithmetic may look at; the thread is inside rcu_enter() ---- */
 
+struct view {
+    struct engine *e;
+    struct remote remote; /* that was asked for last */
+};
+
+static const struct remote *remote_of(struct view *v, struct peer_entry *p)
+{
+    if (!p)
+        return NULL;
+    v->remote = (struct remote){.peer_id = p->peer->id,
+                                .public_key = p->peer->key,
+                                .secret = atomic_load_explicit(&p->secret, memory_order_acquire)};
+    return v->remote.secret ? &v->remote : NULL;
+}
+
 static const struct remote *env_remote(void *ctx, const struct public_key *key)
 {
-    struct peer_entry *p = peer_find_key(ctx, key);
+    struct view *v = ctx;
 
-    return p ? atomic_load_explicit(&p->remote, memory_order_acquire) : NULL;
+    return remote_of(v, peer_find_key(v->e, key));
 }
 
 static const struct remote *env_remote_id(void *ctx, uint64_t peer_id)
 {
-    struct peer_entry *p = peer_find(ctx, peer_id);
+    struct view *v = ctx;
 
-    return p ? atomic_load_explicit(&p->remote, memory_order_acquire) : NULL;
+    return remote_of(v, peer_find(v->e, peer_id));
 }
 
 static const struct initiation *env_initiation(void *ctx, uint32_t local_index)
 {
-    struct index_entry *i = index_find(ctx, local_index);
+    struct index_entry *i = index_find(((struct view *)ctx)->e, local_index);
 
     return i ? atomic_load_explicit(&i->initiation, memory_order_acquire) : NULL;
 }
 
 static const struct remote *env_remote_index(void *ctx, uint32_t local_index)
 {
-    struct index_entry *i = index_find(ctx, local_index);
+    struct index_entry *i = index_find(((struct view *)ctx)->e, local_index);
 
     return i ? env_remote_id(ctx, i->peer_id) : NULL;
 }
 
 static bool env_last_stamp(void *ctx, uint64_t peer_id, uint8_t ret[TAI64N_LEN])
 {
-    struct peer_entry *p = peer_find(ctx, peer_id);
+    struct engine *e = ((struct view *)ctx)->e;
+    struct peer_entry *p = peer_find(e, peer_id);
 
     if (!p)
         return false;
-    pthread_mutex_lock(peer_lock(ctx, p));
+    pthread_mutex_lock(peer_lock(e, p));
     bool has = p->has_stamp;
     memcpy(ret, p->stamp, TAI64N_LEN);
-    pthread_mutex_unlock(peer_lock(ctx, p));
+    pthread_mutex_unlock(peer_lock(e, p));
     return has;
 }
 
 static bool env_last_mac1(void *ctx, uint64_t peer_id, uint8_t ret[16])
 {
-    struct peer_entry *p = peer_find(ctx, peer_id);
+    struct engine *e = ((struct view *)ctx)->e;
+    struct peer_entry *p = peer_find(e, peer_id);
 
     if (!p)
         return false;
-    pthread_mutex_lock(peer_lock(ctx, p));
+    pthread_mutex_lock(peer_lock(e, p));
     bool has = p->has_mac1;
     memcpy(ret, p->mac1, 16);
-    pthread_mutex_unlock(peer_lock(ctx, p));
+    pthread_mutex_unlock(peer_lock(e, p));
     return has;
 }
 
 static uint32_t env_draw_index(void *ctx)
 {
-    return engine_draw_index(ctx);
+    return engine_draw_index(((struct view *)ctx)->e);
 }
 
 /* ---- results ---- */
@@ -201,6 +218,7 @@ static void run(struct pool_thread *t, const struct handshake_job *job, bool loa
                 struct handshake_result *ret)
 {
     struct engine *e = t->e;
+    struct view view = {.e = e};
     struct handshake_env env = {
         .self = atomic_load_explicit(&e->identity, memory_order_acquire),
         .rng = &rng_system,
@@ -209,7 +227,7 @@ static void run(struct pool_thread *t, const struct handshake_job *job, bool loa
         .under_load = load,
         .cookies = atomic_load_explicit(&e->cookies, memory_order_acquire),
         .ratelimit = e->pool.ratelimit,
-        .ctx = e,
+        .ctx = &view,
         .find_remote = env_remote,
         .find_remote_id = env_remote_id,
         .find_initiation = env_initiation,

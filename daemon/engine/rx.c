@@ -199,7 +199,7 @@ static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t
             hold_add(w, run->entry, &a, now_ns);
             break;
         default:
-            drop(w, run->k->peer_id, verdicts[i], &run->from[i]->remote, run->ops[i].counter,
+            drop(w, run->k->peer->id, verdicts[i], &run->from[i]->remote, run->ops[i].counter,
                  now_ns);
         }
     }
@@ -216,7 +216,7 @@ static void wrong_vip(struct worker *w, struct keypair *k, struct aead_op *op, u
     if (aead_open(w->lane.aead, k->keys->recv, op, 1))
         lane_tell(&w->lane, &(struct fact){.kind = FACT_WRONG_VIP,
                                            .index = k->local_index,
-                                           .peer_id = k->peer_id,
+                                           .peer_id = k->peer->id,
                                            .value_ns = slot});
 }
 
@@ -253,7 +253,7 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     if (v == RX_ACCEPT && !open)
         v = RX_DROP_NOT_OWNER;
     if (v != RX_ACCEPT) {
-        drop(w, k->peer_id, v, NULL, 0, now_ns);
+        drop(w, k->peer->id, v, NULL, 0, now_ns);
         if (v == RX_DROP_NOT_OWNER && open)
             wrong_vip(w, k, &op, slot, now_ns);
         return;

@@ -159,7 +159,7 @@ static int add_keypair(struct engine *e, struct keypair *k)
     struct index_entry *i = index_find(e, k->local_index);
 
     if (!i) {
-        i = index_new(k->local_index, k->peer_id);
+        i = index_new(k->local_index, k->peer->id);
         if (!i)
             return -ENOMEM;
         atomic_store(&i->keypair, k);
@@ -167,7 +167,7 @@ static int add_keypair(struct engine *e, struct keypair *k)
         return 0;
     }
     /* The initiator's session keeps the index of its initiation. */
-    if (atomic_load(&i->keypair) || i->peer_id != k->peer_id)
+    if (atomic_load(&i->keypair) || i->peer_id != k->peer->id)
         return -EEXIST;
     if (!atomic_load(&i->initiation)) {
         if (!i->was_initiation)
@@ -255,17 +255,6 @@ uint32_t engine_draw_index(struct engine *e)
 
 /* ---- peers ---- */
 
-static void remote_free(void *v)
-{
-    struct remote *r = v;
-
-    if (!r)
-        return;
-    secret_free(r->secret);
-    secret_wipe(r, sizeof(*r));
-    free(r);
-}
-
 static void peer_entry_free(struct rcu_head *head)
 {
     struct peer_entry *p = caa_container_of(head, struct peer_entry, rcu);
@@ -274,7 +263,7 @@ static void peer_entry_free(struct rcu_head *head)
     free(p);
 }
 
-static int add_peer(struct engine *e, struct wg_peer *p, struct remote *r)
+static int add_peer(struct engine *e, struct wg_peer *p, struct remote_secret *s)
 {
     struct peer_entry *entry;
 
@@ -286,7 +275,7 @@ static int add_peer(struct engine *e, struct wg_peer *p, struct remote *r)
     cds_lfht_node_init(&entry->by_id);
     cds_lfht_node_init(&entry->by_key);
     entry->peer = p;
-    atomic_store(&entry->remote, r);
+    atomic_store(&entry->secret, s);
     rcu_edge_out(entry);
     cds_lfht_add(e->by_id, hash_u64(p->id), &entry->by_id);
     cds_lfht_add(e->by_key, hash_key(&p->key), &entry->by_key);
@@ -294,52 +283,51 @@ static int add_peer(struct engine *e, struct wg_peer *p, struct remote *r)
     return 0;
 }
 
-int engine_add_peer(struct engine *e, struct wg_peer *p, struct remote *r)
+int engine_add_peer(struct engine *e, struct wg_peer *p, struct remote_secret *s)
 {
     rcu_enter();
-    int err = add_peer(e, p, r);
+    int err = add_peer(e, p, s);
     rcu_leave();
     return err;
 }
 
-void engine_set_remote(struct engine *e, struct wg_peer *p, struct remote *r)
+void engine_set_remote(struct engine *e, struct wg_peer *p, struct remote_secret *s)
 {
-    struct remote *old = r;
+    struct remote_secret *old = s;
 
     rcu_enter();
     struct peer_entry *entry = peer_find(e, p->id);
     if (entry)
-        old = atomic_exchange(&entry->remote, r);
+        old = atomic_exchange(&entry->secret, s);
     rcu_leave();
     if (old)
-        engine_retire(e, old, remote_free);
+        engine_retire(e, old, secret_free);
 }
 
-/* Its remote is the caller's to retire. */
-static struct remote *peer_unlink(struct engine *e, struct peer_entry *p)
+/* Its secret is the caller's to retire. */
+static struct remote_secret *peer_unlink(struct engine *e, struct peer_entry *p)
 {
-    struct remote *r = atomic_exchange(&p->remote, NULL);
+    struct remote_secret *s = atomic_exchange(&p->secret, NULL);
 
     staging_close(&e->main, p);
     cds_lfht_del(e->by_id, &p->by_id);
     cds_lfht_del(e->by_key, &p->by_key);
     e->peer_count--;
     rcu_after(&p->rcu, peer_entry_free);
-    return r;
+    return s;
 }
 
 void engine_remove_peer(struct engine *e, struct wg_peer *p)
 {
-    struct remote *r = NULL;
+    struct remote_secret *s = NULL;
 
     rcu_enter();
     struct peer_entry *entry = peer_find(e, p->id);
-    if (entry && entry->peer == p) {
-        r = peer_unlink(e, entry);
-    }
+    if (entry && entry->peer == p)
+        s = peer_unlink(e, entry);
     rcu_leave();
-    if (r)
-        engine_retire(e, r, remote_free);
+    if (s)
+        engine_retire(e, s, secret_free);
 }
 
 void engine_set_last_stamp(struct engine *e, struct wg_peer *p, const uint8_t stamp[TAI64N_LEN])
@@ -441,7 +429,7 @@ void tables_done(struct engine *e)
     if (e->by_index)
         cds_lfht_for_each(e->by_index, &it, n) index_unlink(e, index_of_node(n));
     if (e->by_id)
-        cds_lfht_for_each(e->by_id, &it, n) remote_free(peer_unlink(e, peer_of_id_node(n)));
+        cds_lfht_for_each(e->by_id, &it, n) secret_free(peer_unlink(e, peer_of_id_node(n)));
     rcu_leave();
     list_init(&e->reserved); /* they went with the others */
     engine_set_identity(e, NULL, NULL);

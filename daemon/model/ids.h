@@ -20,13 +20,14 @@ static inline bool public_key_equal(const struct public_key *a, const struct pub
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* A session key's name for ever: never its receiver index (failover.md, Words). */
+/* A session key's name for ever: never its receiver index (failover.md, Words). Packed, since every
+ * key that is held has one. */
 struct key_id {
-    uint8_t hub;
-    uint8_t creator;   /* member that completed the handshake */
     uint64_t instance; /* of the creator's process: 64 random bits */
     uint64_t seq;      /* the instance's session sequence, from 1 */
-};
+    uint8_t hub;
+    uint8_t creator; /* member that completed the handshake */
+} __attribute__((packed));
 
 static inline bool key_id_equal(const struct key_id *a, const struct key_id *b)
 {

@@ -19,23 +19,24 @@ void node_peer_facts(const struct node *n, struct wg_peer *wg, struct instant no
                      struct node_peer_facts *ret)
 {
     const struct node_peer *p = wg->owner_data;
+    const struct peer_live *live = peer_live(wg);
     const struct keypair *current = atomic_load(&wg->current);
     struct endpoint local;
     uint32_t ifindex;
 
     *ret = (struct node_peer_facts){.vip_slot = atomic_load(&wg->vip),
-                                    .handshake_real_ns = atomic_load(&wg->handshake_real_ns),
+                                    .handshake_real_ns = atomic_load(&live->handshake_real_ns),
                                     .stamp_real_ns = stamp_to_real(p->received),
-                                    .rx_bytes = atomic_load(&wg->rx_bytes),
-                                    .tx_bytes = atomic_load(&wg->tx_bytes),
+                                    .rx_bytes = atomic_load(&live->rx_bytes),
+                                    .tx_bytes = atomic_load(&live->tx_bytes),
                                     .attempts = p->timers.attempts};
     peer_endpoint_get(wg, &ret->endpoint, &local, &ifindex);
     if (p->timers.attempts && p->timers.first_attempt_ns)
         ret->attempts_age_ns = now.boot_ns - p->timers.first_attempt_ns;
     if (current)
         add_session(ret, current, SLOT_CURRENT, now);
-    if (wg->previous)
-        add_session(ret, wg->previous, SLOT_PREVIOUS, now);
-    for (unsigned i = 0; i < NEXT_SLOTS && wg->next[i]; i++)
-        add_session(ret, wg->next[i], SLOT_NEXT, now);
+    if (live->previous)
+        add_session(ret, live->previous, SLOT_PREVIOUS, now);
+    for (unsigned i = 0; i < NEXT_SLOTS && live->next[i]; i++)
+        add_session(ret, live->next[i], SLOT_NEXT, now);
 }

@@ -92,7 +92,7 @@ struct node_key *key_install(struct node *n, struct node_peer *p, struct session
     struct node_key *k = calloc(1, sizeof(*k));
     struct keypair *kp = NULL;
 
-    if (k)
+    if (k && peer_wake(&p->wg) == 0)
         kp = owner ? keypair_new_replica(s, owner, now.boot_ns) : keypair_new(s, now.boot_ns);
     if (!kp) {
         free(k);
@@ -101,7 +101,6 @@ struct node_key *key_install(struct node *n, struct node_peer *p, struct session
     }
     s->keys = NULL; /* the keypair's now */
     kp->peer = &p->wg;
-    kp->peer_id = p->wg.id;
     kp->owner_data = k;
     atomic_store(&kp->vip, s->vip);
     if (owner)
@@ -207,7 +206,7 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     m.session.active = key_recent(k, now.boot_ns);
     memcpy(m.session.peer_stamp, k->peer->received, TAI64N_LEN);
     if (peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
-        m.session.endpoint_version = k->peer->wg.endpoint_version;
+        m.session.endpoint_version = peer_live(&k->peer->wg)->endpoint_version;
     /* Where it would start. One that holds it already may have acked all that was proposed; after
      * an adoption that is the floor, for everybody, until they ack more (R16). */
     m.session.limit = (k->held_by >> s->id & 1) || k->adopting
@@ -446,14 +445,15 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
     /* Crossing handshakes: the newer one is current (H4). */
     k->slot = atomic_load(&p->current) == k->kp ? SLOT_CURRENT : SLOT_PREVIOUS;
     atomic_store(&k->kp->confirmed, true);
-    atomic_store(&p->handshake_real_ns, now.real_ns);
+    atomic_store(&peer_live(p)->handshake_real_ns, now.real_ns);
     note_peer(n, k->peer, atomic_load(&k->kp->vip),
               (struct notice){.kind = NOTICE_HANDSHAKE_DONE, .initiator = k->kp->hub_initiated});
     timers_session_made(&k->peer->timers, p, now.boot_ns);
     k->peer->rekey_at_ns = k->peer->urgent_at_ns = 0; /* T3, H8 and R9a are done with it */
     keys_remove_out(n, out, count);
-    if (p->previous && p->previous->owner_data) {
-        struct node_key *previous = p->previous->owner_data;
+    const struct keypair *out_of_use = peer_live(p)->previous;
+    if (out_of_use && out_of_use->owner_data) {
+        struct node_key *previous = out_of_use->owner_data;
 
         previous->slot = SLOT_PREVIOUS;
         if (previous->ours)

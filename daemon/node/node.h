@@ -48,8 +48,8 @@ struct node_ops {
                  const struct endpoint *local, uint32_t local_ifindex, const void *buf, size_t len);
     int (*handshake)(void *ctx, const struct handshake_job *job);
     void (*set_identity)(void *ctx, struct identity *id, struct cookie_secret *cookies);
-    int (*add_peer)(void *ctx, struct wg_peer *p, struct remote *r);
-    void (*set_remote)(void *ctx, struct wg_peer *p, struct remote *r);
+    int (*add_peer)(void *ctx, struct wg_peer *p, struct remote_secret *s);
+    void (*set_remote)(void *ctx, struct wg_peer *p, struct remote_secret *s);
     void (*remove_peer)(void *ctx, struct wg_peer *p);
     int (*allow)(void *ctx, const struct ip_prefix *prefix, struct wg_peer *p);
     void (*disallow)(void *ctx, const struct ip_prefix *prefix, struct wg_peer *p);

@@ -80,7 +80,7 @@ void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
     p->endpoint_told_ns = now.boot_ns;
     if (!peer_endpoint_get(&p->wg, &m.endpoint.endpoint, &local, &ifindex))
         return;
-    m.endpoint.version = p->wg.endpoint_version;
+    m.endpoint.version = peer_live(&p->wg)->endpoint_version;
     m.endpoint.idle_ms = warm_idle_ns(p, now.boot_ns) / NS_PER_MS;
     rescue_learn(n, p, &m.endpoint.endpoint);
     siblings_send_all(n, &m, now);
@@ -96,29 +96,14 @@ void peer_drop_keys(struct node *n, struct node_peer *p)
     }
 }
 
-static void remote_free(void *v)
+static struct remote_secret *remote_make(struct node *n, const struct node_peer *p,
+                                         const struct secret32 *psk)
 {
-    struct remote *r = v;
+    struct remote r = {.secret = secret_alloc()};
 
-    secret_free(r->secret);
-    free(r);
-}
-
-static struct remote *remote_make(struct node *n, const struct node_peer *p,
-                                  const struct secret32 *psk)
-{
-    struct remote *r = calloc(1, sizeof(*r));
-
-    if (!r)
-        return NULL;
-    r->secret = secret_alloc();
-    if (!r->secret) {
-        free(r);
-        return NULL;
-    }
-    remote_init(r, n->identity, &p->wg.key, psk);
-    r->peer_id = p->wg.id;
-    return r;
+    if (r.secret)
+        remote_init(&r, n->identity, &p->wg.key, psk);
+    return r.secret;
 }
 
 static int prefix_order(const void *a, const void *b)
@@ -171,7 +156,7 @@ static uint16_t home_vip(const struct node *n, const struct peer *record)
 static struct node_peer *peer_add(struct node *n, const struct peer *record)
 {
     struct node_peer *p = calloc(1, sizeof(*p));
-    struct remote *r;
+    struct remote_secret *r;
 
     if (!p)
         return NULL;
@@ -180,14 +165,21 @@ static struct node_peer *peer_add(struct node *n, const struct peer *record)
     atomic_store(&p->wg.vip, home_vip(n, record));
     r = remote_make(n, p, record->psk);
     if (!r || n->ops.add_peer(n->ops.ctx, &p->wg, r) < 0) {
-        if (r)
-            remote_free(r);
+        secret_free(r);
         free(p);
         return NULL;
     }
     HASH_ADD_KEYPTR(by_key, n->peers_by_key, &p->wg.key, sizeof(p->wg.key), p);
     HASH_ADD_KEYPTR(by_id, n->peers_by_id, &p->wg.id, sizeof(p->wg.id), p);
     return p;
+}
+
+static void node_peer_free(void *v)
+{
+    struct node_peer *p = v;
+
+    wg_peer_done(&p->wg);
+    free(p);
 }
 
 static void peer_remove(struct node *n, struct node_peer *p, const struct peer *old)
@@ -201,7 +193,7 @@ static void peer_remove(struct node *n, struct node_peer *p, const struct peer *
     HASH_DELETE(by_key, n->peers_by_key, p);
     HASH_DELETE(by_id, n->peers_by_id, p);
     secret_wipe(p->cookie, sizeof(p->cookie));
-    n->ops.retire(n->ops.ctx, p, free);
+    n->ops.retire(n->ops.ctx, p, node_peer_free);
 }
 
 static bool psk_equal(const struct peer *a, const struct peer *b)
@@ -209,6 +201,12 @@ static bool psk_equal(const struct peer *a, const struct peer *b)
     if (!a->psk || !b->psk)
         return a->psk == b->psk;
     return secret_equal(a->psk, b->psk, sizeof(*a->psk));
+}
+
+static void configure_endpoint(struct node *n, struct node_peer *p, const struct endpoint *e)
+{
+    if (peer_endpoint_set(&p->wg, e) < 0)
+        say(n, NODE_ALARM, "no memory for the endpoint of a peer", "peer=%s", key_text(&p->wg.key));
 }
 
 void peers_record_changed(void *ctx, const struct peer *old, const struct peer *now)
@@ -233,14 +231,14 @@ void peers_record_changed(void *ctx, const struct peer *old, const struct peer *
     }
     const struct peer *before = fresh ? NULL : old;
     if (before && !psk_equal(before, now)) {
-        struct remote *r = remote_make(n, p, now->psk);
+        struct remote_secret *r = remote_make(n, p, now->psk);
         if (r)
             n->ops.set_remote(n->ops.ctx, &p->wg, r);
     }
     apply_allowed(n, p, before, now);
     if (endpoint_is_set(&now->endpoint) &&
         (!before || !endpoint_equal(&before->endpoint, &now->endpoint)))
-        peer_endpoint_set(&p->wg, &now->endpoint);
+        configure_endpoint(n, p, &now->endpoint);
     uint16_t was = atomic_exchange(&p->wg.keepalive_s, now->keepalive_s);
     if (now->keepalive_s && !was && gate_owned(n->gate, atomic_load(&p->wg.vip))) {
         /* Turning it on sends one at once, which starts a handshake when there is no key. */
@@ -309,7 +307,7 @@ int node_set_private_key(struct node *n, const struct secret32 *key, struct inst
         /* Sessions made with the old key end with it. */
         handshake_forget(n, p);
         peer_drop_keys(n, p);
-        struct remote *r = remote_make(n, p, record ? record->psk : NULL);
+        struct remote_secret *r = remote_make(n, p, record ? record->psk : NULL);
         if (r)
             n->ops.set_remote(n->ops.ctx, &p->wg, r);
     }
@@ -575,7 +573,7 @@ void node_committed(struct node *n, struct store_write *w, int err, struct insta
         const struct peer_change *pc = &q->change->peers[i];
         struct node_peer *p = peer_by_key(n, &pc->key);
         if (p && pc->has_endpoint)
-            peer_endpoint_set(&p->wg, &pc->endpoint);
+            configure_endpoint(n, p, &pc->endpoint);
     }
     n->committing = NULL;
     n->committing_change = NULL;

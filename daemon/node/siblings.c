@@ -280,7 +280,7 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
                     .endpoint = {.hub = n->conf.hub,
                                  .peer = wp->key,
                                  .endpoint = e,
-                                 .version = wp->endpoint_version,
+                                 .version = peer_live(wp)->endpoint_version,
                                  .idle_ms =
                                      warm_idle_ns(wp->owner_data, n->now.boot_ns) / NS_PER_MS,
                                  .vip = vip_id_of_slot(n, atomic_load(&wp->vip))}};

@@ -79,8 +79,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
         if (atomic_load(&p->wg.vip) != slot)
             continue;
         /* What we waited for in an earlier stay was answered to somebody else, if at all. */
-        atomic_store(&p->wg.data_sent_ns, 0);
-        atomic_store(&p->wg.data_received_ns, 0);
+        peer_settle(&p->wg);
         if (atomic_load(&p->wg.keepalive_s))
             peer_arm(n, p, now.boot_ns + NS_PER_S);
     }

@@ -14,7 +14,7 @@
 
 uint64_t warm_idle_ns(const struct node_peer *p, uint64_t now_ns)
 {
-    uint64_t last = MAX(atomic_load(&p->wg.traffic_ns), p->active_ns);
+    uint64_t last = MAX(atomic_load(&peer_live(&p->wg)->traffic_ns), p->active_ns);
 
     return last ? now_ns - MIN(last, now_ns) : UINT64_MAX;
 }

@@ -22,8 +22,8 @@ struct counter_tag {
 
 struct counter {
     _Atomic uint64_t next; /* in the allocator's own form, see counter.c */
-    _Atomic uint32_t lock; /* for moves to a new term */
     _Atomic uint32_t stay; /* low at which the present term began */
+    _Atomic uint8_t lock;  /* for moves to a new term */
 };
 
 uint16_t counter_term(uint64_t counter);

@@ -23,8 +23,9 @@ struct identity {
     uint8_t cookie_key[32];       /* HASH("cookie--" | public key) */
 };
 
-/* What the arithmetic needs of a peer; immutable once published, replaced as a whole. The keys of
- * mac1 and cookies are derived when a message needs one: a hash, and there are many peers. */
+/* What the arithmetic needs of a peer; its secret is immutable once published, and replaced as a
+ * whole. The keys of mac1 and cookies are derived when a message needs one: a hash, and there are
+ * many peers. */
 struct remote {
     uint64_t peer_id;
     struct public_key public_key;

@@ -29,40 +29,41 @@ enum keypair_state { KEYPAIR_REPLICA, KEYPAIR_OWNED, KEYPAIR_CLOSED };
 
 struct wg_peer;
 
+/* In the order of sizes, without holes: a hub holds three for a peer, and each sibling as many. */
 struct keypair {
     /* Fixed at publication. */
-    struct key_id id;
     struct wg_peer *peer;
-    uint64_t peer_id;
     struct session_keys *keys;
     uint32_t local_index, remote_index;
-    bool hub_initiated;
-    bool created_here;   /* this process made the ephemeral (N3) */
     uint64_t generation; /* E1 */
 
-    _Atomic uint8_t state;
-    _Atomic bool adoptable;   /* replica: main says it may be adopted (N6, I2, M4, R7) */
-    _Atomic bool confirmed;   /* `next` that has carried data */
-    _Atomic uint8_t owner;    /* replica: member that owns it now (R9's heartbeat) */
-    _Atomic uint16_t vip;     /* slot (E3) */
     _Atomic uint64_t born_ns; /* BOOTTIME of the earliest possible birth: age_hi = now - born */
-    _Atomic uint16_t term_known;
-
     struct counter tx;
+    struct replay *window;    /* made at first data; under rx_lock */
+    _Atomic uint64_t top;     /* highest authenticated + 1, held ones included; 0: none */
+    _Atomic uint64_t limit;   /* replica: L it would start at, | LIMIT_ADOPTED once adopted here */
+    _Atomic uint64_t ceiling; /* owned: counters below it may be accepted; LIMIT_NONE */
+    _Atomic uint64_t floor;   /* owned by adoption: first counter that it may accept (its L) */
+    _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */
+    void *owner_data;                          /* (main) the node's own record of this key */
+
+    struct key_id id; /* fixed at publication, and so are the two below */
+    bool hub_initiated;
+    bool created_here;     /* this process made the ephemeral (N3) */
+    _Atomic uint16_t vip;  /* slot (E3) */
+    _Atomic uint16_t held; /* packets that wait for an ack */
     /* gate->suspicion when last bumped. Of a new key main sets it, before publication, to the
      * generation in which the ephemeral was drawn; left at 0 it only costs a term (N9). */
     _Atomic uint32_t tx_suspicion;
-
-    /* Receiving. */
-    _Atomic uint32_t rx_lock;
-    struct replay *window;     /* made at first data; under rx_lock */
-    _Atomic uint64_t top;      /* highest authenticated + 1, held ones included; 0: none */
-    _Atomic uint64_t limit;    /* replica: L it would start at, | LIMIT_ADOPTED once adopted here */
-    _Atomic uint64_t ceiling;  /* owned: counters below it may be accepted; LIMIT_NONE */
-    _Atomic uint64_t floor;    /* owned by adoption: first counter that it may accept (its L) */
     _Atomic uint32_t headroom; /* H, by main; a raise is asked for within H/2 of the ceiling */
+    _Atomic uint16_t term_known;
+
+    _Atomic uint8_t rx_lock;
+    _Atomic uint8_t state;
+    _Atomic bool adoptable;    /* replica: main says it may be adopted (N6, I2, M4, R7) */
+    _Atomic bool confirmed;    /* `next` that has carried data */
+    _Atomic uint8_t owner;     /* replica: member that owns it now (R9's heartbeat) */
     _Atomic bool raise_asked;  /* set by a worker, cleared by main */
-    _Atomic uint16_t held;     /* packets that wait for an ack */
     _Atomic bool rescue_asked; /* R9a: a handshake was asked for because of a packet below floor */
     _Atomic bool rekey_asked;  /* rekey on send or receive was asked for; main may clear it */
     _Atomic bool unfit_told;
@@ -72,10 +73,6 @@ struct keypair {
      * it was a replica. */
     bool handed, waited;
     _Atomic bool exact;
-
-    _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */
-
-    void *owner_data; /* (main) the node's own record of this key */
 };
 
 /* What a packet caused; the engine turns bits into facts for main, the simulator does the same. */

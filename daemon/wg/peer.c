@@ -1,13 +1,48 @@
 #include "wg/peer.h"
 #include "wg/spin.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+static struct peer_live idle; /* stays zero */
 
 void wg_peer_init(struct wg_peer *p, uint64_t id, uint8_t hub, const struct public_key *key)
 {
     memset(p, 0, sizeof(*p));
+    atomic_init(&p->live, &idle);
     p->id = id;
     p->hub = hub;
     p->key = *key;
+}
+
+void wg_peer_done(struct wg_peer *p)
+{
+    struct peer_live *live = atomic_exchange(&p->live, &idle);
+
+    if (live != &idle)
+        free(live);
+}
+
+int peer_wake(struct wg_peer *p)
+{
+    struct peer_live *live;
+
+    if (peer_live(p) != &idle)
+        return 0;
+    live = calloc(1, sizeof(*live));
+    if (!live)
+        return -ENOMEM;
+    atomic_store_explicit(&p->live, live, memory_order_release);
+    return 0;
+}
+
+static struct peer_live *woken(const struct wg_peer *p)
+{
+    struct peer_live *live = peer_live(p);
+
+    assert(live != &idle);
+    return live;
 }
 
 /* ---- timer facts ---- */
@@ -38,34 +73,44 @@ static void settle(_Atomic uint64_t *fact)
         atomic_store_explicit(fact, 0, memory_order_relaxed);
 }
 
-static void note_traffic(struct wg_peer *p, uint64_t now_ns)
+static void note_traffic(struct peer_live *l, uint64_t now_ns)
 {
-    atomic_store_explicit(&p->traffic_ns, some(now_ns), memory_order_relaxed);
+    atomic_store_explicit(&l->traffic_ns, some(now_ns), memory_order_relaxed);
 }
 
 bool peer_note_sent(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes)
 {
-    atomic_fetch_add_explicit(&p->tx_bytes, wire_bytes, memory_order_relaxed);
-    note_traffic(p, now_ns);
-    settle(&p->data_received_ns); /* whatever we send tells the peer that we are there */
+    struct peer_live *l = woken(p);
+
+    atomic_fetch_add_explicit(&l->tx_bytes, wire_bytes, memory_order_relaxed);
+    note_traffic(l, now_ns);
+    settle(&l->data_received_ns); /* whatever we send tells the peer that we are there */
     if (atomic_load_explicit(&p->more_received, memory_order_relaxed))
         atomic_store_explicit(&p->more_received, false, memory_order_relaxed);
-    return data && arise(p, &p->data_sent_ns, now_ns);
+    return data && arise(p, &l->data_sent_ns, now_ns);
 }
 
 bool peer_note_received(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes)
 {
-    atomic_fetch_add_explicit(&p->rx_bytes, wire_bytes, memory_order_relaxed);
-    note_traffic(p, now_ns);
-    settle(&p->data_sent_ns);
+    struct peer_live *l = woken(p);
+
+    atomic_fetch_add_explicit(&l->rx_bytes, wire_bytes, memory_order_relaxed);
+    note_traffic(l, now_ns);
+    settle(&l->data_sent_ns);
     if (!data)
         return false;
-    if (atomic_load_explicit(&p->data_received_ns, memory_order_relaxed)) {
+    if (atomic_load_explicit(&l->data_received_ns, memory_order_relaxed)) {
         if (!atomic_load_explicit(&p->more_received, memory_order_relaxed))
             atomic_store_explicit(&p->more_received, true, memory_order_relaxed);
         return false;
     }
-    return arise(p, &p->data_received_ns, now_ns);
+    return arise(p, &l->data_received_ns, now_ns);
+}
+
+void peer_settle(struct wg_peer *p)
+{
+    settle(&peer_live(p)->data_sent_ns);
+    settle(&peer_live(p)->data_received_ns);
 }
 
 /* ---- endpoint ---- */
@@ -79,17 +124,21 @@ bool peer_endpoint_update(struct wg_peer *p, const struct endpoint *source,
                           const struct endpoint *local, uint32_t local_ifindex, uint16_t vip_slot,
                           const struct endpoint_version *v)
 {
+    struct peer_live *l;
     bool moved = false;
 
+    if (peer_wake(p) < 0)
+        return false;
+    l = peer_live(p);
     spin_lock(&p->endpoint_lock);
-    if (newer(v, &p->endpoint_version)) {
-        p->endpoint_version = *v;
-        if (!endpoint_equal(&p->endpoint, source)) {
-            p->endpoint = *source;
+    if (newer(v, &l->endpoint_version)) {
+        l->endpoint_version = *v;
+        if (!endpoint_equal(&l->endpoint, source)) {
+            l->endpoint = *source;
             moved = true;
         }
-        p->local = *local;
-        p->local_ifindex = local_ifindex;
+        l->local = local->addr;
+        l->local_ifindex = local_ifindex;
         if (atomic_load_explicit(&p->vip, memory_order_relaxed) != vip_slot) { /* E3 */
             atomic_store_explicit(&p->vip, vip_slot, memory_order_relaxed);
             moved = true;
@@ -102,33 +151,44 @@ bool peer_endpoint_update(struct wg_peer *p, const struct endpoint *source,
 bool peer_endpoint_get(struct wg_peer *p, struct endpoint *ret, struct endpoint *ret_local,
                        uint32_t *ret_ifindex)
 {
+    const struct peer_live *l = peer_live(p);
     bool known;
 
     spin_lock(&p->endpoint_lock);
-    known = endpoint_is_set(&p->endpoint);
+    known = endpoint_is_set(&l->endpoint);
     if (known) {
-        *ret = p->endpoint;
-        *ret_local = p->local;
-        *ret_ifindex = p->local_ifindex;
+        *ret = l->endpoint;
+        *ret_local = (struct endpoint){.addr = l->local};
+        *ret_ifindex = l->local_ifindex;
     }
     spin_unlock(&p->endpoint_lock);
     return known;
 }
 
-void peer_endpoint_set(struct wg_peer *p, const struct endpoint *e)
+static void clear_local(struct peer_live *l)
 {
+    l->local = (struct ip_addr){0};
+    l->local_ifindex = 0;
+}
+
+int peer_endpoint_set(struct wg_peer *p, const struct endpoint *e)
+{
+    int r = peer_wake(p);
+
+    if (r < 0)
+        return r;
     spin_lock(&p->endpoint_lock);
-    p->endpoint = *e;
-    p->local = (struct endpoint){0};
-    p->local_ifindex = 0;
+    peer_live(p)->endpoint = *e;
+    clear_local(peer_live(p));
     spin_unlock(&p->endpoint_lock);
+    return 0;
 }
 
 void peer_endpoint_clear_local(struct wg_peer *p)
 {
     spin_lock(&p->endpoint_lock);
-    p->local = (struct endpoint){0};
-    p->local_ifindex = 0;
+    if (peer_live(p) != &idle)
+        clear_local(peer_live(p));
     spin_unlock(&p->endpoint_lock);
 }
 
@@ -155,8 +215,10 @@ static unsigned fall_out(struct keypair *k, struct keypair **ret_out, unsigned c
 static unsigned advance(struct wg_peer *p, struct keypair *k, struct keypair **ret_out,
                         unsigned count)
 {
-    count = fall_out(p->previous, ret_out, count);
-    p->previous = current_of(p);
+    struct peer_live *l = woken(p);
+
+    count = fall_out(l->previous, ret_out, count);
+    l->previous = current_of(p);
     set_current(p, k);
     return count;
 }
@@ -164,18 +226,19 @@ static unsigned advance(struct wg_peer *p, struct keypair *k, struct keypair **r
 /* Oldest first; replicas need not come in that order. */
 static unsigned add_next(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
 {
+    struct peer_live *l = woken(p);
     unsigned count = 0, used, i;
 
-    for (used = 0; used < NEXT_SLOTS && p->next[used]; used++)
+    for (used = 0; used < NEXT_SLOTS && l->next[used]; used++)
         ;
     if (used == NEXT_SLOTS) { /* H3: full, so the oldest falls out */
-        count = fall_out(p->next[0], ret_out, count);
-        memmove(p->next, p->next + 1, sizeof(p->next) - sizeof(p->next[0]));
+        count = fall_out(l->next[0], ret_out, count);
+        memmove(l->next, l->next + 1, sizeof(l->next) - sizeof(l->next[0]));
         used--;
     }
-    for (i = used; i > 0 && p->next[i - 1]->generation > k->generation; i--)
-        p->next[i] = p->next[i - 1];
-    p->next[i] = k;
+    for (i = used; i > 0 && l->next[i - 1]->generation > k->generation; i--)
+        l->next[i] = l->next[i - 1];
+    l->next[i] = k;
     return count;
 }
 
@@ -191,24 +254,25 @@ unsigned peer_install_next(struct wg_peer *p, struct keypair *k, struct keypair 
 
 unsigned peer_confirm(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
 {
+    struct peer_live *l = peer_live(p);
     unsigned count = 0, i;
 
-    for (i = 0; i < NEXT_SLOTS && p->next[i] != k; i++)
+    for (i = 0; i < NEXT_SLOTS && l->next[i] != k; i++)
         ;
     if (i == NEXT_SLOTS)
         return 0;
     for (unsigned older = 0; older < i; older++)
-        count = fall_out(p->next[older], ret_out, count);
-    memmove(p->next, p->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(p->next[0]));
-    memset(p->next + NEXT_SLOTS - i - 1, 0, (i + 1) * sizeof(p->next[0]));
+        count = fall_out(l->next[older], ret_out, count);
+    memmove(l->next, l->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(l->next[0]));
+    memset(l->next + NEXT_SLOTS - i - 1, 0, (i + 1) * sizeof(l->next[0]));
     struct keypair *current = current_of(p);
     if (!current || current->generation < k->generation)
         return advance(p, k, ret_out, count);
     /* Crossing initiations: this data left before the peer heard of our newer key. If both ends
      * went back to the older one, each would take the other for the initiator, and nobody would
      * rekey. */
-    count = fall_out(p->previous, ret_out, count);
-    p->previous = k;
+    count = fall_out(l->previous, ret_out, count);
+    l->previous = k;
     return count;
 }
 
@@ -218,14 +282,15 @@ bool peer_forget(struct wg_peer *p, struct keypair *k)
         set_current(p, NULL);
         return true;
     }
-    if (p->previous == k) {
-        p->previous = NULL;
+    struct peer_live *l = peer_live(p);
+    if (l->previous == k) {
+        l->previous = NULL;
         return true;
     }
     for (unsigned i = 0; i < NEXT_SLOTS; i++)
-        if (p->next[i] == k) {
-            memmove(p->next + i, p->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(p->next[0]));
-            p->next[NEXT_SLOTS - 1] = NULL;
+        if (l->next[i] == k) {
+            memmove(l->next + i, l->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(l->next[0]));
+            l->next[NEXT_SLOTS - 1] = NULL;
             return true;
         }
     return false;
@@ -234,6 +299,7 @@ bool peer_forget(struct wg_peer *p, struct keypair *k)
 unsigned peer_install_replica(struct wg_peer *p, struct keypair *k, enum session_slot slot,
                               struct keypair **ret_out)
 {
+    struct peer_live *l = woken(p);
     struct keypair *current;
     unsigned count = 0;
 
@@ -251,8 +317,8 @@ unsigned peer_install_replica(struct wg_peer *p, struct keypair *k, enum session
          * older key is good for receiving only. */
         __attribute__((fallthrough));
     case SLOT_PREVIOUS:
-        count = fall_out(p->previous, ret_out, count);
-        p->previous = k;
+        count = fall_out(l->previous, ret_out, count);
+        l->previous = k;
         return count;
     case SLOT_NEXT:
         return add_next(p, k, ret_out);

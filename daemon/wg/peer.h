@@ -9,50 +9,70 @@
 
 #define NEXT_SLOTS 4 /* unconfirmed responder keys at once (H3) */
 
-struct wg_peer {
-    uint64_t id; /* never reused in this process */
-    uint8_t hub;
-    struct public_key key;
-
-    /* Slots: main writes; workers load `current` only. */
-    struct keypair *_Atomic current;
+/* What only a peer has that was heard of: made with its first endpoint or key, and there as long as
+ * it is. Most peers of a large hub are idle. */
+struct peer_live {
+    /* Slots but `current`: main's alone. */
     struct keypair *previous;
     struct keypair *next[NEXT_SLOTS]; /* oldest first */
 
-    _Atomic uint32_t endpoint_lock;
+    /* Under endpoint_lock. */
     struct endpoint endpoint;
-    struct endpoint local; /* plain mode: address that the peer talks to, 0: any */
+    struct ip_addr local; /* plain mode: address that the peer talks to, 0: any */
     uint32_t local_ifindex;
     struct endpoint_version endpoint_version;
-    _Atomic uint16_t vip; /* slot that it talks to */
 
     /* Timer facts: written by whoever handles the packet, 0 = nothing outstanding. */
     _Atomic uint64_t data_sent_ns;     /* first data sent since the last authentic receive */
     _Atomic uint64_t data_received_ns; /* first data received since the last send */
-    _Atomic bool more_received;        /* more came after it: another keepalive is due */
     _Atomic uint64_t traffic_ns;       /* last authentic packet in either direction */
-    _Atomic bool armed;                /* main has its timers running */
 
     _Atomic uint64_t rx_bytes, tx_bytes;
     _Atomic uint64_t handshake_real_ns; /* UTC of the last completed handshake; 0: never */
+};
+
+struct wg_peer {
+    uint64_t id;                     /* never reused in this process */
+    struct keypair *_Atomic current; /* main writes; workers load it, and no other slot */
+    struct peer_live *_Atomic live;  /* main writes; of all idle peers the same one, all zero */
+    void *owner_data;                /* (main) the node's own record of this peer */
+    struct public_key key;
+    _Atomic uint16_t vip; /* slot that it talks to */
     _Atomic uint16_t keepalive_s;
-    void *owner_data; /* (main) the node's own record of this peer */
+    uint8_t hub;
+    _Atomic uint8_t endpoint_lock;
+    _Atomic bool armed;         /* main has its timers running */
+    _Atomic bool more_received; /* after data_received_ns: another keepalive is due */
 };
 
 void wg_peer_init(struct wg_peer *p, uint64_t id, uint8_t hub, const struct public_key *key);
+void wg_peer_done(struct wg_peer *p);
+/* Before its first key (main): the peer is idle no longer. -ENOMEM */
+int peer_wake(struct wg_peer *p);
+
+/* To read: never NULL. To write: only of a peer that was woken. */
+static inline struct peer_live *peer_live(const struct wg_peer *p)
+{
+    return atomic_load_explicit(&p->live, memory_order_acquire);
+}
 
 /* Notes. Each returns true when main must arm the peer's timers (it was not armed). */
 bool peer_note_sent(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes);
 bool peer_note_received(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes);
 
-/* An accepted data packet came from @source (E1). True: the endpoint moved. */
+/* Whatever was outstanding is not any more (main). */
+void peer_settle(struct wg_peer *p);
+
+/* An accepted data packet came from @source (E1). True: the endpoint moved. Wakes an idle peer,
+ * which only main may do; without memory for that nothing changes. */
 bool peer_endpoint_update(struct wg_peer *p, const struct endpoint *source,
                           const struct endpoint *local, uint32_t local_ifindex, uint16_t vip_slot,
                           const struct endpoint_version *v);
-/* False: none known. */
+/* False: none known. @ret_local: an address without a port. */
 bool peer_endpoint_get(struct wg_peer *p, struct endpoint *ret, struct endpoint *ret_local,
                        uint32_t *ret_ifindex);
-void peer_endpoint_set(struct wg_peer *p, const struct endpoint *e); /* configured by hand */
+int peer_endpoint_set(struct wg_peer *p,
+                      const struct endpoint *e); /* configured by hand; -ENOMEM */
 /* The local address went away: answer from any (plain mode). */
 void peer_endpoint_clear_local(struct wg_peer *p);
 

@@ -1,6 +1,6 @@
-/* wg/spin.h - the short lock of packet threads: one word, held for tens of instructions.
+/* wg/spin.h - the short lock of packet threads: one byte, held for tens of instructions.
  *
- * Owner:   the struct that embeds the word; 0 is free.
+ * Owner:   the struct that embeds it; 0 is free.
  * Threads: any. Nests only as keypair.rx_lock -> counter.lock.
  * Never:   held over a system call, an allocation other than a replay window, or a callback. */
 #pragma once
@@ -10,7 +10,7 @@
 
 #define SPIN_TURNS 64 /* then the holder was probably preempted: give it the processor */
 
-static inline void spin_lock(_Atomic uint32_t *lock)
+static inline void spin_lock(_Atomic uint8_t *lock)
 {
     while (atomic_exchange_explicit(lock, 1, memory_order_acquire)) {
         for (unsigned turns = 1; atomic_load_explicit(lock, memory_order_relaxed); turns++) {
@@ -24,7 +24,7 @@ static inline void spin_lock(_Atomic uint32_t *lock)
     }
 }
 
-static inline void spin_unlock(_Atomic uint32_t *lock)
+static inline void spin_unlock(_Atomic uint8_t *lock)
 {
     atomic_store_explicit(lock, 0, memory_order_release);
 }

@@ -43,7 +43,7 @@ void timers_session_made(struct timers *t, struct wg_peer *p, uint64_t now_ns)
     t->session_ns = now_ns;
     t->zeroed = false;
     /* The handshake's message was an authentic answer to whatever had been sent. */
-    atomic_store_explicit(&p->data_sent_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&peer_live(p)->data_sent_ns, 0, memory_order_relaxed);
 }
 
 static void retry_step(struct timers *t, struct wg_peer *p, uint64_t now_ns,
@@ -57,7 +57,7 @@ static void retry_step(struct timers *t, struct wg_peer *p, uint64_t now_ns,
     }
     stop_retrying(t);
     todo->actions |= TIMERS_GAVE_UP;
-    atomic_store_explicit(&p->data_received_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&peer_live(p)->data_received_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&p->more_received, false, memory_order_relaxed);
     if (!t->session_ns && !t->zeroed)
         t->session_ns = now_ns; /* what is left of older sessions goes 540 s from here */
@@ -67,7 +67,7 @@ static void retry_step(struct timers *t, struct wg_peer *p, uint64_t now_ns,
 static uint64_t unanswered_step(struct timers *t, struct wg_peer *p, const struct rng *rng,
                                 uint64_t now_ns, struct timers_todo *todo)
 {
-    uint64_t sent = atomic_load_explicit(&p->data_sent_ns, memory_order_relaxed);
+    uint64_t sent = atomic_load_explicit(&peer_live(p)->data_sent_ns, memory_order_relaxed);
 
     if (!sent) {
         t->unanswered_jitter_ns = 0;
@@ -80,8 +80,8 @@ static uint64_t unanswered_step(struct timers *t, struct wg_peer *p, const struc
         return due;
     /* Once; data sent from now on counts anew. If it was answered this moment, nothing is due. */
     t->unanswered_jitter_ns = 0;
-    if (atomic_compare_exchange_strong_explicit(&p->data_sent_ns, &sent, 0, memory_order_relaxed,
-                                                memory_order_relaxed)) {
+    if (atomic_compare_exchange_strong_explicit(&peer_live(p)->data_sent_ns, &sent, 0,
+                                                memory_order_relaxed, memory_order_relaxed)) {
         todo->actions |= TIMERS_INITIATE;
         if (t->retry_at_ns)
             t->first_attempt_ns = now_ns; /* a new reason: the 90 s start again */
@@ -92,7 +92,7 @@ static uint64_t unanswered_step(struct timers *t, struct wg_peer *p, const struc
 /* Data came in and nothing went out. */
 static uint64_t passive_step(struct wg_peer *p, uint64_t now_ns, struct timers_todo *todo)
 {
-    uint64_t received = atomic_load_explicit(&p->data_received_ns, memory_order_relaxed);
+    uint64_t received = atomic_load_explicit(&peer_live(p)->data_received_ns, memory_order_relaxed);
 
     if (!received)
         return 0;
@@ -101,8 +101,9 @@ static uint64_t passive_step(struct wg_peer *p, uint64_t now_ns, struct timers_t
     /* With more data since, another is due, unless something (most often this keepalive) leaves
      * before. */
     bool more = atomic_exchange_explicit(&p->more_received, false, memory_order_relaxed);
-    if (atomic_compare_exchange_strong_explicit(&p->data_received_ns, &received, more ? now_ns : 0,
-                                                memory_order_relaxed, memory_order_relaxed))
+    if (atomic_compare_exchange_strong_explicit(&peer_live(p)->data_received_ns, &received,
+                                                more ? now_ns : 0, memory_order_relaxed,
+                                                memory_order_relaxed))
         todo->actions |= TIMERS_KEEPALIVE;
     return more ? now_ns + KEEPALIVE_TIMEOUT_NS : 0;
 }
@@ -111,7 +112,7 @@ static uint64_t persistent_step(struct timers *t, struct wg_peer *p, uint64_t no
                                 struct timers_todo *todo)
 {
     uint64_t interval = atomic_load_explicit(&p->keepalive_s, memory_order_relaxed) * NS_PER_S;
-    uint64_t last = atomic_load_explicit(&p->traffic_ns, memory_order_relaxed);
+    uint64_t last = atomic_load_explicit(&peer_live(p)->traffic_ns, memory_order_relaxed);
 
     if (!interval)
         return 0;
@@ -161,8 +162,8 @@ struct timers_todo timers_step(struct timers *t, struct wg_peer *p, const struct
         /* Nothing runs. A fact that arises now either finds us disarmed, and its thread tells main,
          * or arose before this exchange and is seen in one more round. */
         atomic_exchange_explicit(&p->armed, false, memory_order_acq_rel);
-        if (!atomic_load_explicit(&p->data_sent_ns, memory_order_relaxed) &&
-            !atomic_load_explicit(&p->data_received_ns, memory_order_relaxed))
+        if (!atomic_load_explicit(&peer_live(p)->data_sent_ns, memory_order_relaxed) &&
+            !atomic_load_explicit(&peer_live(p)->data_received_ns, memory_order_relaxed))
             return todo;
     }
 }

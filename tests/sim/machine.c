@@ -18,7 +18,7 @@ struct entry { /* receiver index → keypair or initiation */
 
 struct remote_entry {
     struct wg_peer *peer;
-    struct remote *remote;
+    struct remote remote;
     uint8_t stamp[TAI64N_LEN];
     uint8_t mac1[16];
     bool has_stamp, has_mac1;
@@ -93,7 +93,7 @@ static const struct remote *env_remote(void *ctx, const struct public_key *key)
 
     for (struct remote_entry *r = m->remotes; r; r = r->hh.next)
         if (public_key_equal(&r->peer->key, key))
-            return r->remote;
+            return &r->remote;
     return NULL;
 }
 
@@ -101,7 +101,7 @@ static const struct remote *env_remote_id(void *ctx, uint64_t id)
 {
     struct remote_entry *r = remote_by_id(ctx, id);
 
-    return r ? r->remote : NULL;
+    return r ? &r->remote : NULL;
 }
 
 static const struct initiation *env_initiation(void *ctx, uint32_t index)
@@ -117,7 +117,7 @@ static const struct remote *env_remote_index(void *ctx, uint32_t index)
 
     if (!e)
         return NULL;
-    return env_remote_id(ctx, e->kp ? e->kp->peer_id : e->initiation->peer_id);
+    return env_remote_id(ctx, e->kp ? e->kp->peer->id : e->initiation->peer_id);
 }
 
 static bool env_last_stamp(void *ctx, uint64_t id, uint8_t ret[TAI64N_LEN])
@@ -212,34 +212,28 @@ static void op_set_identity(void *ctx, struct identity *id, struct cookie_secret
     m->cookies = cookies;
 }
 
-static void remote_free(struct remote *r)
-{
-    secret_free(r->secret);
-    free(r);
-}
-
-static int op_add_peer(void *ctx, struct wg_peer *p, struct remote *r)
+static int op_add_peer(void *ctx, struct wg_peer *p, struct remote_secret *s)
 {
     struct machine *m = ctx;
     struct remote_entry *e = calloc(1, sizeof(*e));
 
     assert(e);
     e->peer = p;
-    e->remote = r;
+    e->remote = (struct remote){.peer_id = p->id, .public_key = p->key, .secret = s};
     HASH_ADD_PTR(m->remotes, peer, e);
     return 0;
 }
 
-static void op_set_remote(void *ctx, struct wg_peer *p, struct remote *r)
+static void op_set_remote(void *ctx, struct wg_peer *p, struct remote_secret *s)
 {
     struct remote_entry *e = remote_of(ctx, p);
 
     if (!e) {
-        remote_free(r);
+        secret_free(s);
         return;
     }
-    remote_free(e->remote);
-    e->remote = r;
+    secret_free(e->remote.secret);
+    e->remote.secret = s;
 }
 
 static void op_remove_peer(void *ctx, struct wg_peer *p)
@@ -250,7 +244,7 @@ static void op_remove_peer(void *ctx, struct wg_peer *p)
     if (!e)
         return;
     HASH_DELETE(hh, m->remotes, e);
-    remote_free(e->remote);
+    secret_free(e->remote.secret);
     free(e);
 }
 
@@ -773,7 +767,7 @@ static void receive_data(struct machine *m, struct event *ev)
         return;
     unsigned effects = 0;
     uint32_t index = k->local_index;
-    uint64_t peer_id = k->peer_id;
+    uint64_t peer_id = k->peer->id;
     enum rx_verdict v = keypair_receive(k, &m->gate, now.boot_ns, counter, &effects);
     if (v != RX_ACCEPT && v != RX_HOLD)
         world_trace(m->world, "%c%u drops counter %016llx of %08x: verdict %d",
@@ -1093,7 +1087,7 @@ void machine_crash(struct machine *m)
     }
     HASH_ITER (hh, m->remotes, r, r2) {
         HASH_DELETE(hh, m->remotes, r);
-        remote_free(r->remote);
+        secret_free(r->remote.secret);
         free(r);
     }
     if (m->identity) {

@@ -113,19 +113,15 @@ static void add_peers(struct table *t)
 {
     for (unsigned i = 0; i < t->count; i++) {
         struct wg_peer *p = calloc(1, sizeof(*p));
-        struct remote *r = calloc(1, sizeof(*r));
+        struct remote_secret *s = secret_alloc();
         struct ip_prefix prefix = {.len = 32};
         struct public_key key;
 
-        assert(p && r);
+        assert(p && s);
         rng_fill(&rng_system, key.b, sizeof(key.b));
         wg_peer_init(p, i + 1, 1, &key);
-        /* Without the multiplication that remote_init() begins with: it leaves nothing behind. */
-        r->peer_id = p->id;
-        r->public_key = key;
-        r->secret = secret_alloc();
-        assert(r->secret);
-        assert(engine_add_peer(t->engine, p, r) == 0);
+        /* Without the multiplication of remote_init(): it leaves nothing behind. */
+        assert(engine_add_peer(t->engine, p, s) == 0);
         prefix.addr =
             addr_from_v4((const uint8_t[]){10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i});
         assert(allowedips_insert(engine_allowedips(t->engine), &prefix, p) == 0);
@@ -149,8 +145,8 @@ static struct keypair *key_make(struct table *t, unsigned i, unsigned n, bool re
     while (engine_index_known(t->engine, s.local_index));
     k = replica ? keypair_new_replica(&s, 2, clock_boot_ns()) : keypair_new(&s, clock_boot_ns());
     assert(k);
+    assert(peer_wake(t->peer[i]) == 0);
     k->peer = t->peer[i];
-    k->peer_id = k->peer->id;
     assert(engine_add_keypair(t->engine, k) == 0);
     return k;
 }

@@ -56,9 +56,9 @@ static struct keypair *install(struct hub_peer *p, struct session_keys *keys, ui
     struct keypair *k = keypair_new(&s, clock_boot_ns());
 
     assert_non_null(k);
+    assert_int_equal(peer_wake(p->wg), 0);
     assert_true(h->key_count < HUB_KEYS_MAX);
     k->peer = p->wg;
-    k->peer_id = p->wg->id;
     atomic_store(&k->vip, h->slot);
     assert_int_equal(engine_add_keypair(h->engine, k), 0);
     h->keys[h->key_count++] = k;
@@ -333,7 +333,7 @@ void hub_free(struct hub *h)
     for (unsigned i = 0; i < h->peer_count; i++) {
         forget_initiation(&h->peers[i]);
         engine_remove_peer(h->engine, h->peers[i].wg);
-        engine_retire(h->engine, h->peers[i].wg, free);
+        engine_retire(h->engine, h->peers[i].wg, hub_wg_free);
     }
     engine_free(h->engine);
     uv_run(h->loop, UV_RUN_NOWAIT); /* the engine's last handle closes */
@@ -343,11 +343,17 @@ void hub_free(struct hub *h)
     free(h);
 }
 
+void hub_wg_free(void *wg)
+{
+    wg_peer_done(wg);
+    free(wg);
+}
+
 struct hub_peer *hub_add_peer(struct hub *h, const struct public_key *key,
                               const struct secret32 *psk, unsigned n)
 {
     struct hub_peer *p = &h->peers[h->peer_count];
-    struct remote *r = calloc(1, sizeof(*r));
+    struct remote r = {.secret = secret_alloc()};
     struct identity self = {.private_key = &h->private_key, .public_key = h->key};
     struct ip_prefix prefix;
     char text[32];
@@ -358,10 +364,8 @@ struct hub_peer *hub_add_peer(struct hub *h, const struct public_key *key,
     wg_peer_init(p->wg, h->peer_count + 1, 1, key);
     atomic_store(&p->wg->vip, h->slot);
     h->peer_count++;
-    r->secret = secret_alloc();
-    remote_init(r, &self, key, psk);
-    r->peer_id = p->wg->id;
-    assert_int_equal(engine_add_peer(h->engine, p->wg, r), 0);
+    remote_init(&r, &self, key, psk);
+    assert_int_equal(engine_add_peer(h->engine, p->wg, r.secret), 0);
     snprintf(text, sizeof(text), "10.77.0.%u/32", n);
     assert_int_equal(prefix_parse(text, &prefix), 0);
     assert_int_equal(allowedips_insert(engine_allowedips(h->engine), &prefix, p->wg), 0);
@@ -376,7 +380,7 @@ void hub_set_endpoint(struct hub_peer *p, const char *address, uint16_t port)
     struct endpoint e = {.port = port};
 
     assert_int_equal(addr_parse(address, &e.addr), 0);
-    peer_endpoint_set(p->wg, &e);
+    assert_int_equal(peer_endpoint_set(p->wg, &e), 0);
 }
 
 void hub_join(struct hub *a, unsigned a_n, struct hub *b, unsigned b_n, const char *b_address,

@@ -66,6 +66,7 @@ struct hub *hub_new(uv_loop_t *loop, const char *ns, const char *ifname, unsigne
 void hub_free(struct hub *h);
 void hub_open(struct hub *h, uint16_t port); /* 0: any */
 /* A peer with allowed addresses 10.77.0.@n/32 and fd77::@n/128. */
+void hub_wg_free(void *wg); /* for engine_retire() */
 struct hub_peer *hub_add_peer(struct hub *h, const struct public_key *key,
                               const struct secret32 *psk, unsigned n);
 /* Make two hubs peers of each other; @a knows where @b is. */

@@ -301,7 +301,7 @@ TEST(keys_and_peers_change_under_traffic)
         assert_int_equal(prefix_parse("fd77::3/128", &prefix), 0);
         assert_true(allowedips_remove(engine_allowedips(p.a->engine), &prefix, extra->wg));
         engine_remove_peer(p.a->engine, extra->wg);
-        engine_retire(p.a->engine, TAKE_PTR(extra->wg), free);
+        engine_retire(p.a->engine, TAKE_PTR(extra->wg), hub_wg_free);
         p.a->peer_count--;
         turn_once();
         received += count_received(p.b4) + count_received(p.a6);
@@ -831,8 +831,9 @@ TEST(an_index_in_use_is_not_given_away)
     struct engine *e = c.hub->engine;
     struct initiation same = {.peer_id = c.peer->wg->id, .local_index = INDEX},
                       own = {.peer_id = c.peer->wg->id, .local_index = INDEX + 1};
-    struct keypair other = {.peer_id = 99, .local_index = INDEX + 1},
-                   right = {.peer_id = c.peer->wg->id, .local_index = INDEX + 1};
+    struct wg_peer stranger = {.id = 99};
+    struct keypair other = {.peer = &stranger, .local_index = INDEX + 1},
+                   right = {.peer = c.peer->wg, .local_index = INDEX + 1};
 
     assert_true(engine_index_known(e, INDEX));
     assert_int_equal(engine_add_initiation(e, &same), -EEXIST);
@@ -893,7 +894,7 @@ TEST(no_effect_is_lost_when_the_ring_overflows)
     struct lane *l = &p.a->engine->main;
 
     for (uint32_t i = 0; i < KEYS; i++) {
-        keys[i].peer_id = peer->wg->id;
+        keys[i].peer = peer->wg;
         keys[i].local_index = 1 + i;
         assert_int_equal(engine_add_keypair(p.a->engine, &keys[i]), 0);
     }

@@ -2,11 +2,15 @@
 #include "fixture.h"
 
 static struct wg_peer peer;
+static const struct peer_live *live;
 static struct keypair *out[NEXT_SLOTS + 2];
 
 static int fresh(void **state)
 {
+    wg_peer_done(&peer);
     wg_peer_init(&peer, 42, 3, &(struct public_key){{9}});
+    assert_int_equal(peer_wake(&peer), 0);
+    live = peer_live(&peer);
     return 0;
 }
 
@@ -32,6 +36,31 @@ TEST(a_new_peer_is_empty)
         peer_endpoint_get(&peer, &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}));
 }
 
+/* A hub may have a million of them. */
+TEST(an_idle_peer_shares_what_it_does_not_need)
+{
+    struct wg_peer idle[2];
+    struct endpoint e = {.port = 9, .addr = {{1}}};
+
+    for (unsigned i = 0; i < 2; i++)
+        wg_peer_init(&idle[i], i + 1, 1, &(struct public_key){{1}});
+    assert_ptr_equal(peer_live(&idle[0]), peer_live(&idle[1]));
+    assert_true(sizeof(struct wg_peer) <= 72);
+    assert_false(
+        peer_endpoint_get(&idle[0], &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}));
+    peer_endpoint_clear_local(&idle[0]);
+    peer_settle(&idle[0]);
+    assert_int_equal(peer_endpoint_set(&idle[0], &e), 0); /* wakes it, and only it */
+    assert_ptr_not_equal(peer_live(&idle[0]), peer_live(&idle[1]));
+    assert_false(
+        peer_endpoint_get(&idle[1], &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}));
+    struct peer_live *once = peer_live(&idle[0]);
+    assert_int_equal(peer_wake(&idle[0]), 0);
+    assert_ptr_equal(peer_live(&idle[0]), once);
+    wg_peer_done(&idle[0]);
+    wg_peer_done(&idle[1]);
+}
+
 /* ---- slots ---- */
 
 TEST(an_initiated_key_is_current_at_once)
@@ -44,15 +73,15 @@ TEST(an_initiated_key_is_current_at_once)
     assert_ptr_equal(atomic_load(&peer.current), k[0]);
     assert_int_equal(peer_install_initiated(&peer, k[1], out), 0);
     assert_ptr_equal(atomic_load(&peer.current), k[1]);
-    assert_ptr_equal(peer.previous, k[0]);
+    assert_ptr_equal(live->previous, k[0]);
     assert_int_equal(peer_install_initiated(&peer, k[2], out), 1);
     assert_ptr_equal(out[0], k[0]);
-    assert_ptr_equal(peer.previous, k[1]);
+    assert_ptr_equal(live->previous, k[1]);
     /* H4: a responder's key that waits stays where it is */
     assert_int_equal(peer_install_next(&peer, k[3], out), 0);
     struct keypair *last = key(9);
     assert_int_equal(peer_install_initiated(&peer, last, out), 1);
-    assert_ptr_equal(peer.next[0], k[3]);
+    assert_ptr_equal(live->next[0], k[3]);
     free_all(k, 4);
     keypair_free(last);
 }
@@ -70,10 +99,10 @@ TEST(an_unconfirmed_handshake_changes_nothing_but_next)
         if (count)
             assert_ptr_equal(out[0], k[i - NEXT_SLOTS]);
         assert_ptr_equal(atomic_load(&peer.current), current);
-        assert_ptr_equal(peer.previous, previous);
+        assert_ptr_equal(live->previous, previous);
     }
     for (unsigned i = 0; i < NEXT_SLOTS; i++)
-        assert_ptr_equal(peer.next[i], k[i + 2]);
+        assert_ptr_equal(live->next[i], k[i + 2]);
     free_all(k, 6);
     keypair_free(current);
     keypair_free(previous);
@@ -94,14 +123,14 @@ TEST(a_confirmed_key_is_current_and_older_unconfirmed_ones_fall_out)
     assert_ptr_equal(out[1], k[1]);
     assert_ptr_equal(out[2], previous);
     assert_ptr_equal(atomic_load(&peer.current), k[2]);
-    assert_ptr_equal(peer.previous, current);
-    assert_ptr_equal(peer.next[0], k[3]);
-    assert_null(peer.next[1]);
+    assert_ptr_equal(live->previous, current);
+    assert_ptr_equal(live->next[0], k[3]);
+    assert_null(live->next[1]);
     assert_int_equal(peer_confirm(&peer, k[2], out), 0); /* it is no next any more */
     assert_int_equal(peer_confirm(&peer, k[0], out), 0);
     assert_int_equal(peer_confirm(&peer, k[3], out), 1);
     assert_ptr_equal(atomic_load(&peer.current), k[3]);
-    assert_null(peer.next[0]);
+    assert_null(live->next[0]);
     free_all(k, 4);
     keypair_free(current);
     keypair_free(previous);
@@ -118,8 +147,8 @@ TEST(late_data_on_an_older_next_does_not_displace_a_newer_current)
     assert_int_equal(peer_confirm(&peer, theirs, out), 1);
     assert_ptr_equal(out[0], previous);
     assert_ptr_equal(atomic_load(&peer.current), ours);
-    assert_ptr_equal(peer.previous, theirs);
-    assert_null(peer.next[0]);
+    assert_ptr_equal(live->previous, theirs);
+    assert_null(live->next[0]);
     keypair_free(theirs);
     keypair_free(ours);
     keypair_free(previous);
@@ -136,18 +165,18 @@ TEST(a_key_can_be_forgotten_in_every_slot)
     for (unsigned i = 2; i < 6; i++)
         peer_install_next(&peer, k[i], out);
     assert_true(peer_forget(&peer, k[3]));
-    assert_ptr_equal(peer.next[1], k[4]);
-    assert_ptr_equal(peer.next[2], k[5]);
-    assert_null(peer.next[3]);
+    assert_ptr_equal(live->next[1], k[4]);
+    assert_ptr_equal(live->next[2], k[5]);
+    assert_null(live->next[3]);
     assert_false(peer_forget(&peer, k[3]));
     assert_true(peer_forget(&peer, k[1]));
     assert_null(atomic_load(&peer.current));
     assert_true(peer_forget(&peer, k[0]));
-    assert_null(peer.previous);
+    assert_null(live->previous);
     assert_true(peer_forget(&peer, k[2]));
     assert_true(peer_forget(&peer, k[4]));
     assert_true(peer_forget(&peer, k[5]));
-    assert_null(peer.next[0]);
+    assert_null(live->next[0]);
     free_all(k, 6);
 }
 
@@ -159,17 +188,17 @@ TEST(replicas_go_where_their_record_says)
     assert_int_equal(peer_install_replica(&peer, a, SLOT_PREVIOUS, out), 0);
     assert_int_equal(peer_install_replica(&peer, n, SLOT_NEXT, out), 0);
     assert_ptr_equal(atomic_load(&peer.current), b);
-    assert_ptr_equal(peer.previous, a);
-    assert_ptr_equal(peer.next[0], n);
+    assert_ptr_equal(live->previous, a);
+    assert_ptr_equal(live->next[0], n);
     /* the same record again changes nothing */
     assert_int_equal(peer_install_replica(&peer, b, SLOT_CURRENT, out), 0);
-    assert_ptr_equal(peer.previous, a);
+    assert_ptr_equal(live->previous, a);
     /* a confirmed one moves as it did at its owner */
     assert_int_equal(peer_install_replica(&peer, n, SLOT_CURRENT, out), 1);
     assert_ptr_equal(out[0], a);
     assert_ptr_equal(atomic_load(&peer.current), n);
-    assert_ptr_equal(peer.previous, b);
-    assert_null(peer.next[0]);
+    assert_ptr_equal(live->previous, b);
+    assert_null(live->next[0]);
     /* the owner says that the present one is only its previous: room for the next */
     assert_int_equal(peer_install_replica(&peer, n, SLOT_PREVIOUS, out), 1);
     assert_ptr_equal(out[0], b);
@@ -180,7 +209,7 @@ TEST(replicas_go_where_their_record_says)
     assert_int_equal(peer_install_replica(&peer, c, SLOT_CURRENT, out), 1);
     assert_ptr_equal(out[0], n);
     assert_ptr_equal(atomic_load(&peer.current), newer);
-    assert_ptr_equal(peer.previous, c);
+    assert_ptr_equal(live->previous, c);
     keypair_free(a);
     keypair_free(b);
     keypair_free(c);
@@ -195,12 +224,12 @@ TEST(next_keys_are_ordered_by_age_however_they_come)
     peer_install_replica(&peer, c, SLOT_NEXT, out);
     peer_install_replica(&peer, a, SLOT_NEXT, out);
     peer_install_replica(&peer, b, SLOT_NEXT, out);
-    assert_ptr_equal(peer.next[0], a);
-    assert_ptr_equal(peer.next[1], b);
-    assert_ptr_equal(peer.next[2], c);
+    assert_ptr_equal(live->next[0], a);
+    assert_ptr_equal(live->next[1], b);
+    assert_ptr_equal(live->next[2], c);
     assert_int_equal(peer_confirm(&peer, b, out), 1);
     assert_ptr_equal(out[0], a);
-    assert_ptr_equal(peer.next[0], c);
+    assert_ptr_equal(live->next[0], c);
     keypair_free(a);
     keypair_free(b);
     keypair_free(c);
@@ -258,16 +287,16 @@ TEST(a_configured_endpoint_holds_until_the_peer_is_heard_again)
     peer_endpoint_set(&peer, &e);
     assert_at("198.51.100.1:5");
     assert_true(peer_endpoint_get(&peer, &got, &local, &ifindex));
-    assert_false(endpoint_is_set(&local));
+    assert_true(addr_is_zero(&local.addr));
     assert_false(update("192.0.2.1:1000", 5, 99, 1)); /* not by an old packet */
     assert_at("198.51.100.1:5");
     assert_true(update("192.0.2.1:1000", 5, 101, 1));
     assert_true(peer_endpoint_get(&peer, &got, &local, &ifindex));
-    assert_true(endpoint_is_set(&local));
+    assert_false(addr_is_zero(&local.addr));
     assert_int_equal(ifindex, 7);
     peer_endpoint_clear_local(&peer);
     assert_true(peer_endpoint_get(&peer, &got, &local, &ifindex));
-    assert_false(endpoint_is_set(&local));
+    assert_true(addr_is_zero(&local.addr));
     assert_int_equal(ifindex, 0);
     assert_at("192.0.2.1:1000");
 }
@@ -278,21 +307,21 @@ TEST(notes_keep_the_facts_that_timers_go_by)
 {
     assert_true(peer_note_sent(&peer, 100, true, 128)); /* arms */
     assert_false(peer_note_sent(&peer, 200, true, 128));
-    assert_int_equal(atomic_load(&peer.data_sent_ns), 100); /* the first unanswered */
+    assert_int_equal(atomic_load(&live->data_sent_ns), 100); /* the first unanswered */
     assert_false(peer_note_received(&peer, 300, false, 32));
-    assert_int_equal(atomic_load(&peer.data_sent_ns), 0);
+    assert_int_equal(atomic_load(&live->data_sent_ns), 0);
     assert_false(peer_note_received(&peer, 400, true, 128)); /* is armed */
     assert_false(atomic_load(&peer.more_received));
     peer_note_received(&peer, 500, true, 128);
-    assert_int_equal(atomic_load(&peer.data_received_ns), 400);
+    assert_int_equal(atomic_load(&live->data_received_ns), 400);
     assert_true(atomic_load(&peer.more_received));
     peer_note_sent(&peer, 600, false, 32); /* a keepalive or a handshake message settles it */
-    assert_int_equal(atomic_load(&peer.data_received_ns), 0);
+    assert_int_equal(atomic_load(&live->data_received_ns), 0);
     assert_false(atomic_load(&peer.more_received));
-    assert_int_equal(atomic_load(&peer.data_sent_ns), 0);
-    assert_int_equal(atomic_load(&peer.traffic_ns), 600);
-    assert_int_equal(atomic_load(&peer.tx_bytes), 288);
-    assert_int_equal(atomic_load(&peer.rx_bytes), 288);
+    assert_int_equal(atomic_load(&live->data_sent_ns), 0);
+    assert_int_equal(atomic_load(&live->traffic_ns), 600);
+    assert_int_equal(atomic_load(&live->tx_bytes), 288);
+    assert_int_equal(atomic_load(&live->rx_bytes), 288);
 }
 
 TEST(a_fact_that_stands_while_disarmed_arms_again)
@@ -301,12 +330,13 @@ TEST(a_fact_that_stands_while_disarmed_arms_again)
     atomic_store(&peer.armed, false); /* the VIP was away: main stopped looking */
     assert_true(peer_note_sent(&peer, 200, true, 1));
     assert_false(peer_note_sent(&peer, 300, true, 1));
-    assert_int_equal(atomic_load(&peer.data_sent_ns), 100);
+    assert_int_equal(atomic_load(&live->data_sent_ns), 100);
 }
 
 #define F(name) TS(name, fresh, NULL)
 
-TEST_MAIN(F(a_new_peer_is_empty), F(an_initiated_key_is_current_at_once),
+TEST_MAIN(F(a_new_peer_is_empty), F(an_idle_peer_shares_what_it_does_not_need),
+          F(an_initiated_key_is_current_at_once),
           F(an_unconfirmed_handshake_changes_nothing_but_next),
           F(a_confirmed_key_is_current_and_older_unconfirmed_ones_fall_out),
           F(late_data_on_an_older_next_does_not_displace_a_newer_current),

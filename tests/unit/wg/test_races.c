@@ -233,6 +233,7 @@ TEST(no_fact_is_left_without_main_knowing)
     pthread_t thread;
 
     wg_peer_init(&peer, 1, 1, &(struct public_key){{1}});
+    assert_int_equal(peer_wake(&peer), 0);
     assert_int_equal(pthread_create(&thread, NULL, note_main, NULL), 0);
     while (!atomic_load(&noted)) {
         unsigned told = atomic_load(&arms);
@@ -245,7 +246,7 @@ TEST(no_fact_is_left_without_main_knowing)
         last = told;
         running = timers_step(&t, &peer, rng, NOW).next_ns != 0;
         if (running)
-            atomic_store(&seen, atomic_load(&peer.data_sent_ns));
+            atomic_store(&seen, atomic_load(&peer_live(&peer)->data_sent_ns));
     }
     pthread_join(thread, NULL);
     assert_false(atomic_load(&lost));

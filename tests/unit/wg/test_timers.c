@@ -12,7 +12,9 @@ static const struct rng *rng;
 
 static int fresh(void **state)
 {
+    wg_peer_done(&peer);
     wg_peer_init(&peer, 1, 1, &someone);
+    assert_int_equal(peer_wake(&peer), 0);
     memset(&timers, 0, sizeof(timers));
     rng = test_rng(77);
     return 0;
@@ -228,7 +230,7 @@ TEST(giving_up_drops_what_waits_and_lets_keys_be_zeroed)
     timers_initiation_sent(&timers, rng, now);
     peer_note_received(&peer, T0 + 89 * S, true, 1);
     assert_true(step(T0 + 91 * S) & TIMERS_GAVE_UP);
-    assert_int_equal(atomic_load(&peer.data_received_ns), 0);
+    assert_int_equal(atomic_load(&peer_live(&peer)->data_received_ns), 0);
     assert_int_equal(when(TIMERS_ZERO, T0 + 92 * S, T0 + 700 * S), T0 + 91 * S + 540 * S);
 }
 
@@ -413,9 +415,10 @@ static void session_ready(unsigned i)
 
 static struct keypair *by_session(struct end *e, uint64_t seq)
 {
-    struct keypair *all[2 + NEXT_SLOTS] = {atomic_load(&e->peer.current), e->peer.previous};
+    struct keypair *all[2 + NEXT_SLOTS] = {atomic_load(&e->peer.current),
+                                           peer_live(&e->peer)->previous};
 
-    memcpy(all + 2, e->peer.next, sizeof(e->peer.next));
+    memcpy(all + 2, peer_live(&e->peer)->next, sizeof(peer_live(&e->peer)->next));
     for (unsigned i = 0; i < 2 + NEXT_SLOTS; i++)
         if (all[i] && all[i]->id.seq == seq)
             return all[i];
@@ -474,7 +477,8 @@ static void wipe(struct end *e)
 {
     struct keypair *k;
 
-    while ((k = atomic_load(&e->peer.current)) || (k = e->peer.previous) || (k = e->peer.next[0])) {
+    while ((k = atomic_load(&e->peer.current)) || (k = peer_live(&e->peer)->previous) ||
+           (k = peer_live(&e->peer)->next[0])) {
         peer_forget(&e->peer, k);
         keypair_free(k);
     }
@@ -541,6 +545,7 @@ static int connect_ends(void **state)
     net.rng = test_rng(4242);
     for (unsigned i = 0; i < 2; i++) {
         wg_peer_init(&net.end[i].peer, i + 1, 1, &someone);
+        assert_int_equal(peer_wake(&net.end[i].peer), 0);
         gate_for_plain(&net.end[i].gate);
     }
     return 0;
@@ -548,8 +553,10 @@ static int connect_ends(void **state)
 
 static int disconnect_ends(void **state)
 {
-    wipe(&net.end[0]);
-    wipe(&net.end[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        wipe(&net.end[i]);
+        wg_peer_done(&net.end[i].peer);
+    }
     return 0;
 }
 
