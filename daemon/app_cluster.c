@@ -6,6 +6,7 @@
 #include "noise/noise.h"
 #include "os/tun.h"
 #include <limits.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -268,7 +269,11 @@ static void on_address(void *ctx, uint32_t ifindex, const struct ip_addr *addr, 
 
 static void on_link(void *ctx, const struct netlink_link *l, bool present)
 {
+    struct app *a = ctx;
+
     app_link_changed(ctx, l, present);
+    if (present && l->up) /* what led over it is gone */
+        node_routes_again(a->node, app_now());
     read_all(ctx);
 }
 
@@ -399,6 +404,45 @@ static void op_set_weight(void *ctx, uint16_t slot, int weight)
                   c->conf->run_dir, vip, strerror(-r));
 }
 
+/* The interface on which siblings send each other packets for peers of the VIP. */
+static uint32_t lan_of(const struct vip *v, bool v6)
+{
+    const struct vip_addr *on = &v->inner[0];
+
+    for (unsigned i = 0; i < v->inner_count; i++)
+        if (addr_is_v4(&v->inner[i].addr) != v6)
+            on = &v->inner[i];
+    return if_nametoindex(on->ifname);
+}
+
+static int op_route(void *ctx, uint16_t slot, const struct ip_prefix *dst, uint8_t to)
+{
+    struct app *a = ctx;
+    struct cluster *c = a->cluster;
+    struct netlink_route route = {.dst = *dst};
+    int r;
+
+    if (to == c->conf->self) {
+        route.ifindex = a->ifindex;
+    } else if (to) {
+        const struct ip_addr *via = conf_inner_address(&c->conf->member[to], dst->v6);
+
+        if (!via)
+            return 0; /* conf/check.c saw to it */
+        route.gateway = *via;
+        if (!(route.ifindex = lan_of(&c->conf->vip[slot - 1], dst->v6)))
+            return -ENODEV;
+    }
+    r = to ? netlink_route_put(c->netlink, &route) : netlink_route_remove(c->netlink, &route);
+    if (r < 0) {
+        char text[PREFIX_TEXT_LEN];
+
+        log_warn("a route cannot be set; trying again", "destination=%s member=%u error=%s",
+                 prefix_format(dst, text), to, strerror(-r));
+    }
+    return r;
+}
+
 static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
 {
     return drained_save(((struct app *)ctx)->cluster->conf->state_dir, vips, count);
@@ -515,6 +559,7 @@ static int start_node(struct app *a, struct cluster *c)
     ops.remove_stale = op_remove_stale;
     ops.announce = op_announce;
     ops.set_weight = op_set_weight;
+    ops.route = op_route;
     ops.save_drained = op_save_drained;
     ops.set_fit = op_set_fit;
     ops.raise_seq = op_raise_seq;
@@ -612,7 +657,11 @@ int app_cluster_start(struct app *a)
     uv_timer_init(&a->loop, &c->settling);
     uv_timer_init(&a->loop, &c->ending);
     c->beat.data = c->announcing.data = c->settling.data = c->ending.data = a;
-    if ((r = netlink_open(&c->netlink)) < 0 || (r = app_set_up_interface(a, c)) < 0)
+    if ((r = netlink_open(&c->netlink)) < 0)
+        return r;
+    if (netlink_routes_flush(c->netlink) < 0)
+        log_warn("routes of an earlier run may be left", NULL);
+    if ((r = app_set_up_interface(a, c)) < 0)
         return r;
     if (announce_open(&c->announce) < 0)
         log_warn("neighbours will not be told by us where a VIP is; keepalived tells them",
@@ -689,6 +738,8 @@ void app_cluster_free(struct app *a)
     links_free(c->links);
     fifo_close(c->fifo);
     lanprobe_stop(c->lanprobe);
+    if (c->netlink)
+        netlink_routes_flush(c->netlink); /* nobody would follow the VIPs with them any more */
     netlink_close(c->netlink);
     announce_close(c->announce);
     if (a->loop_open) {

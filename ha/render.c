@@ -208,7 +208,7 @@ static const struct ip_addr *unicast_address(const struct conf *c, uint8_t membe
 {
     const struct conf_member *m = &c->member[member];
 
-    return outer ? &m->outer_address : &m->inner_address;
+    return outer ? &m->outer_address : &m->inner_address[0];
 }
 
 static unsigned members_of(const struct vip *v)

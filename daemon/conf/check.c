@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "conf/parse.h"
 #include "conf/value.h"
+#include "model/addrpool.h"
 #include <sodium.h>
 #include <stdio.h>
 #include <strings.h>
@@ -49,8 +50,11 @@ static void check_members(struct parse *p)
             !origin_has(at, SECTION_MEMBER, "OuterAddress"))
             errors_add(&p->errors, at->line, "Mode = unicast needs OuterAddress in [Member %s]",
                        m->name);
-        if (c->unicast && inner && addr_equal(&m->inner_address, &none) &&
-            !origin_has(at, SECTION_MEMBER, "InnerAddress"))
+        if (m->inner_address_count == CONF_INNER_MAX &&
+            addr_is_v4(&m->inner_address[0]) == addr_is_v4(&m->inner_address[1]))
+            errors_add(&p->errors, origin_line(at, SECTION_MEMBER, "InnerAddress"),
+                       "InnerAddress has two addresses of one family; give one of each");
+        if (c->unicast && inner && !origin_has(at, SECTION_MEMBER, "InnerAddress"))
             errors_add(&p->errors, at->line, "Mode = unicast needs InnerAddress in [Member %s]",
                        m->name);
     }
@@ -220,6 +224,37 @@ static void check_vrids(struct parse *p, unsigned i)
     }
 }
 
+/* Each network has one VIP, and each member of it can be reached on the LAN in its family. */
+static void check_pools(struct parse *p, unsigned i)
+{
+    const struct conf *c = p->c;
+    const struct vip *v = &c->vip[i];
+    unsigned line = origin_line(&p->vip_at[i], SECTION_VIP, "Pool");
+    char text[PREFIX_TEXT_LEN];
+
+    if (v->pool_count && !v->inner_count)
+        errors_add(&p->errors, line, "[Vip %s] has a Pool and lacks Inner addresses", v->name);
+    for (unsigned k = 0; k < v->pool_count; k++) {
+        const struct ip_prefix *pool = &v->pool[k];
+
+        for (unsigned j = 0; j <= i; j++)
+            for (unsigned o = 0; o < (j == i ? k : c->vip[j].pool_count); o++)
+                if (prefix_overlaps(pool, &c->vip[j].pool[o]))
+                    errors_add(&p->errors, line,
+                               "Pool = %s overlaps one of [Vip %s]; a network has one VIP",
+                               prefix_format(pool, text), c->vip[j].name);
+        for (unsigned m = 0; m < MEMBERS_MAX && v->order[m] && v->order[1]; m++) {
+            const struct conf_member *member = &c->member[v->order[m]];
+
+            if (member->id && !conf_inner_address(member, pool->v6))
+                errors_add(&p->errors, line,
+                           "Pool = %s needs an IPv%c InnerAddress in [Member %s]: its siblings "
+                           "route the pool there",
+                           prefix_format(pool, text), pool->v6 ? '6' : '4', member->name);
+        }
+    }
+}
+
 static void check_vips(struct parse *p)
 {
     struct conf *c = p->c;
@@ -234,6 +269,7 @@ static void check_vips(struct parse *p)
         resolve_members(p, d, v, origin_line(at, SECTION_VIP, "Members"));
         check_addresses(p, i);
         check_vrids(p, i);
+        check_pools(p, i);
         for (unsigned j = 0; j < i; j++)
             if (v->id && c->vip[j].id == v->id)
                 errors_add(&p->errors, origin_line(at, SECTION_VIP, "VipId"),
@@ -262,10 +298,14 @@ static void default_probes(struct conf *c, struct conf_lan *l)
         inner |= uses_interface(c->vip[v].inner, c->vip[v].inner_count, l->ifname);
     }
     for (unsigned m = 1; m < MEMBERS_MAX && l->probe_count < CONF_PROBES_MAX; m++) {
-        const struct ip_addr *a = outer ? &c->member[m].outer_address : &c->member[m].inner_address;
+        const struct conf_member *o = &c->member[m];
 
-        if (c->member[m].id && m != c->self && (outer || inner) && !addr_is_zero(a))
-            l->probe[l->probe_count++] = *a;
+        if (!o->id || m == c->self)
+            continue;
+        if (outer && !addr_is_zero(&o->outer_address))
+            l->probe[l->probe_count++] = o->outer_address;
+        else if (!outer && inner && o->inner_address_count)
+            l->probe[l->probe_count++] = o->inner_address[0];
     }
 }
 

@@ -113,6 +113,14 @@ int conf_load(const char *path, struct conf **ret, char ret_error[CONF_ERROR_LEN
     return r;
 }
 
+const struct ip_addr *conf_inner_address(const struct conf_member *m, bool v6)
+{
+    for (unsigned i = 0; i < m->inner_address_count; i++)
+        if (addr_is_v4(&m->inner_address[i]) != v6)
+            return &m->inner_address[i];
+    return NULL;
+}
+
 void conf_free(struct conf *c)
 {
     if (!c)

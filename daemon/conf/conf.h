@@ -26,6 +26,7 @@
 #define CONF_PROBES_MAX 8
 #define CONF_METRICS_PEERS_MAX 2000 /* with series of their own */
 #define CONF_ADDRS_MAX 16
+#define CONF_INNER_MAX 2 /* LAN addresses of a member: one of each family */
 #define MEMBER_NAME_MAX 31
 
 struct conf_member {
@@ -33,7 +34,9 @@ struct conf_member {
     char name[MEMBER_NAME_MAX + 1];
     uint8_t sync_public_key[32];
     struct endpoint sync_address;
-    struct ip_addr outer_address, inner_address; /* for unicast VRRP; zero: none given */
+    struct ip_addr outer_address;                 /* for unicast VRRP; zero: none given */
+    struct ip_addr inner_address[CONF_INNER_MAX]; /* one of a family; the first for unicast VRRP */
+    unsigned inner_address_count;
 };
 
 struct conf_hub {
@@ -103,6 +106,9 @@ static inline void conf_freep(struct conf **c)
 {
     conf_free(*c);
 }
+
+/* The member's LAN address of a family; NULL: none was given. */
+const struct ip_addr *conf_inner_address(const struct conf_member *m, bool v6);
 
 /* Can @next be taken over while running? -EBUSY: a line for each key that differs and needs a
  * restart. */

@@ -90,8 +90,10 @@ const struct conf_key conf_keys[] = {
      .help = "Address and port of its sync channel (TCP)."},
     {SECTION_MEMBER, "OuterAddress", TYPE_ADDRESS, MEMBER(outer_address), LIVE,
      .help = "Its own address on the outer LAN; needed for Mode = unicast."},
-    {SECTION_MEMBER, "InnerAddress", TYPE_ADDRESS, MEMBER(inner_address), LIVE,
-     .help = "Its own address on the inner LAN; needed for Mode = unicast with Inner addresses."},
+    {SECTION_MEMBER, "InnerAddress", TYPE_ADDRESSES, LIST(struct conf_member, inner_address), LIVE,
+     .help =
+         "Its own address on the inner LAN, one of each family: where siblings send the packets "
+         "for peers of a VIP with a Pool that it owns. Mode = unicast speaks from the first."},
     {SECTION_HUB, "HubId", TYPE_UINT, HUB(id), REQUIRED, .min = 1, .max = HUB_ID_MAX,
      .help = "Number of the hub."},
     {SECTION_HUB, "Interface", TYPE_IFNAME, HUB(ifname), .computed = "hub and the HubId",
@@ -115,6 +117,10 @@ const struct conf_key conf_keys[] = {
      .help = "Addresses that clients know."},
     {SECTION_VIP, "Inner", TYPE_VIP_ADDRESSES, LIST(struct vip_draft, vip.inner),
      .help = "Addresses that the LAN routes the tunnel networks to."},
+    {SECTION_VIP, "Pool", TYPE_PREFIXES, LIST(struct vip_draft, vip.pool),
+     .help = "Tunnel networks of the peers that use this VIP. They are routed to the tunnel by the "
+             "VIP's owner, and to the owner's InnerAddress by its siblings. Needed where there "
+             "are several VIPs."},
     {SECTION_VIP, "Members", TYPE_MEMBERS, VIP(members), REQUIRED, .max = MEMBER_ID_MAX,
      .help = "Members by preference; the first three hold its session keys."},
     {SECTION_VIP, "VridOuter", TYPE_UINT, VIP(vip.vrid_outer), REQUIRED, LIVE, .min = 1, .max = 255,

@@ -6,6 +6,7 @@
 #define VIP_NAME_MAX 31
 #define IFNAME_MAX 15
 #define VIP_ADDRS_MAX 4 /* of one side */
+#define VIP_POOLS_MAX 4
 
 struct vip_addr {
     struct ip_addr addr;
@@ -22,6 +23,8 @@ struct vip {
     char name[VIP_NAME_MAX + 1];
     struct vip_addr outer[VIP_ADDRS_MAX], inner[VIP_ADDRS_MAX];
     unsigned outer_count, inner_count;
+    struct ip_prefix pool[VIP_POOLS_MAX]; /* tunnel networks of its peers, and of nobody else's */
+    unsigned pool_count;
     uint16_t port;              /* UDP, host order */
     uint8_t order[MEMBERS_MAX]; /* member ids by preference: owner, backups (S8), others; 0 ends */
     uint8_t vrid_outer, vrid_inner; /* VRRP virtual router ids */

@@ -28,6 +28,7 @@ struct node_peer {
     bool endpoint_untold;
     uint64_t rekey_at_ns;   /* T3; 0: none */
     uint64_t rescued_ns;    /* rescue.c; 0: never */
+    uint16_t routed_slot;   /* routes.c: the VIP that it used when its routes were looked at */
     struct endpoint try_at; /* handshakes.c: where authentic data came from that was not accepted */
     uint64_t try_until_ns, try_counter;
     uint64_t active_ns; /* when a sibling last saw it; 0: never */
@@ -113,10 +114,12 @@ struct sibling {
 struct vip_run {
     struct vip conf;
     struct failover failover;
-    uint8_t claimant;      /* sibling that last claimed it; self; 0 */
-    uint64_t claim_epoch;  /* highest seen */
-    uint64_t wake_serial;  /* T6: keepalives go on */
-    struct list *wake_key; /* next key to look at; NULL: done */
+    uint8_t claimant;        /* sibling that last claimed it; self; 0 */
+    uint64_t claim_epoch;    /* highest seen */
+    uint64_t claimant_epoch; /* of the sibling that is claimant; 0: it was lost since */
+    uint8_t route_to;        /* where its pools lead: a sibling, self; 0: not yet told */
+    uint64_t wake_serial;    /* T6: keepalives go on */
+    struct list *wake_key;   /* next key to look at; NULL: done */
     /* What nobody touched is adopted all the same, a while later: siblings that come back must be
      * sent it, or the next failover loses it. */
     struct list *settle_key; /* as wake_key */
@@ -201,6 +204,11 @@ struct node {
     uint64_t lans_good_since_ns;
     uint64_t synced_ns; /* when some sibling was last in sync with us; 0: never */
     bool wake_due;      /* held packets are to be looked at again, at the end of this turn */
+
+    struct list excepted; /* routes.c */
+    unsigned excepted_count;
+    bool excepted_full;
+    uint64_t routes_again_ns; /* 0: the kernel took all */
 
     /* Suspicion (N9, R12). */
     uint64_t gap_ended_ns; /* waiting for a heartbeat since; 0: not */
@@ -327,7 +335,7 @@ void vips_init(struct node *n, struct instant now);
 uint64_t vips_tick(struct node *n, struct instant now);
 void vips_announce(struct node *n);
 void vips_others(struct node *n); /* gate.vip[].others after a link came or went */
-void vips_claims_to(struct node *n, struct sibling *s, struct instant now);
+void vips_sibling_down(struct node *n, uint8_t member); /* its claims are void */
 void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c,
                       struct instant now);
 void readiness(struct node *n, struct instant now);
@@ -344,6 +352,16 @@ void warm_heard(struct node *n, struct node_peer *p, const struct sync_endpoint 
 void warm_begin(struct node *n, uint16_t slot, struct instant now);
 void warm_end(struct node *n, uint16_t slot);
 uint64_t warm_tick(struct node *n, uint16_t slot, struct instant now);
+
+/* routes.c */
+void routes_look(struct node *n, uint16_t slot); /* after a claim, a link or the gate changed */
+uint64_t routes_tick(struct node *n, struct instant now);
+/* The VIP whose pool has an address of it; 0: none. */
+uint16_t routes_home(const struct node *n, const struct peer *record);
+/* Its allowed prefixes are @record's now; NULL: it goes. */
+void routes_of_peer(struct node *n, struct node_peer *p, const struct peer *record);
+void routes_peer_moved(struct node *n, struct node_peer *p); /* E3: its VIP may be another one */
+void routes_free(struct node *n);
 
 /* rescue.c */
 void rescue_learn(struct node *n, const struct node_peer *p, const struct endpoint *at);

@@ -91,6 +91,7 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     list_init(&n->pendings);
     list_init(&n->changes);
     list_init(&n->revokes);
+    list_init(&n->excepted);
     n->started_ns = now.boot_ns;
     n->engine_fit = true;
     n->lans_ok = true;
@@ -149,6 +150,7 @@ void node_free(struct node *n)
     if (n->committing)
         store_abort(n->store, n->committing);
     peers_free_all(n);
+    routes_free(n);
     keys_forget_pasts(n, NEVER);
     heap_done(&n->timers);
     free(n);
@@ -247,6 +249,7 @@ uint64_t node_tick(struct node *n, struct instant now)
     next = MIN(next, siblings_tick(n, now));
     next = MIN(next, entropy_tick(n, now));
     next = MIN(next, revokes_tick(n, now));
+    next = MIN(next, routes_tick(n, now));
     readiness(n, now);
     node_flush(n, now);
     return next;
@@ -323,6 +326,7 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
             note_peer(n, p, atomic_load(&p->wg.vip), (struct notice){.kind = NOTICE_PEER_ROAMED});
             p->endpoint_untold = true;
             peer_tell_endpoint(n, p, now);
+            routes_peer_moved(n, p);
         }
         break;
     case FACT_READ_ADDRESSES:

@@ -37,6 +37,7 @@ struct instant {
 #define LIMIT_BATCH_NS (5 * NS_PER_MS)     /* R3 */
 #define WAKE_KEEPALIVES_PER_TICK 64        /* T6's pacing, per millisecond */
 #define CLOCK_SKEW_ALARM_NS (5 * NS_PER_S) /* H6 */
+#define NODE_EXCEPTED_MAX 1024 /* routes of peers that use another VIP than their pool's */
 #define INITIATION_MIN_GAP_NS (20 * NS_PER_MS) /* accepted initiations of one peer */
 
 enum node_log { NODE_INFO, NODE_WARN, NODE_ALARM };
@@ -83,6 +84,9 @@ struct node_ops {
     void (*read_addresses)(void *ctx, uint16_t vip_slot); /* then node_vip() */
     void (*remove_stale)(void *ctx, uint16_t vip_slot);
     void (*announce)(void *ctx, uint16_t vip_slot);
+    /* Packets for @dst, of peers of the VIP, go to member @to; self: to the tunnel; 0: the route is
+     * no more. <0: not now; it is told again. */
+    int (*route)(void *ctx, uint16_t vip_slot, const struct ip_prefix *dst, uint8_t to);
     void (*set_weight)(void *ctx, uint16_t vip_slot, int weight);
     int (*save_drained)(void *ctx, const uint16_t *vip_ids, unsigned count); /* durable */
     void (*set_fit)(void *ctx, bool fit);
@@ -135,6 +139,8 @@ void node_handshake(struct node *n, struct handshake_result *r, struct instant n
 void node_fact(struct node *n, const struct fact *f, struct instant now);
 void node_vip(struct node *n, uint16_t vip_slot, const struct failover_event *e,
               struct instant now);
+/* The kernel may have lost routes: a link came up. */
+void node_routes_again(struct node *n, struct instant now);
 void node_engine_fit(struct node *n, bool fit, struct instant now);
 void node_link_up(struct node *n, uint8_t member, const struct codec_key *key, struct instant now);
 void node_link_down(struct node *n, uint8_t member, struct instant now);
@@ -201,6 +207,7 @@ void node_peer_facts(const struct node *n, struct wg_peer *p, struct instant now
 const struct identity *node_identity(const struct node *n);
 const struct failover *node_failover(const struct node *n, uint16_t vip_slot);
 uint8_t node_vip_claimant(const struct node *n, uint16_t vip_slot); /* 0: nobody known */
+uint8_t node_route(const struct node *n, uint16_t vip_slot); /* member that has its packets */
 struct replica *node_replica(const struct node *n, uint8_t member);
 bool node_in_sync(const struct node *n, struct instant now);
 bool node_fit(const struct node *n);

@@ -150,6 +150,8 @@ static uint16_t home_vip(const struct node *n, const struct peer *record)
     if (!clustered(n))
         return VIP_SLOT_PLAIN;
     uint16_t slot = vip_slot_of_id(n, record->vip);
+    if (!slot)
+        slot = routes_home(n, record);
     return slot ? slot : 1;
 }
 
@@ -187,6 +189,7 @@ static void peer_remove(struct node *n, struct node_peer *p, const struct peer *
     handshake_forget(n, p);
     peer_drop_keys(n, p);
     apply_allowed(n, p, old, NULL);
+    routes_of_peer(n, p, NULL);
     n->ops.drop_staged(n->ops.ctx, &p->wg);
     n->ops.remove_peer(n->ops.ctx, &p->wg);
     heap_remove(&n->timers, &p->timer);
@@ -236,6 +239,7 @@ void peers_record_changed(void *ctx, const struct peer *old, const struct peer *
             n->ops.set_remote(n->ops.ctx, &p->wg, r);
     }
     apply_allowed(n, p, before, now);
+    routes_of_peer(n, p, now);
     if (endpoint_is_set(&now->endpoint) &&
         (!before || !endpoint_equal(&before->endpoint, &now->endpoint)))
         configure_endpoint(n, p, &now->endpoint);
@@ -609,6 +613,8 @@ void node_load(struct node *n, struct instant now)
     const struct peer *record;
 
     siblings_now(n, now);
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        routes_look(n, slot);
     while ((record = store_next(n->store, &cursor)))
         if (record->hub == n->conf.hub)
             peers_record_changed(n, NULL, record);

@@ -198,6 +198,7 @@ static void op_down(void *ctx, uint8_t member)
     s->up = false;
     s->synced_with_us = s->ready = s->drained = false;
     moves_sibling_down(n, member, n->now);
+    vips_sibling_down(n, member);
     s->next_key = NULL;
     keys_drop_holder(n, member);
     vips_others(n);
@@ -409,9 +410,10 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     peer_take_stamp(n, p, s->peer_stamp);
     p->generation = MAX(p->generation, s->generation);
     rescue_learn(n, p, &s->endpoint);
-    if (endpoint_is_set(&s->endpoint))
+    if (endpoint_is_set(&s->endpoint) &&
         peer_endpoint_update(&p->wg, &s->endpoint, &(struct endpoint){0}, 0, slot,
-                             &s->endpoint_version);
+                             &s->endpoint_version))
+        routes_peer_moved(n, p);
     if (n->conf.warm) /* it may come from a member that is configured otherwise */
         return;
     if (!k) {
@@ -510,8 +512,9 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         if (p && slot && m->endpoint.hub == n->conf.hub) {
             rescue_learn(n, p, &m->endpoint.endpoint);
             warm_heard(n, p, &m->endpoint, n->now);
-            peer_endpoint_update(&p->wg, &m->endpoint.endpoint, &(struct endpoint){0}, 0, slot,
-                                 &m->endpoint.version);
+            if (peer_endpoint_update(&p->wg, &m->endpoint.endpoint, &(struct endpoint){0}, 0, slot,
+                                     &m->endpoint.version))
+                routes_peer_moved(n, p);
         }
         break;
     case SYNC_STAMP:

@@ -61,6 +61,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
     v->claimant = n->conf.self;
     atomic_store(&n->gate->vip[slot].since_ns, now.boot_ns);
     atomic_store(&n->gate->vip[slot].owned, true);
+    routes_look(n, slot); /* before siblings hear of it and send us its packets */
     n->counters.failovers++;
     n->counters.last_failover_boot_ns = now.boot_ns;
     v->wake_key = v->settle_key = n->keys.next;
@@ -106,6 +107,7 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
     vips_claim(n, slot, false, NULL, now);
     if (v->claimant == n->conf.self)
         v->claimant = 0;
+    routes_look(n, slot);
     note(n, (struct notice){.kind = NOTICE_VIP_RELEASED,
                             .vip = v->conf.id,
                             .reason = notice_reason_find(cause)});
@@ -252,7 +254,9 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
         return;
     struct vip_run *v = &n->vip[slot];
     v->claim_epoch = MAX(v->claim_epoch, c->epoch);
-    if (c->held && c->epoch >= v->claim_epoch) {
+    bool unknown = !v->claimant || (v->claimant != n->conf.self && !v->claimant_epoch);
+    if (c->held && (c->epoch >= v->claim_epoch || unknown)) {
+        v->claimant_epoch = c->epoch;
         if (v->claimant != member)
             note(n, (struct notice){.kind = NOTICE_VIP_CLAIMED,
                                     .vip = v->conf.id,
@@ -265,7 +269,25 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
     /* O9: advisory. It silences nobody; but look whether we still have the address. */
     if (c->held && failover_owned(&v->failover))
         n->ops.read_addresses(n->ops.ctx, slot);
+    /* After a split the one that keeps the VIP may have the lower claim. Others go by the higher
+     * one, so it claims anew as soon as it hears that the other has let go. */
+    if (!c->held && failover_owned(&v->failover) && c->epoch >= v->failover.epoch) {
+        v->failover.epoch = ++v->claim_epoch;
+        vips_claim(n, slot, true, NULL, now);
+    } else if (c->held && !failover_owned(&v->failover) && c->epoch < v->failover.epoch) {
+        vips_claim(n, slot, false, &n->sibling[member], now);
+    }
     moves_claim_heard(n, slot, member, c, now);
+    routes_look(n, slot);
+}
+
+void vips_sibling_down(struct node *n, uint8_t member)
+{
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        if (n->vip[slot].claimant == member)
+            n->vip[slot].claimant_epoch = 0;
+        routes_look(n, slot);
+    }
 }
 
 void node_lans(struct node *n, uint32_t known, uint32_t alive, struct instant now)

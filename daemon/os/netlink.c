@@ -509,6 +509,11 @@ static int route_object(const struct netlink_route *r, struct rtnl_route **ret)
     rtnl_route_set_type(o, RTN_UNICAST);
     if (r->metric)
         rtnl_route_set_priority(o, r->metric);
+    if (!r->ifindex) {
+        rtnl_route_set_scope(o, RT_SCOPE_NOWHERE);
+        *ret = TAKE_PTR(o);
+        return 0;
+    }
     hop = rtnl_route_nh_alloc();
     if (!hop)
         return -ENOMEM;

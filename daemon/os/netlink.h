@@ -65,7 +65,7 @@ struct netlink_route {
 
 /* Add, or replace ours or anybody's of the same destination, table and metric. */
 int netlink_route_put(struct netlink *nl, const struct netlink_route *r);
-/* Only one of ours; none is no error. */
+/* Only one of ours; none is no error. Its @ifindex 0: wherever it leads. */
 int netlink_route_remove(struct netlink *nl, const struct netlink_route *r);
 /* All routes with our mark, in every table: what an earlier process left. */
 int netlink_routes_flush(struct netlink *nl);

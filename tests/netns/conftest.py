@@ -79,15 +79,15 @@ class Cluster:
     """The lab that the tests of one module share. One that cannot be restored is made anew, and
     the test that broke it fails."""
 
-    def __init__(self, members, clients):
-        self.size = (members, clients)
+    def __init__(self, members, clients, vips):
+        self.size, self.vips = (members, clients), vips
         self.lab = None
 
     def whole(self):
         if self.lab is None:
             try:
                 self.lab = lab_module.Lab.up(*self.size, capture=True, say=lab_module._say,
-                                             patience_s=LOCK_PATIENCE_S)
+                                             patience_s=LOCK_PATIENCE_S, vips=self.vips)
             except LabError as e:
                 pytest.fail(f"the lab does not come up: {e}", pytrace=False)
             self.lab.audit = Audit(self.lab.audit_ports())
@@ -111,9 +111,11 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(request):
-    """Two members and clients of every kind. A module asks for others with MEMBERS, CLIENTS."""
+    """Two members and clients of every kind. A module asks for others with MEMBERS, CLIENTS, and
+    for several VIPs with VIPS."""
     shared = Cluster(getattr(request.module, "MEMBERS", 2),
-                     getattr(request.module, "CLIENTS", CLUSTER_CLIENTS))
+                     getattr(request.module, "CLIENTS", CLUSTER_CLIENTS),
+                     getattr(request.module, "VIPS", 1))
     yield shared
     shared.judge_and_drop()
 

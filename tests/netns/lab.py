@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The lab: a whole Guardmount cluster on one machine, every box in a network namespace.
 
-    ./dev lab up [--members N] [--clients N] [--advert S] [--json]
+    ./dev lab up [--members N] [--clients N] [--vips N] [--advert S] [--json]
     ./dev lab down | status [--json]
     ./dev lab power-off M | power-on M | stop M | start M | kill-daemon M | freeze M | thaw M
     ./dev lab cut M wan|lan|sync | isolate M wan|lan|sync | heal M
@@ -26,6 +26,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 
 import plan
@@ -104,8 +105,8 @@ def _make_lab_dir():
 class Lab:
     """Use Lab.up(...) as a context manager, or Lab.load() to work on the one that stands."""
 
-    def __init__(self, members, clients, advert, unicast, kept=False, say=_quiet):
-        self.members, self.clients = members, clients
+    def __init__(self, members, clients, advert, unicast, kept=False, say=_quiet, vips=1):
+        self.members, self.clients, self.vips = members, clients, plan.all_vips(vips)
         self.advert, self.unicast, self.kept, self.say = advert, unicast, kept, say
         self.hub_public_key = ""
         self.captures = []
@@ -117,7 +118,7 @@ class Lab:
 
     @classmethod
     def up(cls, members=2, clients=2, advert=0.1, unicast=False, kept=False, patience_s=0,
-           log_level="info", capture=False, say=_quiet):
+           log_level="info", capture=False, say=_quiet, vips=1):
         """Build it and return when clients and server reach each other.
         @kept: outlives this process (`lab up`). @capture: record the members' WAN ports from
         the first packet on."""
@@ -128,6 +129,8 @@ class Lab:
                 raise LabError(f"{BIN_DIR / name} is not there: run ./dev build")
         if not 1 <= members <= plan.MEMBERS_MAX or not 0 <= clients <= plan.CLIENTS_MAX:
             raise LabError(f"1 to {plan.MEMBERS_MAX} members, up to {plan.CLIENTS_MAX} clients")
+        if not 1 <= vips <= plan.VIPS_MAX:
+            raise LabError(f"1 to {plan.VIPS_MAX} VIPs")
         lock = _Lock()
         lock.take(patience_s, say)
         try:
@@ -140,8 +143,9 @@ class Lab:
         try:
             self = cls([Member(f"m{n}", n, os.path.join(LAB_DIR, f"m{n}"))
                         for n in range(1, members + 1)],
-                       [Client(f"c{n}", n, os.path.join(LAB_DIR, f"c{n}"))
-                        for n in range(1, clients + 1)], advert, unicast, kept, say)
+                       [Client(f"c{n}", n, os.path.join(LAB_DIR, f"c{n}"), vip=vip)
+                        for n, vip in zip(range(1, clients + 1), cycle(plan.all_vips(vips)))],
+                       advert, unicast, kept, say, vips)
             self._lock = lock
             self._save()
             self._build(log_level, capture)
@@ -179,8 +183,8 @@ class Lab:
         self._add_peers()
         with ThreadPoolExecutor(8) as pool:
             _all(pool, [lambda c=c: self._start_client(c) for c in self.clients])
-        self.say("waiting for an owner, and for all members to be in sync")
-        self.wait_owner()
+        self.say("waiting for owners, and for all members to be in sync")
+        self.wait_owners()
         self.wait_in_sync()
         self.say("waiting for clients and server to reach each other")
         self.wait_reachable()
@@ -221,9 +225,10 @@ class Lab:
 
     def _address_server(self):
         ip_batch(SERVER_NS, ["link set lan0 up", f"addr add {plan.SERVER[0]}/24 dev lan0",
-                             f"addr add {plan.SERVER[1]}/64 dev lan0 nodad",
-                             f"route add {plan.TUNNEL_NETS[0]} via {plan.INNER_VIPS[0]}",
-                             f"route add {plan.TUNNEL_NETS[1]} via {plan.INNER_VIPS[1]}"])
+                             f"addr add {plan.SERVER[1]}/64 dev lan0 nodad"]
+                 + [f"route add {net} via {via}"
+                    for v in [plan.VIP] + [v for v in self.vips if v.pooled]
+                    for net, via in zip(v.pool, v.inner)])
 
     def _write_configurations(self, log_level):
         keys = {"cluster": base64.b64encode(os.urandom(32)).decode()}
@@ -236,8 +241,8 @@ class Lab:
             os.mkdir(m.state_dir, 0o700)
             _write_private(os.path.join(m.state_dir, "life"), plan.life_file(m))
             _write_private(m.conf, plan.member_conf(
-                m, self.members, {**keys, "sync": sync_keys[m.name]}, self.advert, self.unicast,
-                log_level))
+                m, self.members, self.vips, {**keys, "sync": sync_keys[m.name]}, self.advert,
+                self.unicast, log_level))
         peers = ""
         for c in self.clients:
             private, c.public_key = wg_keypair()
@@ -298,7 +303,8 @@ class Lab:
         v4, v6 = c.tunnel
         ip_batch(c.netns, [f"addr add {v4}/32 dev {c.ifname}", f"addr add {v6}/128 dev {c.ifname}",
                            f"link set {c.ifname} mtu 1420 up"]
-                 + [f"route add {net} dev {c.ifname}" for net in plan.LAN_NETS + plan.TUNNEL_NETS])
+                 + [f"route add {net} dev {c.ifname}" for net in plan.LAN_NETS + (
+                     plan.ALL_TUNNEL_NETS if c.vip.pooled else plan.TUNNEL_NETS)])
 
     # ------------------------------------------------------------ looking at it
 
@@ -338,14 +344,14 @@ class Lab:
                 counted[found.group(1)] += int(value)
         return counted
 
-    def holders(self):
-        """Members that run and have all outer and inner addresses."""
-        wanted = set(plan.OUTER_VIPS + plan.INNER_VIPS)
+    def holders(self, vip=plan.VIP):
+        """Members that run and have all outer and inner addresses of the VIP."""
+        wanted = set(vip.outer + vip.inner)
         return [m for m in self.members if m.powered and wanted <= addresses(m.netns)]
 
-    def owner(self):
+    def owner(self, vip=plan.VIP):
         """The one member that holds the VIP, or None when it is nobody or not clear."""
-        held = self.holders()
+        held = self.holders(vip)
         return held[0] if len(held) == 1 else None
 
     def others(self, *but):
@@ -354,16 +360,21 @@ class Lab:
     def in_sync(self, m):
         return bool(self.status(m).get("in_sync"))
 
-    def wait_owner(self, among=None, timeout=OWNER_S):
+    def wait_owner(self, among=None, timeout=OWNER_S, vip=plan.VIP):
         """One member alone holds the VIP (one of @among) and says that it owns it."""
         def settled():
-            m = self.owner()
-            return m if m and (among is None or m in among) and self.owns(m) else None
+            m = self.owner(vip)
+            return m if m and (among is None or m in among) and self.owns(m, vip) else None
         return wait_until(settled, timeout, self._describe)
 
-    def owns(self, m):
+    def wait_owners(self, timeout=OWNER_S):
+        """Each VIP is where it belongs: with the preferred member if there are several VIPs."""
+        for v in self.vips:
+            self.wait_owner(v.order(self.members)[:1] if v.pooled else None, timeout, v)
+
+    def owns(self, m, vip=plan.VIP):
         """Does the daemon itself say that it owns the VIP?"""
-        return any(v.get("name") == plan.VIP_NAME and v.get("owned")
+        return any(v.get("name") == vip.name and v.get("owned")
                    for v in self.status(m).get("vips", []))
 
     def wait_in_sync(self, members=None, timeout=SYNC_S):
@@ -393,7 +404,7 @@ class Lab:
             daemon = "up" if m.daemon and m.daemon.alive() else "down"
             keepalived = "up" if m.keepalived and m.keepalived.alive() else "down"
             words.append(f"{m.name}: daemon {daemon}, keepalived {keepalived}, "
-                         f"{'holds' if m in self.holders() else 'without'} the VIP, "
+                         f"holds {[v.name for v in self.vips if m in self.holders(v)]}, "
                          f"{'' if self.in_sync(m) else 'not '}in sync")
         return "; ".join(words)
 
@@ -567,7 +578,7 @@ class Lab:
             if m.powered and m.daemon.alive() and m.keepalived.alive():
                 self.thaw(m)
             self.start_member(m)
-        self.wait_owner()
+        self.wait_owners()
         self.wait_in_sync()
         self.wait_reachable()
 
@@ -613,6 +624,7 @@ class Lab:
         state = {
             "advert": self.advert, "unicast": self.unicast, "kept": self.kept,
             "complete": self.complete, "hub_public_key": self.hub_public_key,
+            "vips": len(self.vips),
             "members": [{"name": m.name, "id": m.id, "dir": m.dir, "powered": m.powered,
                          "sync_public_key": m.sync_public_key, "faults": m.faults,
                          "daemon": process(m.daemon), "keepalived": process(m.keepalived)}
@@ -640,9 +652,11 @@ class Lab:
             processes = {k: Process(*entry[k]) if entry.get(k) else None
                          for k in ("daemon", "keepalived", "process") if k in entry}
             return kind(**{**entry, **processes})
+        vips = plan.all_vips(state["vips"])
         self = cls([revive(Member, m) for m in state["members"]],
-                   [revive(Client, c) for c in state["clients"]],
-                   state["advert"], state["unicast"], state["kept"], say)
+                   [revive(Client, {**c, "vip": vips[(c["number"] - 1) % len(vips)]})
+                    for c in state["clients"]],
+                   state["advert"], state["unicast"], state["kept"], say, len(vips))
         self.hub_public_key, self.complete = state["hub_public_key"], True
         return self
 
@@ -670,9 +684,9 @@ class Lab:
                 "public_key": c.public_key, "pid": c.process.pid, "log": c.log,
             } for c in self.clients],
             "server": {"netns": SERVER_NS, "addresses": list(plan.SERVER), "lan_if": "lan0"},
-            "vips": [{"name": plan.VIP_NAME, "outer": plan.OUTER_VIPS[0],
-                      "inner": plan.INNER_VIPS[0], "port": plan.HUB_PORT,
-                      "outer6": plan.OUTER_VIPS[1], "inner6": plan.INNER_VIPS[1]}],
+            "vips": [{"name": v.name, "outer": v.outer[0], "inner": v.inner[0],
+                      "port": plan.HUB_PORT, "outer6": v.outer[1], "inner6": v.inner[1]}
+                     for v in self.vips],
             "hub": {"public_key": self.hub_public_key, "tunnel": list(plan.HUB_TUNNEL)},
             "switch": {"netns": SWITCH_NS, "bridges": list(plan.LANS),
                        "gateway": list(plan.GATEWAY)},
@@ -740,7 +754,7 @@ def _remove_everything():
 def _command_up(args):
     started = time.monotonic()
     lab = Lab.up(args.members, args.clients, args.advert, args.unicast, kept=True,
-                 log_level=args.log_level, say=_say)
+                 log_level=args.log_level, say=_say, vips=args.vips)
     _say(f"up after {time.monotonic() - started:.1f} s")
     if args.json:
         print(json.dumps(lab.to_json(), indent=1))
@@ -755,9 +769,10 @@ End:  ./dev lab down""")
 
 
 def _print_summary(lab):
-    held = lab.holders()
+    held = {v.name: lab.holders(v) for v in lab.vips}
     for m in lab.members:
-        state = "off" if not m.powered else "owner" if m in held else "standby"
+        state = "off" if not m.powered else \
+            "+".join(name for name, members in held.items() if m in members) or "standby"
         faults = "".join(f" [{' '.join(f)}]" for f in m.faults)
         print(f"{m.name:4} {state:8} netns {m.netns:8} daemon "
               f"{m.daemon.pid if m.daemon.alive() else 'down':>7} keepalived "
@@ -802,6 +817,8 @@ def main(argv):
     up = commands.add_parser("up", help="make it")
     up.add_argument("--members", type=int, default=2)
     up.add_argument("--clients", type=int, default=2)
+    up.add_argument("--vips", type=int, default=1,
+                    help="VIP groups; of several, each member is the owner of some")
     up.add_argument("--advert", type=float, default=0.1, metavar="S",
                     help="VRRP advert interval in seconds, 0.01 to 1 (default 0.1)")
     up.add_argument("--unicast", action="store_true", help="VRRP unicast instead of multicast")

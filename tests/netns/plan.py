@@ -11,6 +11,8 @@
                server (10.60.2.10)          tunnel: 10.77.0.0/24  fd77::/64, hub .1
 
 Each box is a network namespace; the three bridges live in one more ("switch").
+With several VIPs (active/active) VIP n has .100+n-1 on both LANs, the pool 10.77.n.0/24 and
+fd77:n::/64, and prefers member n; client i talks to VIP (i-1) mod N + 1.
 """
 
 import hashlib
@@ -25,16 +27,43 @@ HUB_PORT, SYNC_PORT = 51820, 51900
 MEMBERS_MAX, CLIENTS_MAX = 9, 80
 LANS = ("wan", "lan", "sync")
 
-VIP_NAME = "main"
-OUTER_VIPS = ("10.60.1.100", "fd60:1::100")
-INNER_VIPS = ("10.60.2.100", "fd60:2::100")
+VIPS_MAX = 3
 GATEWAY = ("10.60.1.254", "fd60:1::254")
 SERVER = ("10.60.2.10", "fd60:2::10")
 ATTACKER = ("10.60.1.99", "fd60:1::99")
 TUNNEL_NETS = ("10.77.0.0/24", "fd77::/64")
 HUB_TUNNEL = ("10.77.0.1/24", "fd77::1/64")
+ALL_TUNNEL_NETS = ("10.77.0.0/16", "fd77::/16")    # with the pools of all VIPs
 LAN_NETS = ("10.60.2.0/24", "fd60:2::/64")
 _ROAMED_OFFSET = 100
+
+
+@dataclass(frozen=True)
+class Vip:
+    number: int
+    pooled: bool = False            # one of several: it has a pool of tunnel addresses
+
+    name = property(lambda self: ("main", "second", "third")[self.number - 1])
+    outer = property(lambda self: self._addresses(1))
+    inner = property(lambda self: self._addresses(2))
+    pool = property(lambda self: (f"10.77.{self.number}.0/24", f"fd77:{self.number}::/64")
+                    if self.pooled else TUNNEL_NETS)
+
+    def _addresses(self, net):
+        return f"10.60.{net}.{99 + self.number}", f"fd60:{net}::{99 + self.number}"
+
+    def order(self, members):
+        """By preference: the member of the VIP's number first."""
+        first = (self.number - 1) % len(members)
+        return members[first:] + members[:first]
+
+
+def all_vips(count):
+    return [Vip(n, count > 1) for n in range(1, count + 1)]
+
+
+VIP = Vip(1)
+VIP_NAME, OUTER_VIPS, INNER_VIPS = VIP.name, VIP.outer, VIP.inner
 
 
 @dataclass
@@ -82,6 +111,7 @@ class Client:
     public_key: str = ""
     process: object = None
     roamed: bool = False
+    vip: Vip = VIP
 
     netns = property(lambda self: PREFIX + self.name)
     wan_if = "wan0"
@@ -103,15 +133,20 @@ class Client:
 
     @property
     def tunnel(self):
-        return f"10.77.0.{10 + self.number}", f"fd77::{10 + self.number}"
+        host = 10 + self.number
+        return tuple(net.split("/")[0].replace("::", f"::{host}") if ":" in net
+                     else net.replace(".0/24", f".{host}") for net in self.vip.pool)
 
     @property
     def endpoint(self):
-        return f"[{OUTER_VIPS[1]}]:{HUB_PORT}" if self.over_ipv6 else \
-            f"{OUTER_VIPS[0]}:{HUB_PORT}"
+        return endpoint_of(self.vip, self.over_ipv6)
 
 
-def member_conf(member, members, keys, advert_s, unicast=False, log_level="info"):
+def endpoint_of(vip, over_ipv6):
+    return f"[{vip.outer[1]}]:{HUB_PORT}" if over_ipv6 else f"{vip.outer[0]}:{HUB_PORT}"
+
+
+def member_conf(member, members, vips, keys, advert_s, unicast=False, log_level="info"):
     """@keys: {"cluster", "hub", "sync": this member's private key}; names as in the file."""
     text = f"""# Written by the lab for {member.name}; the other members' differ in [Node],
 # SyncPrivateKey and the name of the tunnel interface.
@@ -134,29 +169,32 @@ Id = {m.id}
 SyncPublicKey = {m.sync_public_key}
 SyncAddress = {m.addresses("sync")[0]}:{SYNC_PORT}
 OuterAddress = {m.addresses("wan")[0]}
-InnerAddress = {m.addresses("lan")[0]}
+InnerAddress = {", ".join(m.addresses("lan"))}
 """
-    outer, inner = (", ".join((f"{v4}/24 dev {link}", f"{v6}/64 dev {link}"))
-                    for (v4, v6), link in ((OUTER_VIPS, member.wan_if),
-                                           (INNER_VIPS, member.lan_if)))
-    return text + f"""
+    text += f"""
 [Hub main]
 HubId = 1
 Interface = {member.hub_if}
 PrivateKey = {keys["hub"]}
 Address = {", ".join(HUB_TUNNEL)}
 MTU = 1420
-
-[Vip {VIP_NAME}]
-VipId = 1
+"""
+    for v in vips:
+        outer, inner = (", ".join((f"{v4}/24 dev {link}", f"{v6}/64 dev {link}"))
+                        for (v4, v6), link in ((v.outer, member.wan_if), (v.inner, member.lan_if)))
+        text += f"""
+[Vip {v.name}]
+VipId = {v.number}
 Hub = main
 Port = {HUB_PORT}
 Outer = {outer}
 Inner = {inner}
-Members = {", ".join(m.name for m in members)}
-VridOuter = 51
-VridInner = 61
-
+{f"Pool = {', '.join(v.pool)}" if v.pooled else "# it serves all peers"}
+Members = {", ".join(m.name for m in v.order(members))}
+VridOuter = {50 + v.number}
+VridInner = {60 + v.number}
+"""
+    return text + f"""
 [Lan outer]
 Interface = {member.wan_if}
 Probe = {GATEWAY[0]}
@@ -191,7 +229,7 @@ def hub_section(client, hub_public_key, psk):
     return f"""[Peer]
 PublicKey = {hub_public_key}
 {f"PresharedKey = {psk}" if psk else "# without a preshared key"}
-AllowedIPs = {", ".join(LAN_NETS + TUNNEL_NETS)}
+AllowedIPs = {", ".join(LAN_NETS + (ALL_TUNNEL_NETS if client.vip.pooled else TUNNEL_NETS))}
 Endpoint = {client.endpoint}
 """
 

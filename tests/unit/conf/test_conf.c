@@ -140,7 +140,7 @@ TEST(unicast_takes_the_members_addresses)
     struct conf *c = sample_conf(text);
     assert_true(c->unicast);
     assert_addr(&c->member[1].outer_address, "203.0.113.1");
-    assert_addr(&c->member[2].inner_address, "fe80::2");
+    assert_addr(&c->member[2].inner_address[0], "fe80::2");
     conf_free(c);
 }
 

@@ -167,6 +167,18 @@ TEST(what_only_the_whole_shows_is_told_at_its_line)
          "f:33: 10.0.0.100 is [Vip main]'s already; each address stands once\n"
          "f:35: VridOuter = 51 is [Vip main]'s already; give each its own\n"
          "f:36: VridInner = 61 is [Vip main]'s already; give each its own"},
+        {"Members = berlin, paris\n", "Pool = 10.1.0.0/24, 10.1.0.128/25\nMembers = berlin\n",
+         "f:27: Pool = 10.1.0.128/25 overlaps one of [Vip main]; a network has one VIP"},
+        {"Members = berlin, paris\n", "Pool = fd01::/64\nMembers = berlin, paris\n",
+         "f:27: Pool = fd01::/64 needs an IPv6 InnerAddress in [Member berlin]: its siblings route "
+         "the pool there\n"
+         "f:27: Pool = fd01::/64 needs an IPv6 InnerAddress in [Member paris]: its siblings route "
+         "the pool there"},
+        {"Inner = 10.0.0.100/24 dev eth1\nMembers = berlin, paris\n",
+         "Pool = 10.1.0.0/24\nMembers = berlin\n",
+         "f:26: [Vip main] has a Pool and lacks Inner addresses"},
+        {"[Member paris]\n", "InnerAddress = 10.0.0.1, 10.0.0.2\n[Member paris]\n",
+         "f:12: InnerAddress has two addresses of one family; give one of each"},
         {"Interface = eth1", "Interface = eth0",
          "f:34: Interface = eth0 is [Lan outer]'s already; one section for each LAN"},
         {"AdvertInterval = 100ms", "Mode = unicast",

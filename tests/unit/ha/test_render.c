@@ -315,7 +315,7 @@ TEST(unicast_names_every_other_member_and_checks_where_adverts_come_from)
     assert_int_equal(render_keepalived(c, &text, error), -EINVAL);
     assert_has(error, "VIP main has no Outer address of the family");
     c->member[1].outer_address = c->member[2].outer_address = c->vip[0].outer[0].addr;
-    c->member[1].inner_address = c->vip[0].inner[0].addr;
+    c->member[1].inner_address[0] = c->vip[0].inner[0].addr;
     assert_int_equal(render_keepalived(c, &text, error), -EINVAL);
     assert_has(error, "member m2 needs an IPv4 InnerAddress");
 }

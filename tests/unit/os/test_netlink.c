@@ -266,6 +266,9 @@ static void routes(struct netlink *nl)
     CHECK(system("test $(ip route show 10.77.0.0/16 | wc -l) = 1") == 0);
     CHECK(netlink_route_remove(nl, &r) == 0 && netlink_route_remove(nl, &r) == 0);
     CHECK(!route_is("10.77.0.0/16", "gmt0"));
+    CHECK(netlink_route_put(nl, &r) == 0); /* wherever it leads */
+    CHECK(netlink_route_remove(nl, &(struct netlink_route){.dst = r.dst, .metric = 50}) == 0);
+    CHECK(!route_is("10.77.0.0/16", "gmt0"));
     /* Of others nothing is touched. */
     CHECK(system("ip route add 10.78.0.0/16 dev gmt0 metric 50") == 0);
     CHECK(prefix_parse("10.78.0.0/16", &r.dst) == 0);
