@@ -283,7 +283,7 @@ class Lab:
         for path in pids:                          # left behind by a kill -9
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        m.keepalived = spawn(["keepalived", "-n", "-l", "-D", "-P", "-f", m.keepalived_conf,
+        m.keepalived = spawn(["keepalived", "-n", "-l", "-G", "-D", "-P", "-f", m.keepalived_conf,
                               "-p", pids[0], "-r", pids[1]], m.netns, m.keepalived_log,
                              self._environment())
         self._save()
