@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/plant.h"
 #include "base/secret.h"
+#include "model/addrpool.h"
 #include "store/internal.h"
 #include <assert.h>
 #include <limits.h>
@@ -547,6 +548,39 @@ const struct peer *store_record(const struct store *s, uint8_t hub, const struct
     const struct record *r = store_record_of(s, &k);
 
     return r ? r->peer : NULL;
+}
+
+static const struct peer *claimed_by_other(const struct store *s, const struct claim *c,
+                                           const struct public_key *but)
+{
+    for (unsigned i = 0; c && i < c->count; i++)
+        if (!public_key_equal(&claim_who(c)[i], but))
+            return store_find(s, c->at.hub, &claim_who(c)[i]);
+    return NULL;
+}
+
+const struct peer *store_overlapping(const struct store *s, uint8_t hub,
+                                     const struct public_key *but, const struct ip_prefix *prefix)
+{
+    const struct peer *found = NULL;
+
+    for (unsigned len = 0; len <= prefix->len && !found; len++) {
+        struct ip_prefix around = prefix_around(prefix, (uint8_t)len);
+        struct prefix_key at = prefix_key(hub, &around);
+
+        found = claimed_by_other(s, claim_find(&s->claims, &at), but);
+    }
+    /* What is inside of it; in one address there is nothing more. */
+    if (found || prefix->len == (prefix->v6 ? 128 : 32))
+        return found;
+    for (const struct claim *c = s->claims; c && !found; c = c->hh.next) {
+        struct ip_prefix theirs = {.len = c->at.len, .v6 = c->at.v6};
+
+        memcpy(theirs.addr.b, c->at.addr, sizeof(theirs.addr.b));
+        if (c->at.hub == hub && theirs.len > prefix->len && prefix_overlaps(prefix, &theirs))
+            found = claimed_by_other(s, c, but);
+    }
+    return found;
 }
 
 const struct peer *store_next(const struct store *s, uint64_t *cursor)
