@@ -2,7 +2,8 @@
  *
  * Order (P7): store_apply()/store_merge() decide on copies -> the write is committed (WAL,
  * synchronous=FULL, on a pool thread) -> store_publish() swaps the records in and tells what
- * changed. At most one write is under way at a time; more edits may join it until it is committed.
+ * changed. With a full disk a write that revokes has 1 MiB that was set aside (P9). At most one
+ * write is under way at a time; more edits may join it until it is committed.
  *
  * Owner:   the node. Threads: main; store_commit() alone runs on a pool thread.
  * Never:   a half-applied set: store_apply() takes a change as a whole or refuses it. */

@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "lib/in_child.h"
 #include "lib/test.h"
 #include "unit/store/peers.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -366,6 +368,88 @@ TEST(full_disk_harms_nothing)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static int end_peer(struct store *s, unsigned peer)
+{
+    struct change *c = change_of(peer, NULL);
+
+    c->peers[0].revoke = true;
+    return put(s, c);
+}
+
+static void fill_disk(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    char block[512] = "";
+
+    CHECK(fd >= 0);
+    while (write(fd, block, sizeof(block)) > 0)
+        ;
+    close(fd);
+}
+
+/* More pages than what was refused just before may have left in the log. */
+static int end_many(struct store *s, unsigned from)
+{
+    struct change *c = change_new(HUB);
+
+    for (unsigned n = 0; n < 40; n++) {
+        struct public_key key = key_of(from + 20 * n);
+
+        change_add_peer(c, &key)->revoke = true;
+    }
+    return put(s, c);
+}
+
+/* Another program takes whatever is there; what is set aside it cannot have. */
+static void revoke_on_a_full_disk(const struct place *at)
+{
+    struct store *s = file_store(at->path, 1);
+    char ballast[160];
+    unsigned peer = 0;
+
+    while (peer < 800)
+        CHECK(add(s, peer++, NULL) == 0);
+    snprintf(ballast, sizeof(ballast), "%s/ballast", at->dir);
+    fill_disk(ballast);
+    for (unsigned round = 0; round < 20; round++) {
+        int r = 0;
+
+        while (r == 0 && peer < 20000) /* there may be some room in the files; others take it */
+            r = add(s, peer++, NULL);
+        CHECK(r == -ENOSPC);
+        fill_disk(ballast);
+        CHECK(end_many(s, round) == 0);
+    }
+    CHECK(unlink(ballast) == 0);
+    CHECK(add(s, 20000, NULL) == 0); /* and is set aside anew, for the next time */
+    fill_disk(ballast);
+    store_close(s);
+    s = file_store(at->path, 1);
+    CHECK(store_count(s, HUB, PEER_REVOKED) == 800);
+    CHECK(end_peer(s, 20000) == 0);
+    store_close(s);
+}
+
+TEST(revocation_has_room_on_a_full_disk)
+{
+    const struct place *at = *state;
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("none", at->dir, "tmpfs", 0, "size=8m") < 0)
+            _exit(77);
+        revoke_on_a_full_disk(at);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define BATCH 8
 
 static unsigned batch_peer(unsigned op, unsigned n)
@@ -391,9 +475,7 @@ static int operate(struct store *s, unsigned op)
         }
         return put(s, c);
     case 2:
-        c = change_of(op - 2, NULL);
-        c->peers[0].revoke = true;
-        return put(s, c);
+        return end_peer(s, op - 2);
     default:
         return drop(s, batch_peer(op - 2, 0));
     }
@@ -589,7 +671,7 @@ TEST_MAIN(TP(all_fields_are_there_after_a_restart), TP(clock_never_goes_back_ove
           TP(damaged_database_is_refused), TP(missing_directory_is_named),
           TP(torn_page_is_found_and_the_file_kept_aside), TP(backup_is_a_database_of_its_own),
           TP(write_that_hits_the_file_size_limit_harms_nothing), TP(full_disk_harms_nothing),
-          TP(acknowledged_operation_survives_kill_9),
+          TP(revocation_has_room_on_a_full_disk), TP(acknowledged_operation_survives_kill_9),
           TP(ten_thousand_peers_are_stored_and_read_quickly),
           TP(commit_runs_beside_main_that_reads_and_merges),
           TP(stamps_are_kept_for_peers_that_are_known))
