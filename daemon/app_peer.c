@@ -6,19 +6,38 @@
 #include "model/addrpool.h"
 #include <stdarg.h>
 #include <string.h>
+#include <uthash.h>
 
 struct peer_call {
     struct list all;
     struct server_call *call;
     struct control_request asked; /* holds a PSK: wiped */
     struct public_key key;        /* of the peer, once it is known */
+    struct names *names;          /* of a batch: of the active peers */
+    const struct change *batch;   /* as far as it is built */
+};
+
+struct names {
+    UT_hash_handle hh;
+    const struct peer *peer;
 };
 
 /* ---- answers ---- */
 
+static void names_free(struct peer_call *p)
+{
+    struct names *n, *next;
+
+    HASH_ITER (hh, p->names, n, next) {
+        HASH_DELETE(hh, p->names, n);
+        free(n);
+    }
+}
+
 static void call_free(struct peer_call *p)
 {
-    secret_wipe(p, sizeof(*p));
+    names_free(p);
+    control_request_done(&p->asked);
     free(p);
 }
 
@@ -28,10 +47,13 @@ static void refuse(struct peer_call *p, int err, const char *format, ...)
 static void refuse(struct peer_call *p, int err, const char *format, ...)
 {
     struct control_reply reply = {.error = err};
+    size_t room = sizeof(reply.message), len = 0;
     va_list ap;
 
+    if (p->batch)
+        len = (size_t)snprintf(reply.message, room, "peer '%s': ", p->asked.command.peer);
     va_start(ap, format);
-    vsnprintf(reply.message, sizeof(reply.message), format, ap);
+    vsnprintf(reply.message + len, room - len, format, ap);
     va_end(ap);
     server_reply(p->call, &reply);
     call_free(p);
@@ -162,9 +184,16 @@ static int find_peer(const struct app *a, const char *text, const struct peer **
     return twice ? -ENOTUNIQ : 0;
 }
 
-static const struct peer *active_by_name(const struct app *a, const char *name)
+static const struct peer *active_by_name(const struct app *a, const struct peer_call *call,
+                                         const char *name)
 {
     const struct peer *p = NULL;
+    struct names *n;
+
+    if (call->batch) {
+        HASH_FIND_STR(call->names, name, n);
+        return n ? n->peer : NULL;
+    }
     int r = *name ? find_peer(a, name, &p) : -ENOENT;
 
     return r != -ENOENT && p && p->state == PEER_ACTIVE && strcmp(p->name, name) == 0 ? p : NULL;
@@ -180,22 +209,17 @@ static const char *shown(const struct peer *p)
 
 /* ---- prefixes ---- */
 
-/* Another active peer that has some address of @prefix. */
-static const struct peer *overlapping(const struct app *a, const struct public_key *self,
-                                      const struct ip_prefix *prefix)
+/* The name of another peer that has some address of @prefix, or of one before it in the batch. */
+static const char *overlapping(const struct app *a, const struct peer_call *p,
+                               const struct peer_change *pc, const struct ip_prefix *prefix)
 {
-    const struct peer *record;
-    uint64_t cursor = 0;
+    const struct peer *record = store_overlapping(a->store, a->cluster->hub->id, &pc->key, prefix);
 
-    while ((record = store_next(a->store, &cursor))) {
-        if (record->hub != a->cluster->hub->id || record->state != PEER_ACTIVE ||
-            public_key_equal(&record->key, self))
-            continue;
-        for (unsigned i = 0; i < record->allowed_count; i++)
-            if (prefix_overlaps(&record->allowed[i], prefix))
-                return record;
-    }
-    return NULL;
+    for (unsigned i = 0; !record && p->batch && &p->batch->peers[i] != pc; i++)
+        for (unsigned n = 0; n < p->batch->peers[i].allowed_count; n++)
+            if (prefix_overlaps(&p->batch->peers[i].allowed[n].prefix, prefix))
+                return p->batch->peers[i].name;
+    return record ? shown(record) : NULL;
 }
 
 /* False: refused and answered. */
@@ -206,7 +230,7 @@ static bool take_allowed(struct app *a, struct peer_call *p, struct peer_change 
 
     strcpy(list, p->asked.command.allowed);
     while ((word = strsep(&rest, ", "))) {
-        const struct peer *other;
+        const char *other;
 
         if (!*word)
             continue;
@@ -215,12 +239,12 @@ static bool take_allowed(struct app *a, struct peer_call *p, struct peer_change 
                    word);
             return false;
         }
-        other = p->asked.command.overlap ? NULL : overlapping(a, &pc->key, &prefix);
+        other = p->asked.command.overlap ? NULL : overlapping(a, p, pc, &prefix);
         if (other) {
             refuse(p, -EADDRINUSE,
                    "%.60s overlaps with what peer '%s' has; take another, or say --overlap if the "
                    "narrower one is to win",
-                   word, shown(other));
+                   word, other);
             return false;
         }
         if (peer_change_allow(pc, &prefix, false) < 0) {
@@ -284,7 +308,7 @@ static bool take_fields(struct app *a, struct peer_call *p, struct peer_change *
 {
     const struct peer_command *c = &p->asked.command;
     const char *name = c->verb == PEER_ADD ? c->peer : c->name;
-    const struct peer *other = active_by_name(a, name);
+    const struct peer *other = active_by_name(a, p, name);
 
     if (other && !public_key_equal(&other->key, &pc->key)) {
         refuse(
@@ -323,26 +347,103 @@ static bool take_fields(struct app *a, struct peer_call *p, struct peer_change *
            (!c->address_auto || take_address(a, p, pc));
 }
 
-static void add_peer(struct app *a, struct peer_call *p, struct change *c, struct peer_change *pc)
+/* False: refused and answered. */
+static bool fill_new(struct app *a, struct peer_call *p, struct peer_change *pc)
 {
     const struct peer_command *cmd = &p->asked.command;
     const struct peer *was = store_record(a->store, a->cluster->hub->id, &pc->key);
     uint8_t unused[32];
 
-    if (!*cmd->peer || key_from_base64(cmd->peer, unused)) {
+    pc->reinstate = cmd->reinstate;
+    if (!*cmd->peer || key_from_base64(cmd->peer, unused))
         refuse(p, -EINVAL, "a peer needs a name that is not a key");
-    } else if (was && was->state == PEER_ACTIVE) {
+    else if (was && was->state == PEER_ACTIVE)
         refuse(p, -EEXIST, "that key is peer '%s' already; see 'guardmount peer set'", shown(was));
-    } else if (was && was->state == PEER_REVOKED && !cmd->reinstate) {
+    else if (was && was->state == PEER_REVOKED && !cmd->reinstate)
         refuse(p, -EKEYREVOKED,
                "that key (peer '%s') was revoked; make a new one, or say --reinstate if it is safe",
                shown(was));
-    } else if (take_fields(a, p, pc)) {
-        pc->reinstate = cmd->reinstate;
+    else
+        return take_fields(a, p, pc);
+    return false;
+}
+
+static void add_peer(struct app *a, struct peer_call *p, struct change *c, struct peer_change *pc)
+{
+    if (fill_new(a, p, pc))
         start(a, p, c);
+    else
+        change_free(c);
+}
+
+/* ---- many at once ---- */
+
+static int names_take(struct app *a, struct peer_call *p)
+{
+    const struct peer *record;
+    uint64_t cursor = 0;
+
+    while ((record = store_next(a->store, &cursor))) {
+        struct names *n;
+
+        if (record->hub != a->cluster->hub->id || record->state != PEER_ACTIVE || !*record->name)
+            continue;
+        n = calloc(1, sizeof(*n));
+        if (!n)
+            return -ENOMEM;
+        n->peer = record;
+        HASH_ADD_KEYPTR(hh, p->names, record->name, strlen(record->name), n);
+    }
+    return 0;
+}
+
+/* What one peer alone would not be refused for. False: refused and answered. */
+static bool fits_batch(struct peer_call *p, const struct peer_change *pc)
+{
+    const struct peer_command *cmd = &p->asked.command;
+
+    if (cmd->verb != PEER_ADD || !cmd->has_key || cmd->address_auto) {
+        refuse(p, -EINVAL, "many peers at once are added with their keys and addresses");
+        return false;
+    }
+    for (const struct peer_change *o = p->batch->peers; o != pc; o++) {
+        if (strcmp(o->name, cmd->peer) == 0) {
+            refuse(p, -EEXIST, "two peers are called '%s'", o->name);
+            return false;
+        }
+        if (public_key_equal(&o->key, &pc->key)) {
+            refuse(p, -EEXIST, "peers '%s' and '%s' have the same key", o->name, cmd->peer);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All of them are one change: one transaction here, one message to each sibling. */
+static void add_batch(struct app *a, struct peer_call *p)
+{
+    struct change *c = change_new(a->cluster->hub->id);
+
+    p->batch = c;
+    if (!c || names_take(a, p) < 0) {
+        change_free(c);
+        refuse(p, -ENOMEM, "no memory");
         return;
     }
-    change_free(c);
+    for (unsigned i = 0, count = p->asked.batch_count; i < count; i++) {
+        struct peer_change *pc = change_add_peer(c, &p->asked.batch[i].key);
+
+        p->asked.command = p->asked.batch[i];
+        if (!pc)
+            refuse(p, -ENOMEM, "no memory");
+        if (!pc || !fits_batch(p, pc) || !fill_new(a, p, pc)) {
+            change_free(c);
+            return;
+        }
+    }
+    names_free(p);
+    p->batch = NULL;
+    start(a, p, c);
 }
 
 static void change_peer(struct app *a, struct peer_call *p, struct change *c,
@@ -434,9 +535,11 @@ static bool must_wait(const struct app *a, const struct peer_call *p)
 
 static void run(struct app *a, struct peer_call *p)
 {
-    if (p->asked.command.verb == PEER_LIST)
+    if (p->asked.kind == CONTROL_BATCH && !must_wait(a, p))
+        add_batch(a, p);
+    else if (p->asked.command.verb == PEER_LIST)
         list_peers(a, p);
-    else if (p->asked.command.verb == PEER_ADD && !p->asked.command.has_key)
+    else if (p->asked.command.verb == PEER_ADD && !p->asked.batch && !p->asked.command.has_key)
         refuse(p, -EINVAL, "a new peer needs a public key");
     else if (must_wait(a, p))
         list_append(&a->cluster->peer_waiting, &p->all);
@@ -542,5 +645,15 @@ void app_command(void *ctx, const struct control_request *r, struct server_call 
     }
     p->call = call;
     p->asked = *r;
+    p->asked.batch = NULL;
+    if (r->kind == CONTROL_BATCH) {
+        p->asked.command.verb = PEER_ADD;
+        p->asked.batch = malloc(r->batch_count * sizeof(*r->batch));
+        if (!p->asked.batch) {
+            refuse(p, -ENOMEM, "no memory");
+            return;
+        }
+        memcpy(p->asked.batch, r->batch, r->batch_count * sizeof(*r->batch));
+    }
     run(a, p);
 }

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define REQUEST_MEMORY_MAX (4 * (size_t)CONTROL_REQUEST_MAX)
 #define UNPACKED_MAX (4 * (size_t)CONTROL_REPLY_MAX)
 
 /* ---- texts ---- */
@@ -184,6 +185,14 @@ void control_reply_done(struct control_reply *r)
     *r = (struct control_reply){0};
 }
 
+void control_request_done(struct control_request *r)
+{
+    if (r->batch)
+        secret_wipe(r->batch, r->batch_count * sizeof(*r->batch));
+    free(r->batch);
+    secret_wipe(r, sizeof(*r));
+}
+
 /* ---- encoding ---- */
 
 static int frame_alloc(size_t len, size_t max, uint8_t **ret)
@@ -204,6 +213,7 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
 {
     Guardmount__ControlRequest w = GUARDMOUNT__CONTROL_REQUEST__INIT;
     Guardmount__PeerCommand command;
+    _cleanup_(freep) Guardmount__PeerCommand **batch = NULL;
     uint8_t *frame;
     int err;
 
@@ -221,6 +231,13 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
     if (r->kind == CONTROL_PEER) {
         command_put(&command, &r->command);
         w.command = &command;
+    }
+    if (r->kind == CONTROL_BATCH) {
+        batch = commands_put(r->batch, r->batch_count);
+        if (!batch)
+            return -ENOMEM;
+        w.batch = batch;
+        w.n_batch = r->batch_count;
     }
     err =
         frame_alloc(guardmount__control_request__get_packed_size(&w), CONTROL_REQUEST_MAX, &frame);
@@ -444,18 +461,20 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
 static bool kind_known(unsigned kind)
 {
     return kind <= CONTROL_METRICS || kind == CONTROL_MOVE || kind == CONTROL_EVENTS ||
-           kind == CONTROL_WHY || kind == CONTROL_PEER || kind == CONTROL_BACKUP;
+           kind == CONTROL_WHY || kind == CONTROL_PEER || kind == CONTROL_BACKUP ||
+           kind == CONTROL_BATCH;
 }
 
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret)
 {
     Guardmount__ControlRequest *w;
+    struct control_request q = {0};
     struct memory m;
     int r = 0;
 
     if (len > CONTROL_REQUEST_MAX)
         return -EBADMSG;
-    memory_init(&m, MEMORY_LEN_MAX);
+    memory_init(&m, REQUEST_MEMORY_MAX);
     w = guardmount__control_request__unpack(&m.allocator, len, buf);
     if (!w)
         return m.exhausted ? -ENOMEM : -EBADMSG;
@@ -465,19 +484,24 @@ int control_decode_request(const uint8_t *buf, size_t len, struct control_reques
              w->move_member > MEMBER_ID_MAX)
         r = -EBADMSG;
     else
-        *ret = (struct control_request){.version = w->version,
-                                        .hub = (uint8_t)w->hub,
-                                        .kind = (enum control_kind)w->kind,
-                                        .peers = w->peers,
-                                        .move = {(enum move_kind)w->move, (uint16_t)w->move_vip,
-                                                 (uint8_t)w->move_member, w->move_force},
-                                        .after = w->after,
-                                        .wait_ms = MIN(w->wait_ms, CONTROL_WAIT_MAX_MS)};
+        q = (struct control_request){.version = w->version,
+                                     .hub = (uint8_t)w->hub,
+                                     .kind = (enum control_kind)w->kind,
+                                     .peers = w->peers,
+                                     .move = {(enum move_kind)w->move, (uint16_t)w->move_vip,
+                                              (uint8_t)w->move_member, w->move_force},
+                                     .after = w->after,
+                                     .wait_ms = MIN(w->wait_ms, CONTROL_WAIT_MAX_MS)};
     if (r >= 0)
-        text_to(ret->peer, w->peer);
-    if (r >= 0 && ret->kind == CONTROL_PEER)
-        r = command_take(w->command, &ret->command);
+        text_to(q.peer, w->peer);
+    if (r >= 0 && q.kind == CONTROL_PEER)
+        r = command_take(w->command, &q.command);
+    if (r >= 0 && q.kind == CONTROL_BATCH)
+        r = commands_take(w->batch, w->n_batch, &q.batch, &q.batch_count);
     guardmount__control_request__free_unpacked(w, &m.allocator);
+    if (r >= 0)
+        *ret = q;
+    secret_wipe(&q, sizeof(q));
     return r;
 }
 

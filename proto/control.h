@@ -11,10 +11,11 @@
 #include <stddef.h>
 
 #define CONTROL_VERSION 1
-#define CONTROL_HEAD_LEN 4            /* length of what follows, big endian */
-#define CONTROL_REQUEST_MAX 8192      /* bytes */
-#define CONTROL_PREFIXES_MAX 4095     /* bytes of a command's prefixes, as text */
-#define CONTROL_REPLY_MAX (64u << 20) /* bytes */
+#define CONTROL_HEAD_LEN 4               /* length of what follows, big endian */
+#define CONTROL_REQUEST_MAX (256u << 10) /* bytes */
+#define CONTROL_BATCH_MAX 256            /* commands of a request */
+#define CONTROL_PREFIXES_MAX 4095        /* bytes of a command's prefixes, as text */
+#define CONTROL_REPLY_MAX (64u << 20)    /* bytes */
 #define CONTROL_HUBS_MAX 8
 #define CONTROL_METRICS_MAX 512
 #define CONTROL_TEXT_MAX 127
@@ -32,7 +33,8 @@ enum control_kind {
     CONTROL_EVENTS = 20,
     CONTROL_WHY = 21,
     CONTROL_PEER = 30,
-    CONTROL_BACKUP = 31
+    CONTROL_BACKUP = 31,
+    CONTROL_BATCH = 32
 };
 
 enum peer_verb {
@@ -84,7 +86,11 @@ struct control_request {
         bool force;
     } move;
     struct peer_command command; /* CONTROL_PEER */
+    struct peer_command *batch;  /* CONTROL_BATCH: adds, all of them or none; malloc */
+    unsigned batch_count;
 };
+
+void control_request_done(struct control_request *r); /* wipes all of it */
 
 struct status_member {
     uint8_t id;
@@ -253,6 +259,6 @@ void control_reply_done(struct control_reply *r);
 int control_encode_request(const struct control_request *r, uint8_t **ret, size_t *ret_len);
 int control_encode_reply(const struct control_reply *r, uint8_t **ret, size_t *ret_len);
 /* What follows the head. -EBADMSG: malformed; -EPROTONOSUPPORT: a version or a kind that this
- * program does not know; -ENOMEM. */
+ * program does not know; -ENOMEM; *ret is then untouched. */
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret);
 int control_decode_reply(const uint8_t *buf, size_t len, struct control_reply *ret);

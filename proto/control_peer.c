@@ -67,6 +67,40 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
     return 0;
 }
 
+Guardmount__PeerCommand **commands_put(const struct peer_command *c, unsigned count)
+{
+    size_t each = sizeof(Guardmount__PeerCommand) + sizeof(Guardmount__PeerCommand *);
+    Guardmount__PeerCommand **w = calloc(count + 1, each);
+    Guardmount__PeerCommand *one = (Guardmount__PeerCommand *)(w + count);
+
+    for (unsigned i = 0; w && i < count; i++)
+        command_put(w[i] = &one[i], &c[i]);
+    return w;
+}
+
+int commands_take(Guardmount__PeerCommand *const *w, size_t count, struct peer_command **ret,
+                  unsigned *ret_count)
+{
+    struct peer_command *c;
+    int r = 0;
+
+    if (!count || count > CONTROL_BATCH_MAX)
+        return -EBADMSG;
+    c = calloc(count, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    for (size_t i = 0; r >= 0 && i < count; i++)
+        r = command_take(w[i], &c[i]);
+    if (r < 0) {
+        secret_wipe(c, count * sizeof(*c));
+        free(c);
+        return r;
+    }
+    *ret = c;
+    *ret_count = (unsigned)count;
+    return 0;
+}
+
 /* ---- rows ---- */
 
 struct peer_rows *peer_rows_new(void)

@@ -8,6 +8,10 @@
 
 void command_put(Guardmount__PeerCommand *w, const struct peer_command *c);
 int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret); /* -EBADMSG */
+/* Several. malloc, in one piece; NULL: no memory. */
+Guardmount__PeerCommand **commands_put(const struct peer_command *c, unsigned count);
+int commands_take(Guardmount__PeerCommand *const *w, size_t count, struct peer_command **ret,
+                  unsigned *ret_count);
 
 /* malloc, in one piece. NULL: no memory. */
 Guardmount__PeerReply *rows_put(const struct peer_rows *r);

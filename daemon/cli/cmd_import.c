@@ -16,6 +16,7 @@
 #define SCHEMA 1
 #define IMPORT_MAX (64 << 20) /* bytes of a file */
 #define PROGRESS_AFTER_NS NS_PER_S
+#define COMMAND_LEN_MAX 384 /* bytes of one on the wire, without its prefixes */
 
 struct import {
     const char *path;
@@ -138,14 +139,8 @@ static int check_forms(struct import *im)
     return r < 0 ? cli_fail(EXIT_FAILED, "no memory") : EXIT_GOOD;
 }
 
-static int add_one(const struct cli *c, struct import *im, const struct wgpeer *p)
+static void fill_command(const struct import *im, const struct wgpeer *p, struct peer_command *cmd)
 {
-    struct control_request request = {.version = CONTROL_VERSION, .kind = CONTROL_PEER};
-    struct peer_command *cmd = &request.command;
-    struct control_reply reply;
-    char error[CLI_ERROR_LEN];
-    int r;
-
     *cmd = (struct peer_command){.verb = PEER_ADD,
                                  .has_key = true,
                                  .key = p->key,
@@ -159,34 +154,66 @@ static int add_one(const struct cli *c, struct import *im, const struct wgpeer *
     strcpy(cmd->endpoint, p->endpoint);
     memcpy(cmd->psk, p->psk, sizeof(cmd->psk));
     say_allowed(p, cmd->allowed);
-    r = client_try(c, &request, &reply, error);
-    secret_wipe(&request, sizeof(request));
-    if (r == EXIT_GOOD)
+}
+
+/* As many as one request holds, from the next that is to be added. */
+static unsigned fill_batch(const struct import *im, struct control_request *r)
+{
+    const struct wgpeer *p = im->conf.peer + im->added;
+    unsigned left = im->conf.count - im->added;
+    size_t len = 0;
+
+    for (r->batch_count = 0; r->batch_count < MIN(left, CONTROL_BATCH_MAX); r->batch_count++) {
+        struct peer_command *cmd = &r->batch[r->batch_count];
+
+        fill_command(im, p++, cmd);
+        len += COMMAND_LEN_MAX + strlen(cmd->allowed);
+        if (len > CONTROL_REQUEST_MAX)
+            break;
+    }
+    return r->batch_count;
+}
+
+static int add_batch(const struct cli *c, struct import *im, struct control_request *r)
+{
+    unsigned count = fill_batch(im, r), first = im->conf.peer[im->added].line;
+    struct control_reply reply;
+    char error[CLI_ERROR_LEN];
+    int status = client_try(c, r, &reply, error);
+
+    if (status == EXIT_GOOD) {
         control_reply_done(&reply);
-    else
-        snprintf(im->failure, sizeof(im->failure), "%s:%u: peer '%s': %.200s", im->path, p->line,
-                 p->name, error);
-    return r;
+        im->added += count;
+        return status;
+    }
+    snprintf(im->failure, sizeof(im->failure), "%s:%u-%u: %.200s", im->path, first,
+             im->conf.peer[im->added + count - 1].line, error);
+    return status;
 }
 
 static int add_all(const struct cli *c, struct import *im)
 {
+    struct control_request request = {.version = CONTROL_VERSION, .kind = CONTROL_BATCH};
     uint64_t begun = clock_boot_ns(), shown = begun;
     bool terminal = isatty(STDERR_FILENO);
     int r = EXIT_GOOD;
 
-    for (unsigned i = 0; r == EXIT_GOOD && i < im->conf.count; i++) {
+    request.batch = calloc(CONTROL_BATCH_MAX, sizeof(*request.batch));
+    if (!request.batch)
+        return cli_fail(EXIT_FAILED, "no memory");
+    while (r == EXIT_GOOD && im->added < im->conf.count) {
         uint64_t now = clock_boot_ns();
 
         if (terminal && now - begun > PROGRESS_AFTER_NS && now - shown > NS_PER_S / 10) {
-            fprintf(stderr, "\r%u of %u peers", i, im->conf.count);
+            fprintf(stderr, "\r%u of %u peers", im->added, im->conf.count);
             shown = now;
         }
-        r = add_one(c, im, &im->conf.peer[i]);
-        im->added += r == EXIT_GOOD;
+        r = add_batch(c, im, &request);
     }
     if (shown != begun)
         fputs("\r\033[K", stderr);
+    request.batch_count = CONTROL_BATCH_MAX; /* all of it may have been used */
+    control_request_done(&request);
     return r;
 }
 

@@ -85,6 +85,7 @@ void command_run(const struct server_ops *ops, const struct control_request *r, 
         begin_move(ops, r, ret);
         return;
     case CONTROL_PEER:
+    case CONTROL_BATCH:
     case CONTROL_BACKUP:
         err = -EPROTO; /* the server's own */
         break;

@@ -33,8 +33,9 @@ struct session {
     struct list waiter; /* server.waiters: @asked is answered later */
     struct control_request asked;
     uint64_t until_ns;
-    size_t len;
-    uint8_t frame[CONTROL_HEAD_LEN + CONTROL_REQUEST_MAX];
+    size_t len; /* of head and body, so far */
+    uint8_t head[CONTROL_HEAD_LEN];
+    uint8_t *body; /* as long as the head says */
 };
 
 static void answer(struct session *s, const struct control_request *r, int error)
@@ -78,7 +79,7 @@ void server_reply(struct server_call *call, struct control_reply *reply)
 
 static bool is_command(const struct control_request *r)
 {
-    return r->kind == CONTROL_PEER || r->kind == CONTROL_BACKUP;
+    return r->kind == CONTROL_PEER || r->kind == CONTROL_BATCH || r->kind == CONTROL_BACKUP;
 }
 
 static void run_command(struct session *s, const struct control_request *r)
@@ -139,46 +140,59 @@ static bool wait_for_event(struct session *s, const struct control_request *r)
     return true;
 }
 
-/* Bytes that the frame still wants; 0: it is whole. -EMSGSIZE. */
-static ssize_t wanted(const struct session *s)
+/* Bytes that the frame still wants; 0: it is whole. -EMSGSIZE, -ENOMEM. */
+static ssize_t wanted(struct session *s)
 {
     size_t len;
 
     if (s->len < CONTROL_HEAD_LEN)
         return (ssize_t)(CONTROL_HEAD_LEN - s->len);
-    len = load_be32(s->frame);
-    return len > CONTROL_REQUEST_MAX ? -EMSGSIZE : (ssize_t)(CONTROL_HEAD_LEN + len - s->len);
+    len = load_be32(s->head);
+    if (len > CONTROL_REQUEST_MAX)
+        return -EMSGSIZE;
+    if (!s->body && !(s->body = malloc(len + 1)))
+        return -ENOMEM;
+    return (ssize_t)(CONTROL_HEAD_LEN + len - s->len);
+}
+
+/* A command holds preshared keys. */
+static void drop_frame(struct session *s)
+{
+    if (s->body && s->len > CONTROL_HEAD_LEN)
+        secret_wipe(s->body, s->len - CONTROL_HEAD_LEN);
+    free(s->body);
+    s->body = NULL;
+    s->len = 0;
 }
 
 static size_t on_data(void *ctx, void *state, const uint8_t *buf, size_t len)
 {
     struct session *s = state;
-    struct control_request r;
+    struct control_request r = {0};
     size_t taken = 0;
     ssize_t more;
     int error;
 
     while ((more = wanted(s)) > 0 && taken < len) {
         size_t take = MIN((size_t)more, len - taken);
+        uint8_t *to =
+            s->len < CONTROL_HEAD_LEN ? s->head + s->len : s->body + s->len - CONTROL_HEAD_LEN;
 
-        memcpy(s->frame + s->len, buf + taken, take);
+        memcpy(to, buf + taken, take);
         s->len += take;
         taken += take;
     }
     if (more > 0)
         return taken;
-    error = more < 0 ? (int)more
-                     : control_decode_request(s->frame + CONTROL_HEAD_LEN,
-                                              s->len - CONTROL_HEAD_LEN, &r);
-    s->len = 0;
-    secret_wipe(s->frame, sizeof(s->frame)); /* a command holds a PSK */
+    error = more < 0 ? (int)more : control_decode_request(s->body, s->len - CONTROL_HEAD_LEN, &r);
+    drop_frame(s);
     if (error < 0)
         answer(s, NULL, error);
     else if (is_command(&r))
         run_command(s, &r);
     else if (!wait_for_event(s, &r))
         answer(s, &r, 0);
-    secret_wipe(&r, sizeof(r));
+    control_request_done(&r);
     return taken;
 }
 
@@ -201,7 +215,8 @@ static void on_closed(void *ctx, void *state)
     end_wait(s);
     if (s->call)
         s->call->session = NULL;
-    free(state);
+    drop_frame(s);
+    free(s);
 }
 
 static void on_look_closed(uv_handle_t *h)

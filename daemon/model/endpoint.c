@@ -234,6 +234,14 @@ bool prefix_equal(const struct ip_prefix *a, const struct ip_prefix *b)
     return a->v6 == b->v6 && a->len == b->len && memcmp(a->addr.b, b->addr.b, 16) == 0;
 }
 
+struct ip_prefix prefix_around(const struct ip_prefix *p, uint8_t len)
+{
+    struct ip_prefix q = {p->addr, len, p->v6};
+
+    mask(&q);
+    return q;
+}
+
 bool prefix_contains(const struct ip_prefix *p, const struct ip_addr *a)
 {
     if (p->v6 == addr_is_v4(a))

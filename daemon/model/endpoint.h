@@ -54,4 +54,6 @@ int prefix_parse(const char *text, struct ip_prefix *ret);
 int prefix_parse_host(const char *text, struct ip_prefix *ret_prefix, struct ip_addr *ret_host);
 const char *prefix_format(const struct ip_prefix *p, char buf[PREFIX_TEXT_LEN]);
 bool prefix_equal(const struct ip_prefix *a, const struct ip_prefix *b);
+/* The network of @len bits around @p, p->len at most. */
+struct ip_prefix prefix_around(const struct ip_prefix *p, uint8_t len);
 bool prefix_contains(const struct ip_prefix *p, const struct ip_addr *a);

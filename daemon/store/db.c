@@ -276,6 +276,7 @@ int db_open(const char *path, struct db **ret, char ret_error[STORE_ERROR_LEN])
     r = run(d, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;"
                "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+               "PRAGMA wal_autocheckpoint = 200;" /* fits into the reserve: store_commit() */
                "PRAGMA journal_size_limit = 8388608;");
     if (r < 0) {
         say_error(d, r,
@@ -352,6 +353,13 @@ int db_end(struct db *d, int r)
         step(d, ROLLBACK, NULL);
     pthread_mutex_unlock(&d->lock);
     return r;
+}
+
+void db_checkpoint(struct db *d)
+{
+    pthread_mutex_lock(&d->lock);
+    sqlite3_wal_checkpoint_v2(d->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    pthread_mutex_unlock(&d->lock);
 }
 
 static void bind_key(sqlite3_stmt *st, int at, const struct public_key *key)

@@ -32,6 +32,9 @@ int db_put_stamp(struct db *d, const struct store_stamp *st);
 int db_prune_stamps(struct db *d); /* of peers that have no record */
 int db_end(struct db *d, int r);
 
+/* What the log holds goes to its places, which may take room, and the log gives back its own. */
+void db_checkpoint(struct db *d);
+
 int db_serialize(struct db *d, uint8_t **ret, size_t *ret_len); /* malloc */
 
 int db_load_stamps(struct db *d, void (*each)(void *ctx, const struct store_stamp *st), void *ctx);

@@ -2,6 +2,7 @@
 #pragma once
 #include "store/db.h"
 #include "store/layer.h"
+#include "store/reserve.h"
 #include "store/store.h"
 
 struct record {
@@ -22,6 +23,7 @@ struct record {
 struct store {
     uint8_t member;
     struct db *db; /* NULL: in memory only */
+    struct reserve reserve;
     struct record *records;
     struct claim *claims; /* of active peers; never with no claimants */
     unsigned disputed;    /* claims with more than one claimant */

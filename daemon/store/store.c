@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/plant.h"
 #include "base/secret.h"
+#include "model/addrpool.h"
 #include "store/internal.h"
 #include <assert.h>
 #include <limits.h>
@@ -381,18 +382,13 @@ static int put_anew(struct db *d, const struct peer *p)
     return r < 0 ? r : db_put(d, p, NULL);
 }
 
-/* Main changes no record while a commit is under way: it is what follows it that does. */
-int store_commit(struct store_write *w)
+static int commit(struct store_write *w)
 {
     const struct store *s = w->store;
     struct db_clock clock = {.hlc = w->hlc, .seq = w->seq};
     struct vector known = write_vector(s, w);
     int r;
 
-    if (w->broken)
-        return w->broken;
-    if (!s->db || (store_write_empty(w) && !s->unsaved))
-        return 0;
     r = db_begin(s->db);
     if (r < 0)
         return r;
@@ -414,6 +410,47 @@ int store_commit(struct store_write *w)
     if (r >= 0 && s->member)
         r = db_put_vector(s->db, &known);
     return db_end(s->db, r);
+}
+
+static bool write_revokes(const struct store_write *w)
+{
+    const struct store *s = w->store;
+
+    for (const struct draft *d = w->layer.drafts; d; d = d->hh.next)
+        if (d->peer->state == PEER_REVOKED)
+            return true;
+    for (const struct record *r = s->unsaved ? s->records : NULL; r; r = r->hh.next)
+        if (r->unsaved && r->peer->state == PEER_REVOKED)
+            return true;
+    return false;
+}
+
+static bool no_room(int err)
+{
+    return err == -ENOSPC || err == -EDQUOT;
+}
+
+/* Main changes no record while a commit is under way: it is what follows it that does. */
+int store_commit(struct store_write *w)
+{
+    struct store *s = w->store;
+    int r;
+
+    if (w->broken)
+        return w->broken;
+    if (!s->db || (store_write_empty(w) && !s->unsaved))
+        return 0;
+    r = commit(w);
+    if (no_room(r)) {
+        reserve_spend(&s->reserve);
+        db_checkpoint(s->db);
+        reserve_refill(&s->reserve);
+        r = commit(w);
+    }
+    if (no_room(r) && write_revokes(w) && reserve_spend(&s->reserve))
+        r = commit(w);
+    reserve_refill(&s->reserve);
+    return r;
 }
 
 /* ---- opening ---- */
@@ -472,6 +509,8 @@ int store_open(const char *path, uint8_t member, struct store **ret,
         r = db_open(path, &s->db, ret_error);
         if (r >= 0)
             r = store_load(s, ret_error);
+        if (r >= 0 && member)
+            reserve_open(&s->reserve, path);
         if (r < 0) {
             if (!ret_error[0])
                 snprintf(ret_error, STORE_ERROR_LEN, "%s: peers cannot be loaded: %s", path,
@@ -547,6 +586,39 @@ const struct peer *store_record(const struct store *s, uint8_t hub, const struct
     const struct record *r = store_record_of(s, &k);
 
     return r ? r->peer : NULL;
+}
+
+static const struct peer *claimed_by_other(const struct store *s, const struct claim *c,
+                                           const struct public_key *but)
+{
+    for (unsigned i = 0; c && i < c->count; i++)
+        if (!public_key_equal(&claim_who(c)[i], but))
+            return store_find(s, c->at.hub, &claim_who(c)[i]);
+    return NULL;
+}
+
+const struct peer *store_overlapping(const struct store *s, uint8_t hub,
+                                     const struct public_key *but, const struct ip_prefix *prefix)
+{
+    const struct peer *found = NULL;
+
+    for (unsigned len = 0; len <= prefix->len && !found; len++) {
+        struct ip_prefix around = prefix_around(prefix, (uint8_t)len);
+        struct prefix_key at = prefix_key(hub, &around);
+
+        found = claimed_by_other(s, claim_find(&s->claims, &at), but);
+    }
+    /* What is inside of it; in one address there is nothing more. */
+    if (found || prefix->len == (prefix->v6 ? 128 : 32))
+        return found;
+    for (const struct claim *c = s->claims; c && !found; c = c->hh.next) {
+        struct ip_prefix theirs = {.len = c->at.len, .v6 = c->at.v6};
+
+        memcpy(theirs.addr.b, c->at.addr, sizeof(theirs.addr.b));
+        if (c->at.hub == hub && theirs.len > prefix->len && prefix_overlaps(prefix, &theirs))
+            found = claimed_by_other(s, c, but);
+    }
+    return found;
 }
 
 const struct peer *store_next(const struct store *s, uint64_t *cursor)

@@ -2,7 +2,8 @@
  *
  * Order (P7): store_apply()/store_merge() decide on copies -> the write is committed (WAL,
  * synchronous=FULL, on a pool thread) -> store_publish() swaps the records in and tells what
- * changed. At most one write is under way at a time; more edits may join it until it is committed.
+ * changed. With a full disk a write that revokes has 1 MiB that was set aside (P9). At most one
+ * write is under way at a time; more edits may join it until it is committed.
  *
  * Owner:   the node. Threads: main; store_commit() alone runs on a pool thread.
  * Never:   a half-applied set: store_apply() takes a change as a whole or refuses it. */
@@ -66,6 +67,9 @@ const struct peer *store_find(const struct store *s, uint8_t hub, const struct p
 /* As replicated: what siblings must be sent. Differs from the above only while edits that did not
  * know of each other gave one prefix to two peers: then the later one waits for the earlier one. */
 const struct peer *store_record(const struct store *s, uint8_t hub, const struct public_key *key);
+/* Another active peer that lists an address of @prefix; NULL: nobody. */
+const struct peer *store_overlapping(const struct store *s, uint8_t hub,
+                                     const struct public_key *but, const struct ip_prefix *prefix);
 unsigned store_disputes(const struct store *s); /* prefixes in such a dispute now: alarm */
 /* In a stable order; *cursor starts at 0. NULL: no more. Tombstones included. */
 const struct peer *store_next(const struct store *s, uint64_t *cursor);

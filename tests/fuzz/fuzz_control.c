@@ -29,7 +29,7 @@ static void request(const uint8_t *data, size_t len)
         return;
     must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS || r.kind == CONTROL_MOVE ||
          r.kind == CONTROL_EVENTS || r.kind == CONTROL_WHY || r.kind == CONTROL_PEER ||
-         r.kind == CONTROL_BACKUP);
+         r.kind == CONTROL_BACKUP || r.kind == CONTROL_BATCH);
     must(r.wait_ms <= CONTROL_WAIT_MAX_MS);
     sound(r.peer, sizeof(r.peer));
     must(control_encode_request(&r, &frame, &len) == 0);
@@ -37,7 +37,12 @@ static void request(const uint8_t *data, size_t len)
     must(again.kind == r.kind && again.hub == r.hub && again.peers == r.peers);
     must(again.after == r.after && strcmp(again.peer, r.peer) == 0);
     must(memcmp(&again.command, &r.command, sizeof(r.command)) == 0);
+    must(again.batch_count == r.batch_count);
+    for (unsigned i = 0; i < r.batch_count; i++)
+        must(memcmp(&again.batch[i], &r.batch[i], sizeof(r.batch[i])) == 0);
     free(frame);
+    control_request_done(&r);
+    control_request_done(&again);
 }
 
 static void reply(const uint8_t *data, size_t len)

@@ -181,7 +181,7 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
 
 static void remove_database(const struct machine *m)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", ".kept"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-reserve", ".kept"};
     char path[256];
 
     for (unsigned i = 0; m->world->disk && m->member && i < ARRAY_LEN(suffixes); i++) {

@@ -11,14 +11,14 @@
 #include <string.h>
 #include <uv.h>
 
-#define HOUSE_PEERS 32
+#define HOUSE_PEERS 700
 
 struct house {
     uv_loop_t loop;
     char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
     struct server *server;
     struct peer_command peer[HOUSE_PEERS]; /* as they were added */
-    unsigned count, refuse_at;             /* refuse_at: the add with this number; 0: none */
+    unsigned count, batches, refuse_after; /* refuse_after: so many batches; 0: never */
 };
 
 static void put_row(struct peer_rows *rows, const struct peer_command *c, bool secrets)
@@ -45,12 +45,14 @@ static void on_command(void *ctx, const struct control_request *r, struct server
     struct house *h = ctx;
     struct control_reply reply = {.peers = peer_rows_new()};
 
-    if (r->command.verb == PEER_ADD && h->refuse_at == h->count + 1) {
+    if (r->kind == CONTROL_BATCH && h->refuse_after && h->batches == h->refuse_after) {
         control_reply_done(&reply);
         reply = (struct control_reply){.error = -ENOSPC, .message = "no room for it"};
-    } else if (r->command.verb == PEER_ADD) {
-        assert_true(h->count < HOUSE_PEERS);
-        h->peer[h->count++] = r->command;
+    } else if (r->kind == CONTROL_BATCH) {
+        assert_true(h->count + r->batch_count <= HOUSE_PEERS);
+        memcpy(&h->peer[h->count], r->batch, r->batch_count * sizeof(*r->batch));
+        h->count += r->batch_count;
+        h->batches++;
     } else {
         for (unsigned i = 0; i < h->count; i++)
             put_row(reply.peers, &h->peer[i], r->command.secrets);
@@ -265,17 +267,38 @@ TEST(export_as_json_tells_all_fields)
     json_decref(o);
 }
 
+/* Two requests, and what is left. */
+static void write_many(const struct house *h)
+{
+    static char text[HOUSE_PEERS * 160];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < 2 * CONTROL_BATCH_MAX + 8; i++) {
+        uint8_t key[32] = {1, (uint8_t)i, (uint8_t)(i >> 8)};
+        char b64[KEY_TEXT_LEN + 1];
+
+        key_to_base64(key, b64);
+        len += (size_t)snprintf(text + len, sizeof(text) - len,
+                                "[Peer]\n# Name = p%u\nPublicKey = %s\nAllowedIPs = 10.1.%u.%u\n",
+                                i, b64, i >> 8, i & 255);
+    }
+    write_file(h, text);
+}
+
 TEST(refusal_in_the_middle_says_where_and_the_rest_can_follow)
 {
     struct house *h = *state;
 
-    write_file(h, office);
-    h->refuse_at = 3;
+    write_many(h);
+    h->refuse_after = 1;
     const struct child *c = run(h, "import wg0.conf");
-    expect(c, 1, "wg0.conf:19: peer 'carol': the daemon refused: no room for it; say the import");
-    expect(c, 1, "2 peers added");
-    h->refuse_at = 0;
-    expect(run(h, "import wg0.conf"), 0, "4 peers added, 2 were here already");
+    expect(c, 1, "wg0.conf:1025-2045: the daemon refused: no room for it; say the import");
+    expect(c, 1, "256 peers added");
+    h->refuse_after = 0;
+    expect(run(h, "import wg0.conf"), 0, "264 peers added, 256 were here already");
+    assert_int_equal(h->batches, 3);
+    assert_string_equal(h->peer[519].peer, "p519");
+    assert_string_equal(h->peer[519].allowed, "10.1.2.7/32");
 }
 
 TEST(wrong_use_is_refused)

@@ -330,6 +330,82 @@ TEST(two_adds_at_once_get_two_addresses)
     assert_string_equal(last.peers->row[0].allowed[0], "10.77.0.3/32");
 }
 
+static void ask_batch(const struct peer_command *c, unsigned count)
+{
+    struct control_request r = {
+        .kind = CONTROL_BATCH, .batch = (struct peer_command *)c, .batch_count = count};
+
+    app_command(&app, &r, NULL);
+}
+
+static void expect_batch_refused(struct peer_command *c, unsigned count, int err, const char *word)
+{
+    ask_batch(c, count);
+    assert_int_equal(last.error, err);
+    if (!strstr(last.message, word))
+        fail_msg("the message says: %s", last.message);
+    assert_int_equal(store_count(app.store, 1, PEER_ACTIVE), 1);
+}
+
+TEST(batch_is_added_as_a_whole)
+{
+    struct peer_command c[3] = {add("alice", 1, "10.0.0.1/32"), add("bob", 2, "10.0.0.2/32"),
+                                add("branch", 3, "10.1.0.0/16, fd01::/48")};
+
+    c[1].has_psk = c[1].disabled = true;
+    c[1].psk[0] = 7;
+    ask_batch(c, ARRAY_LEN(c));
+    assert_int_equal(last.error, 0);
+    assert_int_equal(store_count(app.store, 1, PEER_ACTIVE), 3);
+    c[0] = about(PEER_SHOW, "bob");
+    const struct peer_row *row = expect_row(&c[0]);
+    assert_string_equal(row->state, "disabled");
+    assert_true(row->has_psk);
+}
+
+/* What is there and what the batch itself says are looked at alike. */
+TEST(batch_with_one_bad_peer_adds_none_and_names_it)
+{
+    struct peer_command there = add("alice", 1, "10.0.0.1/32"), good = add("bob", 2, "10.0.0.2/32");
+    static const struct {
+        const char *name, *allowed, *word;
+        uint8_t key;
+        int err;
+    } bad[] = {
+        {"alice", "10.0.0.3/32", "peer 'alice': a peer 'alice' is there", 3, -EEXIST},
+        {"bob", "10.0.0.3/32", "two peers are called 'bob'", 3, -EEXIST},
+        {"carol", "10.0.0.3/32", "'bob' and 'carol' have the same key", 2, -EEXIST},
+        {"carol", "10.0.0.3/32", "that key is peer 'alice' already", 1, -EEXIST},
+        {"carol", "10.0.0.1/32", "what peer 'alice' has", 3, -EADDRINUSE},
+        {"carol", "10.0.0.0/24", "what peer 'alice' has", 3, -EADDRINUSE},
+        {"carol", "10.0.0.2/31", "what peer 'bob' has", 3, -EADDRINUSE},
+        {"carol", NULL, "peer 'carol': many peers at once are added with", 3, -EINVAL},
+        {"", "10.0.0.3/32", "needs a name", 3, -EINVAL},
+    };
+
+    expect_row(&there);
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        struct peer_command c[2] = {good, add(bad[i].name, bad[i].key, bad[i].allowed)};
+
+        expect_batch_refused(c, 2, bad[i].err, bad[i].word);
+    }
+    good.verb = PEER_SET;
+    expect_batch_refused(&good, 1, -EINVAL, "many peers at once");
+}
+
+TEST(batch_waits_for_the_command_before_it)
+{
+    struct peer_command one = add("alice", 1, NULL), same = add("alice", 2, "10.0.0.9/32");
+
+    hold = true;
+    ask(&one);
+    ask_batch(&same, 1);
+    assert_int_equal(held_count, 1);
+    hold = false;
+    store_it(held[0].change, held[0].token);
+    assert_int_equal(last.error, -EEXIST);
+}
+
 #define TC(name) TS(name, setup, teardown)
 
 TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
@@ -340,4 +416,6 @@ TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
           TC(revoked_key_comes_back_only_when_asked_for),
           TC(members_that_did_not_confirm_a_revocation_are_named),
           TC(key_that_nobody_knows_can_be_revoked_and_nothing_else),
-          TC(removed_peer_is_gone_and_may_come_again), TC(two_adds_at_once_get_two_addresses))
+          TC(removed_peer_is_gone_and_may_come_again), TC(two_adds_at_once_get_two_addresses),
+          TC(batch_is_added_as_a_whole), TC(batch_with_one_bad_peer_adds_none_and_names_it),
+          TC(batch_waits_for_the_command_before_it))

@@ -74,10 +74,26 @@ static int fill_why(void *ctx, const struct control_request *r, struct control_w
     return -ENOENT;
 }
 
+/* The answer is how much of what was sent is there. */
+static void take_batch(void *ctx, const struct control_request *r, struct server_call *call)
+{
+    struct control_reply reply = {.peers = peer_rows_new()};
+
+    assert_int_equal(r->kind, CONTROL_BATCH);
+    for (unsigned i = 0; i < r->batch_count; i++) {
+        const struct peer_command *c = &r->batch[i];
+
+        assert_true(c->verb == PEER_ADD && c->has_key && c->key.b[0] == (uint8_t)i);
+        assert_int_equal(strlen(c->allowed), strlen(c->peer) * 100);
+    }
+    snprintf(reply.peers->note, sizeof(reply.peers->note), "%u", r->batch_count);
+    server_reply(call, &reply);
+}
+
 static int setup(void **state)
 {
     struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {h, fill, fill_events, last_event, fill_why};
+    struct server_ops ops = {h, fill, fill_events, last_event, fill_why, .command = take_batch};
 
     h->server = socket_open(&h->loop, h->dir, h->path, &ops);
     *state = h;
@@ -230,6 +246,38 @@ TEST(request_may_come_a_byte_at_a_time_and_be_followed_by_others)
     close(fd);
 }
 
+TEST(batch_comes_in_pieces_and_one_without_commands_is_refused)
+{
+    struct house *h = *state;
+    struct control_request r = {CONTROL_VERSION, 0, CONTROL_BATCH};
+    struct control_reply reply;
+    int fd = client(h);
+
+    r.batch_count = CONTROL_BATCH_MAX;
+    r.batch = calloc(r.batch_count, sizeof(*r.batch));
+    for (unsigned i = 0; i < r.batch_count; i++) {
+        struct peer_command *c = &r.batch[i];
+
+        *c = (struct peer_command){.verb = PEER_ADD, .has_key = true, .key.b = {(uint8_t)i}};
+        snprintf(c->peer, sizeof(c->peer), "p%u", i);
+        memset(c->allowed, '1', strlen(c->peer) * 100);
+    }
+    for (int twice = 0; twice < 2; twice++) {
+        send_pieces(fd, &r, 9000, h);
+        reply = read_reply(h, fd);
+        assert_int_equal(reply.error, 0);
+        assert_string_equal(reply.peers->note, "256");
+        control_reply_done(&reply);
+    }
+    struct control_request none = {CONTROL_VERSION, 0, CONTROL_BATCH};
+    send_pieces(fd, &none, 9000, h);
+    reply = read_reply(h, fd);
+    assert_int_equal(reply.error, -EBADMSG);
+    control_reply_done(&reply);
+    control_request_done(&r);
+    close(fd);
+}
+
 TEST(more_peers_than_the_bound_are_cut_and_said_to_be)
 {
     struct house *h = *state;
@@ -250,7 +298,7 @@ TEST(clients_that_make_no_sense_are_told_and_sent_away)
         int error;
     } bad[] = {
         {"\xff\xff\xff\xff", 4, -EMSGSIZE},
-        {"\0\0\x20\1", 4, -EMSGSIZE},
+        {"\0\4\0\1", 4, -EMSGSIZE},
         {"\0\0\0\3\xff\xff\xff", 7, -EBADMSG},
         {"\0\0\0\0", 4, -EPROTONOSUPPORT},                 /* no version */
         {"\0\0\0\2\x08\x09", 6, -EPROTONOSUPPORT},         /* version 9 */
@@ -642,6 +690,7 @@ TEST_MAIN(TD(who_waits_is_answered_when_something_happens), TD(what_is_there_is_
           T(events_and_facts_survive_the_way), TD(socket_is_for_root_and_one_group),
           TD(second_server_is_refused), TD(status_has_peers_only_when_asked_for),
           TD(metrics_come_as_text), TD(request_may_come_a_byte_at_a_time_and_be_followed_by_others),
+          TD(batch_comes_in_pieces_and_one_without_commands_is_refused),
           TD(more_peers_than_the_bound_are_cut_and_said_to_be),
           TD(clients_that_make_no_sense_are_told_and_sent_away),
           TD(stalled_and_deaf_clients_hold_up_nobody), T(everything_survives_the_way),
