@@ -273,6 +273,17 @@ static bool version_is_set(const struct version *v)
     return v->hlc || v->member || v->seq;
 }
 
+static ProtobufCBinaryData *text_of(Guardmount__PeerRecord *r, enum peer_text which)
+{
+    ProtobufCBinaryData *const place[PEER_TEXTS] = {[PEER_OWNER] = &r->owner,
+                                                    [PEER_DEVICE] = &r->device,
+                                                    [PEER_NOTE] = &r->note,
+                                                    [PEER_DNS] = &r->dns,
+                                                    [PEER_ROUTES] = &r->routes};
+
+    return place[which];
+}
+
 void wire_put_peer(struct wire_peer *w, const struct peer *p, uint32_t offset,
                    const struct codec_key *key, const struct rng *rng)
 {
@@ -319,6 +330,16 @@ void wire_put_peer(struct wire_peer *w, const struct peer *p, uint32_t offset,
     r->rate_bps = p->rate_bps;
     r->quota_bytes = p->quota_bytes;
     r->disabled = p->disabled;
+    r->expires_s = p->expires_s;
+    r->pending = p->pending;
+    if (peer_is_heir(p))
+        r->replaces = wire_bytes(p->replaces.b, sizeof(p->replaces.b));
+    r->mtu = p->mtu;
+    r->is_group = p->is_group;
+    for (unsigned t = 0; t < PEER_TEXTS; t++) {
+        const char *text = peer_text(p, (enum peer_text)t);
+        *text_of(r, (enum peer_text)t) = wire_bytes(text, strlen(text));
+    }
 }
 
 static bool get_versions(const Guardmount__PeerRecord *w, struct peer *p)
@@ -367,6 +388,20 @@ int wire_get_peer(const Guardmount__PeerRecord *w, const struct codec_key *key, 
     p->rate_bps = w->rate_bps;
     p->quota_bytes = w->quota_bytes;
     p->disabled = w->disabled;
+    p->expires_s = w->expires_s;
+    p->pending = w->pending;
+    if (w->replaces.len)
+        wire_get_bytes(&ok, &w->replaces, p->replaces.b, sizeof(p->replaces.b));
+    p->mtu = (uint16_t)wire_in(&ok, w->mtu, 0, UINT16_MAX);
+    p->is_group = w->is_group;
+    for (unsigned t = 0; ok && t < PEER_TEXTS; t++) {
+        char text[PEER_TEXT_MAX + 1];
+
+        ok &=
+            get_text(text_of((Guardmount__PeerRecord *)w, (enum peer_text)t), text, PEER_TEXT_MAX);
+        if (ok && peer_set_text(p, (enum peer_text)t, text) < 0)
+            return -ENOMEM;
+    }
     if (!ok)
         return -EBADMSG;
     r = get_allowed(p, &w->allowed);

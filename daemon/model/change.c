@@ -18,6 +18,8 @@ void change_free(struct change *c)
     for (unsigned i = 0; i < c->peer_count; i++) {
         secret_free(c->peers[i].psk);
         free(c->peers[i].allowed);
+        for (unsigned t = 0; t < PEER_TEXTS; t++)
+            free(c->peers[i].text[t]);
     }
     free(c->peers);
     secret_free(c->private_key);
@@ -38,6 +40,17 @@ struct peer_change *change_add_peer(struct change *c, const struct public_key *k
     struct peer_change *p = &c->peers[c->peer_count++];
     *p = (struct peer_change){.key = *key};
     return p;
+}
+
+int peer_change_text(struct peer_change *p, enum peer_text which, const char *text)
+{
+    char *copy = strndup(text, PEER_TEXT_MAX);
+
+    if (!copy)
+        return -ENOMEM;
+    free(p->text[which]);
+    p->text[which] = copy;
+    return 0;
 }
 
 int peer_change_allow(struct peer_change *p, const struct ip_prefix *prefix, bool remove)

@@ -18,6 +18,15 @@ struct peer_change {
     struct endpoint endpoint;
     uint16_t keepalive_s;
     char name[PEER_NAME_MAX + 1];
+    bool has_group, has_vip, has_expires, has_pending, has_replaces, has_mtu;
+    char group[PEER_GROUP_MAX + 1];
+    uint16_t vip, mtu;
+    uint64_t expires_s;
+    bool pending;
+    bool is_group; /* of a new record: a group's settings */
+    struct public_key replaces;
+    bool succeed;           /* take the place of the key that it replaces, and revoke that */
+    char *text[PEER_TEXTS]; /* malloc; NULL: as it is, "": none */
     struct allowed_edit {
         struct ip_prefix prefix;
         bool remove; /* "-net/cidr" */
@@ -43,4 +52,5 @@ static inline void change_freep(struct change **c)
 }
 /* The next peer of the set, zeroed; NULL: out of memory. */
 struct peer_change *change_add_peer(struct change *c, const struct public_key *key);
+int peer_change_text(struct peer_change *p, enum peer_text which, const char *text); /* -ENOMEM */
 int peer_change_allow(struct peer_change *p, const struct ip_prefix *prefix, bool remove);

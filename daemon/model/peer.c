@@ -20,8 +20,12 @@ static int copy_owned(struct peer *to, const struct peer *from)
     to->psk = NULL;
     to->allowed = NULL;
     to->allowed_count = 0;
+    memset(to->text, 0, sizeof(to->text));
     if (peer_set_psk(to, from->psk) < 0)
         return -ENOMEM;
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        if (peer_set_text(to, (enum peer_text)t, peer_text(from, (enum peer_text)t)) < 0)
+            return -ENOMEM;
     if (from->allowed_count) {
         to->allowed = malloc(from->allowed_count * sizeof(*to->allowed));
         if (!to->allowed)
@@ -50,6 +54,8 @@ void peer_free(struct peer *p)
         return;
     secret_free(p->psk);
     free(p->allowed);
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        free(p->text[t]);
     free(p);
 }
 
@@ -65,6 +71,20 @@ int peer_set_psk(struct peer *p, const struct secret32 *psk)
     if (!p->psk)
         return -ENOMEM;
     memcpy(p->psk, psk, sizeof(*psk));
+    return 0;
+}
+
+int peer_set_text(struct peer *p, enum peer_text which, const char *text)
+{
+    char *copy = NULL;
+
+    if (*text) {
+        copy = strndup(text, PEER_TEXT_MAX);
+        if (!copy)
+            return -ENOMEM;
+    }
+    free(p->text[which]);
+    p->text[which] = copy;
     return 0;
 }
 
@@ -149,8 +169,22 @@ static int take_field(struct peer *mine, const struct peer *theirs, enum peer_fi
     case PEER_FIELD_DISABLED:
         mine->disabled = theirs->disabled;
         break;
-    case PEER_FIELDS:
+    case PEER_FIELD_EXPIRES:
+        mine->expires_s = theirs->expires_s;
         break;
+    case PEER_FIELD_PENDING:
+        mine->pending = theirs->pending;
+        break;
+    case PEER_FIELD_REPLACES:
+        mine->replaces = theirs->replaces;
+        break;
+    case PEER_FIELD_MTU:
+        mine->mtu = theirs->mtu;
+        break;
+    default: {
+        enum peer_text t = (enum peer_text)(f - PEER_FIELD_TEXT);
+        return peer_set_text(mine, t, peer_text(theirs, t));
+    }
     }
     return 0;
 }

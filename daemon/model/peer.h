@@ -26,16 +26,26 @@ enum peer_field {
     PEER_FIELD_ALLOWED,
     PEER_FIELD_VIP,
     PEER_FIELD_NAME,
-    PEER_FIELD_GROUP, /* reserved up to QUOTA: replicated and kept, not yet used */
-    PEER_FIELD_POLICY,
+    PEER_FIELD_GROUP,
+    PEER_FIELD_POLICY, /* reserved up to QUOTA: replicated and kept, not yet used */
     PEER_FIELD_RATE,
     PEER_FIELD_QUOTA,
     PEER_FIELD_DISABLED,
-    PEER_FIELDS,
+    PEER_FIELD_EXPIRES,
+    PEER_FIELD_PENDING,
+    PEER_FIELD_REPLACES,
+    PEER_FIELD_MTU,
+    PEER_FIELD_TEXT, /* the first of PEER_TEXTS */
+    PEER_FIELDS = PEER_FIELD_TEXT + 5,
 };
+
+/* What is only shown, and of a group what its clients' files say. */
+enum peer_text { PEER_OWNER, PEER_DEVICE, PEER_NOTE, PEER_DNS, PEER_ROUTES, PEER_TEXTS };
+_Static_assert(PEER_FIELD_TEXT + PEER_TEXTS == PEER_FIELDS, "each text is a field");
 
 #define PEER_NAME_MAX 63
 #define PEER_GROUP_MAX 63
+#define PEER_TEXT_MAX 255 /* bytes of an owner, a device, ... */
 
 struct peer {
     uint8_t hub;
@@ -51,6 +61,12 @@ struct peer {
     char group[PEER_GROUP_MAX + 1];
     uint64_t policy, rate_bps, quota_bytes; /* reserved */
     bool disabled;                          /* keeps its prefixes and is not served */
+    bool pending;                           /* the same, until somebody approves it */
+    bool is_group;              /* no peer: the settings of the group that is called @name */
+    uint64_t expires_s;         /* UTC; not served from then on; 0: never */
+    struct public_key replaces; /* zero, or the key whose place it takes when it is first used */
+    uint16_t mtu;               /* of a group's clients; 0: the hub's */
+    char *text[PEER_TEXTS];     /* NULL: empty */
     struct ip_prefix *allowed;
     unsigned allowed_count;
 };
@@ -66,10 +82,28 @@ int peer_set_psk(struct peer *p, const struct secret32 *psk);   /* NULL or all z
 int peer_allow(struct peer *p, const struct ip_prefix *prefix); /* no doubles */
 bool peer_allows(const struct peer *p, const struct ip_prefix *prefix);
 
-/* To be served, as far as the record says. */
-static inline bool peer_enabled(const struct peer *p)
+int peer_set_text(struct peer *p, enum peer_text which, const char *text); /* cut; -ENOMEM */
+static inline const char *peer_text(const struct peer *p, enum peer_text which)
 {
-    return p->state == PEER_ACTIVE && !p->disabled;
+    return p->text[which] ? p->text[which] : "";
+}
+
+static inline bool peer_expired(const struct peer *p, uint64_t real_s)
+{
+    return p->expires_s && real_s >= p->expires_s;
+}
+
+/* To be served now, as far as the record says. */
+static inline bool peer_enabled(const struct peer *p, uint64_t real_s)
+{
+    return p->state == PEER_ACTIVE && !p->is_group && !p->disabled && !p->pending &&
+           !peer_expired(p, real_s);
+}
+static inline bool peer_is_heir(const struct peer *p)
+{
+    static const struct public_key none;
+
+    return !public_key_equal(&p->replaces, &none);
 }
 
 /* <0, 0, >0 by (hlc, member, seq). */

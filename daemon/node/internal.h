@@ -193,6 +193,8 @@ struct node {
     uint64_t own_floor;                   /* our last edit when this life began */
     uint64_t tell_at_ns;                  /* our vector, to all */
     uint64_t retry_at_ns;                 /* a commit of what is unsaved; 0: nothing is */
+    uint64_t expiry_s;      /* UTC of the first peer to expire, or before; 0: none ever does */
+    uint64_t expiry_look_s; /* when that was last looked at */
 
     /* Stamps (H5). */
     uint64_t stamp_floor, anchor_real_ns, anchor_boot_ns;
@@ -257,6 +259,11 @@ void peer_arm(struct node *n, struct node_peer *p, uint64_t at_ns);
 void peer_drop_keys(struct node *n, struct node_peer *p);
 void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now);
 void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TAI64N_LEN]);
+
+/* tenure.c: expiry, rotation */
+void tenure_learn(struct node *n, const struct peer *now); /* a record that may expire */
+uint64_t tenure_tick(struct node *n, struct instant now);
+void tenure_session_made(struct node *n, const struct node_peer *p);
 
 /* handshakes.c */
 /* Start a handshake if the protocol allows it now. @fresh: a new reason; @urgent: R9a, H8: do not

@@ -460,6 +460,7 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
             key_replicate(n, previous, now);
     }
     key_replicate(n, k, now);
+    tenure_session_made(n, k->peer);
 }
 
 static enum notice_reason unfit_reason(const struct node_key *k)

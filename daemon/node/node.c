@@ -250,6 +250,7 @@ uint64_t node_tick(struct node *n, struct instant now)
     next = MIN(next, entropy_tick(n, now));
     next = MIN(next, revokes_tick(n, now));
     next = MIN(next, routes_tick(n, now));
+    next = MIN(next, tenure_tick(n, now));
     readiness(n, now);
     node_flush(n, now);
     return next;

@@ -218,7 +218,9 @@ void peers_record_changed(void *ctx, const struct peer *old, const struct peer *
     struct node_peer *p = peer_by_key(n, now ? &now->key : &old->key);
     bool fresh = false;
 
-    if (!now || !peer_enabled(now)) {
+    if (now)
+        tenure_learn(n, now);
+    if (!now || !peer_enabled(now, n->now.real_ns / NS_PER_S)) {
         if (p)
             peer_remove(n, p, old);
         return;

@@ -60,6 +60,17 @@ static const char *const migrations[STORE_USER_VERSION] = {
     ") STRICT;"
     "ALTER TABLE peer ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0"
     "  CHECK (disabled BETWEEN 0 AND 1);",
+    /* 2: the life of a peer, what is noted of it, and groups */
+    "ALTER TABLE peer ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;" /* UTC seconds */
+    "ALTER TABLE peer ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE peer ADD COLUMN replaces TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE peer ADD COLUMN mtu INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE peer ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE peer ADD COLUMN device TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE peer ADD COLUMN note TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE peer ADD COLUMN dns TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE peer ADD COLUMN routes TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE peer ADD COLUMN is_group INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum statement {
@@ -81,13 +92,18 @@ static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
-    [PUT_PEER] = ("INSERT INTO peer (hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
-                  " peer_group, policy, rate_bps, quota_bytes, versions, disabled)"
-                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
-                  " ON CONFLICT (hub, key) DO UPDATE SET gen = ?3, state = ?4, psk = ?5,"
-                  " endpoint = ?6, keepalive = ?7, vip = ?8, name = ?9, peer_group = ?10,"
-                  " policy = ?11, rate_bps = ?12, quota_bytes = ?13, versions = ?14, disabled = ?15"
-                  " RETURNING id"),
+    [PUT_PEER] =
+        ("INSERT INTO peer (hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
+         " peer_group, policy, rate_bps, quota_bytes, versions, disabled, expires,"
+         " pending, replaces, mtu, is_group, owner, device, note, dns, routes)"
+         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
+         " ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
+         " ON CONFLICT (hub, key) DO UPDATE SET gen = ?3, state = ?4, psk = ?5,"
+         " endpoint = ?6, keepalive = ?7, vip = ?8, name = ?9, peer_group = ?10,"
+         " policy = ?11, rate_bps = ?12, quota_bytes = ?13, versions = ?14, disabled = ?15,"
+         " expires = ?16, pending = ?17, replaces = ?18, mtu = ?19, is_group = ?20,"
+         " owner = ?21, device = ?22, note = ?23, dns = ?24, routes = ?25"
+         " RETURNING id"),
     [DROP_PEER] = "DELETE FROM peer WHERE hub = ?1 AND key = ?2",
     [PUT_ALLOWED] = "INSERT OR IGNORE INTO allowed VALUES (?1, ?2)",
     [DROP_ALLOWED] = "DELETE FROM allowed WHERE peer = ?1 AND prefix = ?2",
@@ -403,6 +419,16 @@ static int put_peer(struct db *d, const struct peer *p, int64_t *ret_id)
     sqlite3_bind_int64(st, 13, (int64_t)p->quota_bytes);
     sqlite3_bind_blob(st, 14, versions, sizeof(versions), SQLITE_STATIC);
     sqlite3_bind_int(st, 15, p->disabled);
+    sqlite3_bind_int64(st, 16, (int64_t)p->expires_s);
+    sqlite3_bind_int(st, 17, p->pending);
+    if (peer_is_heir(p))
+        bind_key(st, 18, &p->replaces);
+    else
+        sqlite3_bind_text(st, 18, "", -1, SQLITE_STATIC);
+    sqlite3_bind_int(st, 19, p->mtu);
+    sqlite3_bind_int(st, 20, p->is_group);
+    for (int t = 0; t < PEER_TEXTS; t++)
+        sqlite3_bind_text(st, 21 + t, peer_text(p, (enum peer_text)t), -1, SQLITE_STATIC);
     return step(d, PUT_PEER, ret_id);
 }
 
@@ -625,6 +651,20 @@ static int read_peer(sqlite3_stmt *st, struct peer **ret)
     p->disabled = sqlite3_column_int(st, 15);
     if (!column_versions(st, 14, p->version))
         return -EBADMSG;
+    p->expires_s = (uint64_t)sqlite3_column_int64(st, 16);
+    p->pending = sqlite3_column_int(st, 17);
+    if (sqlite3_column_bytes(st, 18) && !column_key(st, 18, &p->replaces))
+        return -EBADMSG;
+    p->mtu = (uint16_t)sqlite3_column_int(st, 19);
+    p->is_group = sqlite3_column_int(st, 20);
+    for (int t = 0; t < PEER_TEXTS; t++) {
+        char text[PEER_TEXT_MAX + 1];
+
+        if (!column_text(st, 21 + t, text, sizeof(text)))
+            return -EBADMSG;
+        if (peer_set_text(p, (enum peer_text)t, text) < 0)
+            return -ENOMEM;
+    }
     *ret = TAKE_PTR(p);
     return 0;
 }
@@ -664,7 +704,8 @@ static int read_all(const struct db *d, int (*each)(void *ctx, struct peer *p), 
     if (sqlite3_prepare_v2(
             d->handle,
             "SELECT id, hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
-            " peer_group, policy, rate_bps, quota_bytes, versions, disabled FROM peer"
+            " peer_group, policy, rate_bps, quota_bytes, versions, disabled, expires, pending,"
+            " replaces, mtu, is_group, owner, device, note, dns, routes FROM peer"
             " ORDER BY id",
             -1, &peers, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(d->handle, "SELECT peer, prefix FROM allowed ORDER BY peer, prefix", -1,

@@ -60,6 +60,15 @@ void record_digest(const struct peer *p, uint8_t ret[STORE_DIGEST_LEN])
     add_u64(&h, p->rate_bps);
     add_u64(&h, p->quota_bytes);
     add_u64(&h, p->disabled);
+    add_u64(&h, p->expires_s);
+    add_u64(&h, p->pending);
+    crypto_generichash_update(&h, p->replaces.b, sizeof(p->replaces.b));
+    add_u64(&h, p->mtu);
+    add_u64(&h, p->is_group);
+    for (unsigned t = 0; t < PEER_TEXTS; t++) {
+        const char *text = peer_text(p, (enum peer_text)t);
+        crypto_generichash_update(&h, (const uint8_t *)text, strlen(text) + 1);
+    }
     add_u64(&h, p->allowed_count);
     add_u64(&h, allowed_sum(p));
     crypto_generichash_final(&h, ret, STORE_DIGEST_LEN);

@@ -205,6 +205,21 @@ bool claim_wins(const struct peer *a, const struct peer *b)
     return c ? c < 0 : memcmp(&a->key, &b->key, sizeof(a->key)) < 0;
 }
 
+/* Of those that list the prefix, is it this one's? (P5) */
+static bool draft_wins(const struct edit *e, const struct draft *d, const struct prefix_key *at)
+{
+    const struct claim *c = claim_view(e, at);
+
+    for (unsigned n = 0; c && n < c->count; n++) {
+        struct record_key other = record_key(d->key.hub, &claim_who(c)[n]);
+        const struct peer *p = view_find(e, &other);
+
+        if (p && !public_key_equal(&p->key, &d->key.key) && claim_wins(p, d->peer))
+            return false;
+    }
+    return true;
+}
+
 /* An edit of a list that is in dispute ends the dispute as it stands: the new version of the list
  * must not turn it. */
 static int draft_settle(struct edit *e, struct draft *d)
@@ -213,18 +228,11 @@ static int draft_settle(struct edit *e, struct draft *d)
         const struct ip_prefix *prefix = &d->peer->allowed[i];
         struct prefix_key at = prefix_key(d->key.hub, prefix);
         const struct claim *c = claim_view(e, &at);
-        bool wins = true;
         int r;
 
         if (!c || c->count < 2 || !claim_has(c, &d->key.key))
             continue;
-        for (unsigned n = 0; n < c->count; n++) {
-            struct record_key other = record_key(d->key.hub, &claim_who(c)[n]);
-            const struct peer *p = view_find(e, &other);
-            if (p && !public_key_equal(&p->key, &d->key.key) && claim_wins(p, d->peer))
-                wins = false;
-        }
-        r = wins ? others_release(e, d, prefix) : draft_release(e, d, prefix);
+        r = draft_wins(e, d, &at) ? others_release(e, d, prefix) : draft_release(e, d, prefix);
         if (r < 0)
             return r;
     }
@@ -246,19 +254,29 @@ static int draft_reset(struct edit *e, struct draft *d)
     return 0;
 }
 
+/* What only an operator of this program says of a peer; not its name. */
+static void draft_forget(struct peer *p)
+{
+    p->vip = 0;
+    p->policy = p->rate_bps = p->quota_bytes = 0;
+    p->disabled = p->pending = false;
+    p->expires_s = 0;
+    p->mtu = 0;
+    p->replaces = (struct public_key){{0}};
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        peer_set_text(p, (enum peer_text)t, "");
+    memset(p->group, 0, sizeof(p->group));
+}
+
 static int draft_remove(struct edit *e, struct draft *d)
 {
-    struct peer *p = d->peer;
     int r = draft_reset(e, d);
 
     if (r < 0)
         return r;
-    p->state = PEER_REMOVED;
-    p->vip = 0;
-    p->policy = p->rate_bps = p->quota_bytes = 0;
-    p->disabled = false;
-    memset(p->name, 0, sizeof(p->name));
-    memset(p->group, 0, sizeof(p->group));
+    draft_forget(d->peer);
+    d->peer->state = PEER_REMOVED;
+    memset(d->peer->name, 0, sizeof(d->peer->name));
     return 0;
 }
 
@@ -293,6 +311,86 @@ static int edit_allowed(struct edit *e, struct draft *d, const struct peer_chang
     return r;
 }
 
+static int draft_inherit(struct draft *to, const struct peer *from)
+{
+    struct peer *p = to->peer;
+
+    memcpy(p->name, from->name, sizeof(p->name));
+    memcpy(p->group, from->group, sizeof(p->group));
+    p->endpoint = from->endpoint;
+    p->keepalive_s = from->keepalive_s;
+    p->vip = from->vip;
+    p->policy = from->policy;
+    p->rate_bps = from->rate_bps;
+    p->quota_bytes = from->quota_bytes;
+    p->disabled = from->disabled;
+    p->pending = from->pending;
+    p->expires_s = from->expires_s;
+    p->mtu = from->mtu;
+    p->replaces = (struct public_key){{0}};
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        if (peer_set_text(p, (enum peer_text)t, peer_text(from, (enum peer_text)t)) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+/* A rotated key is used for the first time: it gets all that the old one has, in the same write
+ * that revokes the old one, so that no member ever sees both with it, or neither. An old one that
+ * is gone by now leaves it nothing. */
+static int edit_succeed(struct edit *e, uint8_t hub, const struct peer *heir)
+{
+    struct record_key old_key = record_key(hub, &heir->replaces);
+    const struct peer *seen = view_find(e, &old_key);
+    struct draft *d, *old;
+    int r;
+
+    if (heir->state != PEER_ACTIVE || !peer_is_heir(heir) || heir == seen || !seen ||
+        seen->state != PEER_ACTIVE || seen->is_group)
+        return 0;
+    old = draft_open(e, hub, &seen->key);
+    d = draft_open(e, hub, &heir->key);
+    if (!old || !d)
+        return -ENOMEM;
+    r = draft_inherit(d, old->peer);
+    for (unsigned i = 0; r >= 0 && i < old->peer->allowed_count; i++) {
+        struct prefix_key at = prefix_key(hub, &old->peer->allowed[i]);
+
+        if (claim_has(claim_view(e, &at), &old->key.key) && draft_wins(e, old, &at))
+            r = draft_take(e, d, &old->peer->allowed[i]);
+    }
+    return r < 0 ? r : draft_revoke(e, old);
+}
+
+static int edit_fields(struct peer *p, const struct peer_change *pc)
+{
+    int r = pc->has_psk ? peer_set_psk(p, pc->psk) : 0;
+
+    if (pc->has_endpoint)
+        p->endpoint = pc->endpoint;
+    if (pc->has_keepalive)
+        p->keepalive_s = pc->keepalive_s;
+    if (pc->has_disabled)
+        p->disabled = pc->disabled;
+    if (pc->has_name)
+        snprintf(p->name, sizeof(p->name), "%s", pc->name);
+    if (pc->has_group)
+        snprintf(p->group, sizeof(p->group), "%s", pc->group);
+    if (pc->has_vip)
+        p->vip = pc->vip;
+    if (pc->has_expires)
+        p->expires_s = pc->expires_s;
+    if (pc->has_pending)
+        p->pending = pc->pending;
+    if (pc->has_replaces)
+        p->replaces = pc->replaces;
+    if (pc->has_mtu)
+        p->mtu = pc->mtu;
+    for (unsigned t = 0; r >= 0 && t < PEER_TEXTS; t++)
+        if (pc->text[t])
+            r = peer_set_text(p, (enum peer_text)t, pc->text[t]);
+    return r;
+}
+
 static int edit_peer(struct edit *e, uint8_t hub, const struct peer_change *pc)
 {
     struct record_key key = record_key(hub, &pc->key);
@@ -301,6 +399,12 @@ static int edit_peer(struct edit *e, uint8_t hub, const struct peer_change *pc)
     struct draft *d;
     int r;
 
+    if (pc->succeed)
+        return seen ? edit_succeed(e, hub, seen) : 0;
+    if (seen && active && seen->is_group != pc->is_group) {
+        snprintf(e->error, STORE_ERROR_LEN, "a peer and a group cannot have one key");
+        return -EINVAL;
+    }
     if (!pc->revoke && !active && (pc->remove || pc->update_only))
         return 0;
     if (seen && seen->state == PEER_REVOKED && !pc->revoke && !pc->reinstate) {
@@ -320,23 +424,16 @@ static int edit_peer(struct edit *e, uint8_t hub, const struct peer_change *pc)
         r = draft_reset(e, d);
         if (seen && seen->state == PEER_REVOKED)
             d->peer->gen = seen->gen + 1;
+        draft_forget(d->peer);
         d->peer->state = PEER_ACTIVE;
-        d->peer->disabled = false;
+        d->peer->is_group = pc->is_group;
     } else {
         /* With replace_peers the set says all there is to say of a peer. */
         r = e->replace_peers && !d->mentioned ? draft_reset(e, d) : 0;
     }
     d->mentioned = true;
-    if (r >= 0 && pc->has_psk)
-        r = peer_set_psk(d->peer, pc->psk);
-    if (pc->has_endpoint)
-        d->peer->endpoint = pc->endpoint;
-    if (pc->has_keepalive)
-        d->peer->keepalive_s = pc->keepalive_s;
-    if (pc->has_disabled)
-        d->peer->disabled = pc->disabled;
-    if (pc->has_name)
-        snprintf(d->peer->name, sizeof(d->peer->name), "%s", pc->name);
+    if (r >= 0)
+        r = edit_fields(d->peer, pc);
     return r < 0 ? r : edit_allowed(e, d, pc);
 }
 
@@ -373,7 +470,7 @@ static int edit_remove_unlisted(struct edit *e, const struct change *c)
             continue;
         HASH_FIND(hh, listed, &rec->key.key, sizeof(rec->key.key), l);
         seen = l ? NULL : view_find(e, &rec->key);
-        if (!seen || seen->state != PEER_ACTIVE)
+        if (!seen || seen->state != PEER_ACTIVE || seen->is_group)
             continue;
         d = draft_open(e, c->hub, &rec->key.key);
         r = d ? draft_remove(e, d) : -ENOMEM;
@@ -382,7 +479,8 @@ static int edit_remove_unlisted(struct edit *e, const struct change *c)
     for (const struct draft *w = e->w->layer.drafts; r >= 0 && w; w = w->hh.next) {
         struct draft *d;
 
-        if (w->key.hub != c->hub || w->peer->state != PEER_ACTIVE || layer_find(&e->top, &w->key))
+        if (w->key.hub != c->hub || w->peer->state != PEER_ACTIVE || w->peer->is_group ||
+            layer_find(&e->top, &w->key))
             continue;
         HASH_FIND(hh, listed, &w->key.key, sizeof(w->key.key), l);
         if (l)
@@ -436,6 +534,17 @@ static bool draft_stamp(struct edit *e, struct draft *d)
             differ |= 1u << PEER_FIELD_QUOTA;
         if (p->disabled != was->disabled)
             differ |= 1u << PEER_FIELD_DISABLED;
+        if (p->expires_s != was->expires_s)
+            differ |= 1u << PEER_FIELD_EXPIRES;
+        if (p->pending != was->pending)
+            differ |= 1u << PEER_FIELD_PENDING;
+        if (!public_key_equal(&p->replaces, &was->replaces))
+            differ |= 1u << PEER_FIELD_REPLACES;
+        if (p->mtu != was->mtu)
+            differ |= 1u << PEER_FIELD_MTU;
+        for (unsigned t = 0; t < PEER_TEXTS; t++)
+            if (strcmp(peer_text(p, (enum peer_text)t), peer_text(was, (enum peer_text)t)) != 0)
+                differ |= 1u << (PEER_FIELD_TEXT + t);
     }
     for (unsigned f = 0; f < PEER_FIELDS; f++)
         if (differ & 1u << f)

@@ -13,7 +13,7 @@
 #include "model/vector.h"
 
 #define STORE_ERROR_LEN 256
-#define STORE_USER_VERSION 2        /* PRAGMA user_version; a newer database is refused */
+#define STORE_USER_VERSION 3        /* PRAGMA user_version; a newer database is refused */
 #define STORE_RECORDS_MAX 262144u   /* of all hubs, tombstones and revocations included */
 #define STORE_PREFIXES_MAX 1048576u /* allowed prefixes of all peers */
 

@@ -836,6 +836,7 @@ void machine_inner(struct machine *m, const uint8_t *packet, size_t len)
 static void machine_tick(struct machine *m)
 {
     struct instant now = machine_now(m);
+    m->ticked_real_ns = now.real_ns;
     uint64_t next = node_tick(m->node, now);
     uint64_t wait = next <= now.boot_ns ? NS_PER_MS : MIN(next - now.boot_ns, 50 * NS_PER_MS);
 

@@ -43,8 +43,11 @@ static void say_allowed(struct world *w, struct peer_change *p)
     }
 }
 
-static void say_fields(struct world *w, struct peer_change *p)
+static void say_fields(struct machine *m, struct peer_change *p)
 {
+    struct world *w = m->world;
+    uint64_t now_s = machine_now(m).real_ns / NS_PER_S;
+
     if (world_random(w, 2)) {
         p->has_name = true;
         snprintf(p->name, sizeof(p->name), "peer-%llu", (unsigned long long)world_random(w, 1000));
@@ -56,6 +59,22 @@ static void say_fields(struct world *w, struct peer_change *p)
     if (world_random(w, 4) == 0) {
         p->has_disabled = true;
         p->disabled = world_random(w, 2);
+    }
+    if (world_random(w, 4) == 0) {
+        p->has_expires = true; /* soon, or it was a while ago */
+        p->expires_s = world_random(w, 2) ? now_s - 5 + world_random(w, 15) : 0;
+    }
+    if (world_random(w, 8) == 0) {
+        p->has_pending = true;
+        p->pending = world_random(w, 2);
+    }
+    if (world_random(w, 6) == 0) {
+        unsigned t = (unsigned)world_random(w, PEER_TEXTS);
+        peer_change_text(p, (enum peer_text)t, world_random(w, 2) ? "anna" : "");
+    }
+    if (world_random(w, 4) == 0) {
+        p->has_replaces = true;
+        p->replaces = peers_key((unsigned)world_random(w, SIM_POOL_PEERS));
     }
     if (world_random(w, 4) == 0) {
         struct rng r = w->machine[0].rng;
@@ -77,7 +96,7 @@ void peers_edit(struct machine *m)
     bool revoke = false;
 
     assert(c && p);
-    switch (world_random(w, 10)) {
+    switch (world_random(w, 11)) {
     case 0:
         p->revoke = revoke = true;
         break;
@@ -91,15 +110,19 @@ void peers_edit(struct machine *m)
     case 3:
     case 4:
         p->update_only = true;
-        say_fields(w, p);
+        say_fields(m, p);
+        break;
+    case 10: /* as if its first handshake were done here */
+        p->succeed = true;
         break;
     default:
-        say_fields(w, p);
+        say_fields(m, p);
         say_allowed(w, p);
         break;
     }
-    world_trace(w, "m%u edits peer %u%s%s%s", m->member, n, p->revoke ? ": revoke" : "",
-                p->remove ? ": remove" : "", p->reinstate ? ": reinstate" : "");
+    world_trace(w, "m%u edits peer %u%s%s%s%s", m->member, n, p->revoke ? ": revoke" : "",
+                p->remove ? ": remove" : "", p->reinstate ? ": reinstate" : "",
+                p->succeed ? ": succeed" : "");
     m->revokes_open[n] += revoke;
     node_change(m->node, c, (void *)(uintptr_t)(revoke ? n + 1 : SIM_POOL_PEERS + 1),
                 machine_now(m));
@@ -156,6 +179,7 @@ static const struct peer *server_of(const struct machine *m, const struct ip_pre
 void peers_check(struct machine *m)
 {
     struct world *w = m->world;
+    uint64_t now_s = machine_now(m).real_ns / NS_PER_S, ticked_s = m->ticked_real_ns / NS_PER_S;
 
     if (!m->alive || !m->member)
         return;
@@ -168,7 +192,8 @@ void peers_check(struct machine *m)
         if (served && p->gen < m->revoked_gen[n])
             oracle_violation(w->oracle, w->now_ns,
                              "m%u serves peer %u, whose revocation it confirmed", m->member, n);
-        if (served != (p && p->state == PEER_ACTIVE && !p->disabled))
+        /* Expiry is seen by a tick, or when the record changes. */
+        if (served != (p && peer_enabled(p, now_s)) && served != (p && peer_enabled(p, ticked_s)))
             oracle_violation(w->oracle, w->now_ns, "m%u: peer %u is%s served against its record",
                              m->member, n, served ? "" : " not");
     }
@@ -177,8 +202,8 @@ void peers_check(struct machine *m)
         const struct peer *p = server_of(m, &prefix);
         const struct wg_peer *there = allowedips_find4(&m->allowed, prefix.addr.b + 12);
 
-        if (p && p->disabled)
-            p = NULL;
+        if (p && !node_peer_find(m->node, &p->key))
+            p = NULL; /* whether that is right was looked at above */
         if (!p != !there || (p && !public_key_equal(&p->key, &there->key)))
             oracle_violation(w->oracle, w->now_ns,
                              "m%u: 10.50.%u.0/24 goes to another than the record says", m->member,
@@ -198,10 +223,15 @@ static bool alike(const struct peer *a, const struct peer *b)
             return false;
     if (a->gen != b->gen || a->state != b->state || !a->psk != !b->psk ||
         a->keepalive_s != b->keepalive_s || a->disabled != b->disabled ||
-        strcmp(a->name, b->name) != 0 || a->allowed_count != b->allowed_count)
+        a->expires_s != b->expires_s || a->pending != b->pending ||
+        !public_key_equal(&a->replaces, &b->replaces) || strcmp(a->name, b->name) != 0 ||
+        a->allowed_count != b->allowed_count)
         return false;
     if (a->psk && memcmp(a->psk, b->psk, sizeof(*a->psk)) != 0)
         return false;
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        if (strcmp(peer_text(a, (enum peer_text)t), peer_text(b, (enum peer_text)t)) != 0)
+            return false;
     for (unsigned i = 0; i < a->allowed_count; i++)
         if (!peer_allows(b, &a->allowed[i]))
             return false;

@@ -107,6 +107,7 @@ struct machine {
     bool drained; /* durable */
     bool suppress_facts;
     uint64_t tick_at_ns;
+    uint64_t ticked_real_ns; /* its clock at the last tick */
     struct event *queued[SIM_WORK_MAX];
     unsigned queued_count, queued_datagrams;
     struct vrrp vrrp;

@@ -36,7 +36,13 @@ static struct peer *peer_of(unsigned n, uint8_t member, uint64_t hlc)
         p->version[f] = (struct version){.hlc = hlc, .member = member, .seq = n};
     set_psk(p, (uint8_t)n);
     p->endpoint.port = p->keepalive_s = p->vip = (uint16_t)n;
-    p->policy = p->rate_bps = p->quota_bytes = n;
+    p->policy = p->rate_bps = p->quota_bytes = p->expires_s = n;
+    p->mtu = (uint16_t)n;
+    p->disabled = p->pending = n == 2;
+    p->replaces.b[0] = (uint8_t)n;
+    snprintf(text, sizeof(text), "t%u", n);
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        assert_int_equal(peer_set_text(p, (enum peer_text)t, text), 0);
     snprintf(p->name, sizeof(p->name), "n%u", n);
     snprintf(p->group, sizeof(p->group), "g%u", n);
     snprintf(text, sizeof(text), "10.0.0.%u", n);
@@ -140,6 +146,14 @@ TEST(merge_takes_what_is_newer_field_by_field)
         assert_int_equal(m->policy, f == PEER_FIELD_POLICY ? 2 : 1);
         assert_int_equal(m->rate_bps, f == PEER_FIELD_RATE ? 2 : 1);
         assert_int_equal(m->quota_bytes, f == PEER_FIELD_QUOTA ? 2 : 1);
+        assert_int_equal(m->disabled, f == PEER_FIELD_DISABLED);
+        assert_int_equal(m->pending, f == PEER_FIELD_PENDING);
+        assert_int_equal(m->expires_s, f == PEER_FIELD_EXPIRES ? 2 : 1);
+        assert_int_equal(m->replaces.b[0], f == PEER_FIELD_REPLACES ? 2 : 1);
+        assert_int_equal(m->mtu, f == PEER_FIELD_MTU ? 2 : 1);
+        for (unsigned n = 0; n < PEER_TEXTS; n++)
+            assert_string_equal(peer_text(m, (enum peer_text)n),
+                                f == PEER_FIELD_TEXT + n ? "t2" : "t1");
         peer_free(m);
         peer_free(t);
     }

@@ -120,6 +120,17 @@ struct peer *sample_peer(const struct rng *r, unsigned v4_prefixes, unsigned v6_
     p->rate_bps = number(r);
     p->quota_bytes = number(r);
     p->disabled = coin(r);
+    p->expires_s = number(r);
+    p->pending = coin(r);
+    p->mtu = (uint16_t)number(r);
+    p->is_group = coin(r);
+    if (coin(r))
+        rng_fill(r, p->replaces.b, sizeof(p->replaces.b));
+    for (unsigned t = 0; t < PEER_TEXTS; t++) {
+        char said[PEER_TEXT_MAX + 1];
+        text(r, said, PEER_TEXT_MAX);
+        assert_int_equal(peer_set_text(p, (enum peer_text)t, said), 0);
+    }
     p->allowed_count = v4_prefixes + v6_prefixes;
     if (p->allowed_count) {
         p->allowed = calloc(p->allowed_count, sizeof(*p->allowed));
@@ -347,6 +358,9 @@ static bool session_equal(const struct session *a, const struct session *b)
 
 static bool peer_equal(const struct peer *a, const struct peer *b)
 {
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        if (strcmp(peer_text(a, (enum peer_text)t), peer_text(b, (enum peer_text)t)) != 0)
+            return false;
     for (unsigned f = 0; f < PEER_FIELDS; f++)
         if (version_compare(&a->version[f], &b->version[f]) != 0)
             return false;
@@ -362,7 +376,9 @@ static bool peer_equal(const struct peer *a, const struct peer *b)
            a->keepalive_s == b->keepalive_s && a->vip == b->vip && strcmp(a->name, b->name) == 0 &&
            strcmp(a->group, b->group) == 0 && a->policy == b->policy &&
            a->rate_bps == b->rate_bps && a->quota_bytes == b->quota_bytes &&
-           a->disabled == b->disabled;
+           a->disabled == b->disabled && a->expires_s == b->expires_s && a->pending == b->pending &&
+           a->mtu == b->mtu && a->is_group == b->is_group &&
+           public_key_equal(&a->replaces, &b->replaces);
 }
 
 bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)

@@ -144,11 +144,17 @@ bool same_record(const struct peer *a, const struct peer *b)
     for (unsigned f = 0; f < PEER_FIELDS; f++)
         if (version_compare(&a->version[f], &b->version[f]) != 0)
             return false;
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        if (strcmp(peer_text(a, (enum peer_text)t), peer_text(b, (enum peer_text)t)) != 0)
+            return false;
     return a->hub == b->hub && public_key_equal(&a->key, &b->key) && a->gen == b->gen &&
            a->state == b->state && same_psk(a, b) && endpoint_equal(&a->endpoint, &b->endpoint) &&
            a->keepalive_s == b->keepalive_s && a->vip == b->vip && !strcmp(a->name, b->name) &&
            !strcmp(a->group, b->group) && a->policy == b->policy && a->rate_bps == b->rate_bps &&
-           a->quota_bytes == b->quota_bytes && a->disabled == b->disabled && same_allowed(a, b);
+           a->quota_bytes == b->quota_bytes && a->disabled == b->disabled &&
+           a->expires_s == b->expires_s && a->pending == b->pending && a->mtu == b->mtu &&
+           a->is_group == b->is_group && public_key_equal(&a->replaces, &b->replaces) &&
+           same_allowed(a, b);
 }
 
 unsigned merge_all(struct store *to, const struct store *from)

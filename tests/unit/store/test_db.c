@@ -48,7 +48,16 @@ TEST(all_fields_are_there_after_a_restart)
     p->vip = 65535;
     strcpy(p->name, "anna's phone; DROP TABLE peer");
     memset(p->group, 'g', PEER_GROUP_MAX);
-    p->policy = p->rate_bps = p->quota_bytes = UINT64_MAX;
+    p->policy = p->rate_bps = p->quota_bytes = p->expires_s = UINT64_MAX;
+    p->disabled = p->pending = p->is_group = true;
+    p->mtu = 65535;
+    p->replaces = key_of(7);
+    for (unsigned t = 0; t < PEER_TEXTS; t++) {
+        char text[PEER_TEXT_MAX + 1];
+        memset(text, 'a' + (int)t, PEER_TEXT_MAX);
+        text[PEER_TEXT_MAX] = '\0';
+        assert_int_equal(peer_set_text(p, (enum peer_text)t, text), 0);
+    }
     for (unsigned f = 0; f < PEER_FIELDS; f++)
         p->version[f] = (struct version){.hlc = 1000 + f, .member = 15, .seq = (1ull << 61) - f};
     for (const char *const *x = LIST("0.0.0.0/0", "::/0", "10.1.2.3/32", "fe80::/10"); *x; x++) {
@@ -173,7 +182,7 @@ TEST(newer_database_is_refused_and_left_alone)
     store_close(file_store(at->path, 1));
     run_sql(at->path, "PRAGMA user_version = 99");
     expect_refused(at->path, -EPROTONOSUPPORT, "newer");
-    run_sql(at->path, "PRAGMA user_version = 2");
+    run_sql(at->path, "PRAGMA user_version = 3");
     store_close(file_store(at->path, 1));
 }
 

@@ -201,12 +201,12 @@ TEST(disabled_peer_keeps_its_prefixes)
 
     c->peers[0].has_disabled = c->peers[0].disabled = true;
     put(s, c);
-    assert_false(peer_enabled(find(s, 1)));
+    assert_false(peer_enabled(find(s, 1), 0));
     assert_true(serves(s, 1, "10.0.0.0/24"));
     c = change_of(1, NULL);
     c->peers[0].has_disabled = true;
     put(s, c);
-    assert_true(peer_enabled(find(s, 1)));
+    assert_true(peer_enabled(find(s, 1), 0));
     store_close(s);
 }
 
@@ -287,6 +287,128 @@ TEST(unsaved_revocation_is_gone_after_a_crash_and_its_number_is_not_used_again)
     store_close(s);
 }
 
+static struct change *heir_of(unsigned heir, unsigned old)
+{
+    struct change *c = change_of(heir, LIST(NULL));
+
+    c->peers[0].has_replaces = true;
+    c->peers[0].replaces = key_of(old);
+    return c;
+}
+
+static int succeed(struct store *s, unsigned heir)
+{
+    struct change *c = change_of(heir, LIST(NULL));
+
+    c->peers[0].succeed = true;
+    return put(s, c);
+}
+
+TEST(heir_takes_all_in_the_write_that_revokes_the_old_key)
+{
+    struct store *a = memory_store(1), *b = memory_store(2);
+    struct change *c = change_of(1, LIST("10.0.0.0/24", "10.0.1.0/24"));
+    struct peer_change *p = &c->peers[0];
+
+    p->has_name = p->has_group = p->has_expires = p->has_keepalive = true;
+    strcpy(p->name, "anna");
+    strcpy(p->group, "staff");
+    p->expires_s = 99;
+    p->keepalive_s = 25;
+    assert_int_equal(peer_change_text(p, PEER_NOTE, "her phone"), 0);
+    put(a, c);
+    put(a, heir_of(2, 1));
+    assert_true(serves(a, 1, "10.0.0.0/24"));
+    merge_all(b, a);
+
+    assert_int_equal(succeed(a, 2), 0);
+    assert_int_equal(find(a, 1)->state, PEER_REVOKED);
+    assert_true(serves(a, 2, "10.0.0.0/24") && serves(a, 2, "10.0.1.0/24"));
+    assert_string_equal(find(a, 2)->name, "anna");
+    assert_string_equal(find(a, 2)->group, "staff");
+    assert_string_equal(peer_text(find(a, 2), PEER_NOTE), "her phone");
+    assert_true(find(a, 2)->expires_s == 99 && find(a, 2)->keepalive_s == 25);
+    assert_false(peer_is_heir(find(a, 2)));
+    /* A member that sees it happen as well comes to the same, and no prefix is disputed. */
+    assert_int_equal(succeed(b, 2), 0);
+    merge_all(b, a);
+    merge_all(a, b);
+    assert_true(same_record(find(a, 1), find(b, 1)) && same_record(find(a, 2), find(b, 2)));
+    assert_int_equal(store_disputes(a), 0);
+    assert_exclusive(b);
+    store_close(a);
+    store_close(b);
+}
+
+TEST(heir_of_a_revoked_key_gets_nothing)
+{
+    struct store *s = memory_store(1);
+
+    add(s, 1, "10.0.0.0/24");
+    put(s, heir_of(2, 1));
+    revoke_peer(s, 1);
+    assert_int_equal(succeed(s, 2), 0);
+    assert_int_equal(find(s, 2)->allowed_count, 0);
+    assert_int_equal(find(s, 1)->state, PEER_REVOKED);
+    /* Nor is a key its own heir. */
+    add(s, 3, "10.0.3.0/24");
+    put(s, heir_of(3, 3));
+    assert_int_equal(succeed(s, 3), 0);
+    assert_true(serves(s, 3, "10.0.3.0/24"));
+    store_close(s);
+}
+
+TEST(heir_gets_of_a_disputed_list_what_the_old_key_had)
+{
+    struct store *a = memory_store(1), *b = memory_store(2);
+
+    add(a, 1, "10.0.0.0/24");
+    put(a, heir_of(2, 1));
+    put(b, change_of(3, LIST("10.0.0.0/24", "10.0.9.0/24")));
+    merge_all(a, b);
+    merge_all(b, a);
+    bool first = serves(a, 1, "10.0.0.0/24");
+    assert_int_equal(succeed(a, 2), 0);
+    assert_true(serves(a, first ? 2 : 3, "10.0.0.0/24"));
+    assert_exclusive(a);
+    store_close(a);
+    store_close(b);
+}
+
+TEST(expired_or_unapproved_peer_keeps_its_prefixes)
+{
+    struct store *s = memory_store(1);
+    struct change *c = change_of(1, LIST("10.0.0.0/24"));
+
+    c->peers[0].has_expires = c->peers[0].has_pending = c->peers[0].pending = true;
+    c->peers[0].expires_s = 100;
+    put(s, c);
+    assert_false(peer_enabled(find(s, 1), 99));
+    c = change_of(1, LIST(NULL));
+    c->peers[0].has_pending = true;
+    put(s, c);
+    assert_true(peer_enabled(find(s, 1), 99));
+    assert_false(peer_enabled(find(s, 1), 100));
+    assert_int_equal(find(s, 1)->allowed_count, 1);
+    store_close(s);
+}
+
+TEST(groups_are_not_replaced_with_the_peers)
+{
+    struct store *s = memory_store(1);
+    struct change *c = change_of(1, LIST(NULL));
+
+    c->peers[0].is_group = true;
+    put(s, c);
+    c = change_of(2, LIST("10.0.0.0/24"));
+    c->replace_peers = true;
+    put(s, c);
+    assert_true(find(s, 1)->is_group && find(s, 1)->state == PEER_ACTIVE);
+    assert_false(peer_enabled(find(s, 1), 0));
+    assert_int_equal(add(s, 1, "10.0.1.0/24"), -EINVAL);
+    store_close(s);
+}
+
 TEST(database_of_the_first_version_is_taken_over)
 {
     const struct place *at = *state;
@@ -299,13 +421,24 @@ TEST(database_of_the_first_version_is_taken_over)
     assert_int_equal(sqlite3_open(at->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db,
                                   "DROP TABLE known; ALTER TABLE peer DROP COLUMN disabled;"
+                                  "ALTER TABLE peer DROP COLUMN expires;"
+                                  "ALTER TABLE peer DROP COLUMN pending;"
+                                  "ALTER TABLE peer DROP COLUMN replaces;"
+                                  "ALTER TABLE peer DROP COLUMN mtu;"
+                                  "ALTER TABLE peer DROP COLUMN owner;"
+                                  "ALTER TABLE peer DROP COLUMN device;"
+                                  "ALTER TABLE peer DROP COLUMN note;"
+                                  "ALTER TABLE peer DROP COLUMN dns;"
+                                  "ALTER TABLE peer DROP COLUMN routes;"
+                                  "ALTER TABLE peer DROP COLUMN is_group;"
                                   "UPDATE peer SET versions = substr(versions, 1, 11 * 17);"
                                   "PRAGMA user_version = 1",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     sqlite3_close(db);
     s = file_store(at->path, 1);
-    before->version[PEER_FIELD_DISABLED] = (struct version){0}; /* nobody has said it yet */
+    for (unsigned f = PEER_FIELD_DISABLED; f < PEER_FIELDS; f++) /* nobody has said these yet */
+        before->version[f] = (struct version){0};
     assert_true(same_record(find(s, 1), before));
     assert_int_equal(store_vector(s)->seq[1], store_published(s));
     assert_true(store_published(s) > 0);
@@ -321,7 +454,12 @@ TEST_MAIN(T(sibling_is_sent_what_its_vector_does_not_cover),
           T(edit_that_had_not_seen_the_revocation_loses_whatever_its_clock),
           T(reinstatement_has_seen_the_revocation_and_wins),
           T(second_revocation_beats_a_reinstatement_that_it_did_not_know_of),
-          T(disabled_peer_keeps_its_prefixes), TP(vector_outlives_a_restart),
+          T(disabled_peer_keeps_its_prefixes),
+          T(heir_takes_all_in_the_write_that_revokes_the_old_key),
+          T(heir_of_a_revoked_key_gets_nothing),
+          T(heir_gets_of_a_disputed_list_what_the_old_key_had),
+          T(expired_or_unapproved_peer_keeps_its_prefixes),
+          T(groups_are_not_replaced_with_the_peers), TP(vector_outlives_a_restart),
           TP(revocation_that_no_disk_took_is_in_force_and_saved_by_the_next_commit),
           TP(unsaved_revocation_is_gone_after_a_crash_and_its_number_is_not_used_again),
           TP(database_of_the_first_version_is_taken_over))
