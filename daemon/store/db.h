@@ -10,6 +10,9 @@
 
 struct db;
 
+/* [n] leads from user_version n to n + 1. Never edit one that was released: add one. (schema.c) */
+extern const char *const db_migrations[STORE_USER_VERSION];
+
 struct db_clock {
     uint64_t hlc, seq;
 };

@@ -43,10 +43,9 @@ static void op_notice(void *ctx, const struct notice *notice)
 {
 }
 
-static int op_add_peer(void *ctx, struct wg_peer *p, struct remote *r)
+static int op_add_peer(void *ctx, struct wg_peer *p, struct remote_secret *secret)
 {
-    secret_free(r->secret);
-    free(r);
+    secret_free(secret);
     return 0;
 }
 
