@@ -51,8 +51,9 @@ struct node_key {
     /* Why a replica is not adoptable; stale: its owner has connected anew and not sent it yet. */
     bool dirty, stale, collided, quarantined;
     bool released; /* a replica: its owner said that it gave it up, and nobody took it since */
-    bool adopting; /* records of it say the floor (R16) */
-    bool active;   /* as its owner last said */
+    uint16_t held_asleep; /* who held it when we fell asleep, until the gap is over (R12) */
+    bool adopting;        /* records of it say the floor (R16) */
+    bool active;          /* as its owner last said */
     uint64_t reported_top;
     uint8_t peer_stamp[TAI64N_LEN];
 };
@@ -92,6 +93,10 @@ struct sibling {
     bool early; /* sessions of peers that were not saved yet were left out */
     int64_t clock_ahead_ns;
     bool clock_alarm;
+    /* R12: it was there when we fell asleep, and has not told yet what it adopted meanwhile:
+     * nothing on the same connection, or all of it in its next snapshot, if it lives on. */
+    bool owes, owes_anew;
+    uint8_t owes_instance[16];
     /* What of the peers it has (P12, entropy.c). */
     struct vector said;   /* in its own words: durable there */
     struct vector theirs; /* with what it was given since */
@@ -213,7 +218,8 @@ struct node {
     uint64_t routes_again_ns; /* 0: the kernel took all */
 
     /* Suspicion (N9, R12). */
-    uint64_t gap_ended_ns; /* waiting for a heartbeat since; 0: not */
+    uint64_t gap_ended_ns; /* waiting for siblings since; 0: not */
+    bool gap_answered;
     uint64_t quarantine_until_ns;
     uint64_t sweep_at_ns, busy_at_ns, limits_at_ns;
     double horizon_rate; /* raises per second, all keys (R4) */
@@ -244,7 +250,7 @@ uint16_t vip_id_of_slot(const struct node *n, uint16_t slot);
 bool vip_holder(const struct node *n, uint16_t slot, uint8_t member); /* S8 */
 bool clustered(const struct node *n);
 
-void node_gap_over(struct node *n);
+void node_gap_look(struct node *n, bool timeout); /* is the wait over? */
 
 /* peers.c */
 struct node_peer *peer_by_key(const struct node *n, const struct public_key *key);
@@ -301,6 +307,8 @@ void key_record_sent(struct node *n, struct node_key *k, struct sibling *s, uint
 void key_release(struct node *n, struct node_key *k, struct instant now); /* R11's final state */
 void key_tell_adopted(struct node *n, struct node_key *k, struct instant now);
 void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit, uint16_t term);
+/* R12: @member may have adopted it while we slept, and cannot tell. */
+void key_doubt(struct node *n, struct node_key *k, uint8_t member);
 void key_adopted(struct node *n, struct node_key *k, struct instant now);
 void key_made_current(struct node *n, struct node_key *k, struct keypair **out, unsigned count,
                       struct instant now);
@@ -319,6 +327,9 @@ uint64_t siblings_send(struct node *n, struct sibling *s, const struct sync_msg 
                        const struct replica_token *t, struct instant now);
 void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now);
 uint64_t siblings_tick(struct node *n, struct instant now);
+bool siblings_ask(struct node *n); /* R12: who could have adopted while we slept? */
+/* Members that did not say (a bit each), which is the end of it; -EAGAIN: wait for them. */
+int siblings_owing(struct node *n, bool timeout);
 void siblings_drop_silent(struct node *n, struct instant now);
 bool siblings_any_up(const struct node *n);
 void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */

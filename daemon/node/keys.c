@@ -394,25 +394,41 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     peer_arm(n, p, now.boot_ns + NS_PER_S);
 }
 
+static void become_replica(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit,
+                           uint16_t term)
+{
+    keypair_yield(k->kp, owner, limit, term);
+    if (k->ours)
+        n->owned_count--;
+    k->ours = k->released = false;
+    list_remove(&k->busy);
+    list_remove(&k->raise);
+    k->held_by = 0;
+    lease_restart(&k->lease, limit);
+    n->ops.wake_held(n->ops.ctx);
+}
+
 /* A sibling says that it owns @k. We hold it as its replica from now on; whoever is touched next
  * while it owns the VIP adopts again, so two members that both yield lose nothing. */
 void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit, uint16_t term)
 {
-    keypair_yield(k->kp, owner, limit, term);
-    if (k->ours) {
-        k->ours = false;
-        n->owned_count--;
+    bool was_ours = k->ours;
+
+    become_replica(n, k, owner, limit, term);
+    k->dirty = k->stale = false; /* its new owner tells if it is */
+    key_set_adoptable(k);
+    if (was_ours) {
         n->counters.yielded++;
         note_peer(n, k->peer, atomic_load(&k->kp->vip),
                   (struct notice){.kind = NOTICE_SESSION_YIELDED, .member = owner, .number = term});
     }
-    list_remove(&k->busy);
-    list_remove(&k->raise);
-    k->held_by = 0;
-    k->dirty = k->stale = k->released = false; /* its new owner tells if it is */
-    lease_restart(&k->lease, limit);
+}
+
+void key_doubt(struct node *n, struct node_key *k, uint8_t member)
+{
+    become_replica(n, k, member, keypair_final_top(k->kp), counter_term_now(&k->kp->tx));
+    k->stale = true; /* if it lives, its snapshot makes it good again */
     key_set_adoptable(k);
-    n->ops.wake_held(n->ops.ctx);
 }
 
 void key_release(struct node *n, struct node_key *k, struct instant now)

@@ -156,6 +156,13 @@ void node_free(struct node *n)
     free(n);
 }
 
+static void gap_over(struct node *n)
+{
+    n->gap_ended_ns = 0;
+    atomic_store(&n->gate->resume_ns, 0);
+    vips_announce(n);
+}
+
 void node_gap(struct node *n, uint64_t gap_ns, struct instant now)
 {
     if (!clustered(n))
@@ -171,21 +178,33 @@ void node_gap(struct node *n, uint64_t gap_ns, struct instant now)
     n->ops.discard_queued(n->ops.ctx);
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
         n->ops.read_addresses(n->ops.ctx, slot);
-    /* R12: nothing goes in or out before a sibling has answered, if one was there to ask. */
-    if (siblings_any_up(n)) {
+    /* R12: nothing goes in or out before the siblings have answered that were there to ask. */
+    if (siblings_ask(n)) {
         n->gap_ended_ns = now.boot_ns;
         atomic_store(&n->gate->resume_ns, now.boot_ns + n->gate->fresh_ns);
     } else {
-        node_gap_over(n);
+        gap_over(n);
     }
     n->ops.resume(n->ops.ctx);
 }
 
-void node_gap_over(struct node *n)
+/* A sibling that held a key of ours may have adopted it while we slept, and then died, or got cut
+ * off: what it accepted is lost, and with it our right to accept anything under that key. */
+void node_gap_look(struct node *n, bool timeout)
 {
-    n->gap_ended_ns = 0;
-    atomic_store(&n->gate->resume_ns, 0);
-    vips_announce(n);
+    int owing = siblings_owing(n, timeout);
+
+    if (owing < 0)
+        return;
+    list_for_each (it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+        unsigned doubtful = k->held_asleep & (unsigned)owing;
+
+        k->held_asleep = 0;
+        if (doubtful && k->ours)
+            key_doubt(n, k, (uint8_t)__builtin_ctz(doubtful));
+    }
+    gap_over(n);
 }
 
 uint64_t node_tick(struct node *n, struct instant now)

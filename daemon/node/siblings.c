@@ -196,6 +196,7 @@ static void op_down(void *ctx, uint8_t member)
     if (!s->up)
         return;
     s->up = false;
+    s->owes_anew = s->owes;
     s->synced_with_us = s->ready = s->drained = false;
     moves_sibling_down(n, member, n->now);
     vips_sibling_down(n, member);
@@ -529,6 +530,10 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         break;
     case SYNC_SNAPSHOT_END:
         entropy_snapshot_heard(&n->sibling[member]);
+        if (memcmp(n->sibling[member].owes_instance, n->sibling[member].hello.instance,
+                   sizeof(n->sibling[member].owes_instance)) == 0)
+            n->sibling[member].owes = false;
+        node_gap_look(n, false);
         break;
     case SYNC_CLAIM:
         vips_claim_heard(n, member, &m->claim, n->now);
@@ -557,7 +562,11 @@ static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat 
     struct node *n = ctx;
     struct sibling *s = &n->sibling[member];
 
-    atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
+    /* What was queued while we slept says nothing about now: R9 would take it for fresh. */
+    bool answer = hb->echo_boot_ns >= n->gap_ended_ns;
+
+    if (!n->gap_ended_ns || answer)
+        atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
     n->stamp_floor = MAX(n->stamp_floor, hb->stamp_floor);
     s->lans_known = hb->lans_known;
     s->lans_alive = hb->lans_alive;
@@ -571,8 +580,52 @@ static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat 
             "sibling=%u ahead_s=%lld", member, (long long)(s->clock_ahead_ns / (int64_t)NS_PER_S));
     s->clock_alarm = skew > CLOCK_SKEW_ALARM_NS;
     /* R12: it answered something that we said after we woke up. */
-    if (n->gap_ended_ns && hb->echo_boot_ns >= n->gap_ended_ns)
-        node_gap_over(n);
+    if (n->gap_ended_ns && answer) {
+        n->gap_answered = true;
+        if (!s->owes_anew)
+            s->owes = false;
+        node_gap_look(n, false);
+    }
+}
+
+bool siblings_ask(struct node *n)
+{
+    bool any = false;
+
+    n->gap_answered = false;
+    for (unsigned i = 1; i < MEMBERS_MAX; i++) {
+        struct sibling *s = &n->sibling[i];
+
+        if (is_up(s) && !s->owes) { /* else it owes since an earlier gap */
+            s->owes = true;
+            s->owes_anew = false;
+            memcpy(s->owes_instance, s->hello.instance, sizeof(s->owes_instance));
+        }
+        any |= s->owes;
+    }
+    list_for_each (it, &n->keys) {
+        struct node_key *k = list_entry(it, struct node_key, all);
+        k->held_asleep |= k->held_by;
+    }
+    return any;
+}
+
+int siblings_owing(struct node *n, bool timeout)
+{
+    int owing = 0;
+
+    if (!n->gap_ended_ns || (!n->gap_answered && !timeout))
+        return -EAGAIN;
+    for (unsigned i = 1; i < MEMBERS_MAX; i++) {
+        const struct sibling *s = &n->sibling[i];
+
+        if (s->owes && !s->owes_anew && !timeout)
+            return -EAGAIN; /* its answer is on the way */
+        owing |= s->owes ? 1 << i : 0;
+    }
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        n->sibling[i].owes = false;
+    return owing;
 }
 
 /* ---- events ---- */
@@ -655,7 +708,7 @@ uint64_t siblings_tick(struct node *n, struct instant now)
         }
     }
     if (n->gap_ended_ns && now.boot_ns >= atomic_load(&n->gate->resume_ns))
-        node_gap_over(n); /* R12: T_FRESH passed without an answer */
+        node_gap_look(n, true); /* R12: T_FRESH passed without an answer */
     return next;
 }
 
