@@ -275,11 +275,9 @@ static bool version_is_set(const struct version *v)
 
 static ProtobufCBinaryData *text_of(Guardmount__PeerRecord *r, enum peer_text which)
 {
-    ProtobufCBinaryData *const place[PEER_TEXTS] = {[PEER_OWNER] = &r->owner,
-                                                    [PEER_DEVICE] = &r->device,
-                                                    [PEER_NOTE] = &r->note,
-                                                    [PEER_DNS] = &r->dns,
-                                                    [PEER_ROUTES] = &r->routes};
+    ProtobufCBinaryData *const place[PEER_TEXTS] = {
+        [PEER_OWNER] = &r->owner, [PEER_DEVICE] = &r->device, [PEER_NOTE] = &r->note,
+        [PEER_DNS] = &r->dns,     [PEER_ROUTES] = &r->routes, [PEER_NETWORKS] = &r->networks};
 
     return place[which];
 }

@@ -18,9 +18,10 @@ struct peer_change {
     struct endpoint endpoint;
     uint16_t keepalive_s;
     char name[PEER_NAME_MAX + 1];
-    bool has_group, has_vip, has_expires, has_pending, has_replaces, has_mtu;
+    bool has_group, has_vip, has_expires, has_pending, has_replaces, has_mtu, has_policy;
     char group[PEER_GROUP_MAX + 1];
     uint16_t vip, mtu;
+    enum peer_policy policy;
     uint64_t expires_s;
     bool pending;
     bool is_group; /* of a new record: a group's settings */

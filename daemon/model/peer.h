@@ -27,8 +27,8 @@ enum peer_field {
     PEER_FIELD_VIP,
     PEER_FIELD_NAME,
     PEER_FIELD_GROUP,
-    PEER_FIELD_POLICY, /* reserved up to QUOTA: replicated and kept, not yet used */
-    PEER_FIELD_RATE,
+    PEER_FIELD_POLICY,
+    PEER_FIELD_RATE, /* reserved up to QUOTA: replicated and kept, not yet used */
     PEER_FIELD_QUOTA,
     PEER_FIELD_DISABLED,
     PEER_FIELD_EXPIRES,
@@ -36,16 +36,28 @@ enum peer_field {
     PEER_FIELD_REPLACES,
     PEER_FIELD_MTU,
     PEER_FIELD_TEXT, /* the first of PEER_TEXTS */
-    PEER_FIELDS = PEER_FIELD_TEXT + 5,
+    PEER_FIELDS = PEER_FIELD_TEXT + 6,
 };
 
-/* What is only shown, and of a group what its clients' files say. */
-enum peer_text { PEER_OWNER, PEER_DEVICE, PEER_NOTE, PEER_DNS, PEER_ROUTES, PEER_TEXTS };
+/* What is only shown, and of a group what its clients' files say; the networks are those that an
+ * isolated group may reach, prefixes with commas. */
+enum peer_text {
+    PEER_OWNER,
+    PEER_DEVICE,
+    PEER_NOTE,
+    PEER_DNS,
+    PEER_ROUTES,
+    PEER_NETWORKS,
+    PEER_TEXTS,
+};
 _Static_assert(PEER_FIELD_TEXT + PEER_TEXTS == PEER_FIELDS, "each text is a field");
 
 #define PEER_NAME_MAX 63
 #define PEER_GROUP_MAX 63
 #define PEER_TEXT_MAX 255 /* bytes of an owner, a device, ... */
+
+/* Of a group: whether the fence lets its peers reach everything, or its networks only. */
+enum peer_policy { POLICY_OPEN, POLICY_ISOLATE };
 
 struct peer {
     uint8_t hub;
@@ -59,11 +71,12 @@ struct peer {
     uint16_t vip;             /* the VIP its client configuration names; 0: any */
     char name[PEER_NAME_MAX + 1];
     char group[PEER_GROUP_MAX + 1];
-    uint64_t policy, rate_bps, quota_bytes; /* reserved */
-    bool disabled;                          /* keeps its prefixes and is not served */
-    bool pending;                           /* the same, until somebody approves it */
-    bool is_group;              /* no peer: the settings of the group that is called @name */
-    uint64_t expires_s;         /* UTC; not served from then on; 0: never */
+    uint64_t policy;                /* enum peer_policy; what this version does not know isolates */
+    uint64_t rate_bps, quota_bytes; /* reserved */
+    bool disabled;                  /* keeps its prefixes and is not served */
+    bool pending;                   /* the same, until somebody approves it */
+    bool is_group;                  /* no peer: the settings of the group that is called @name */
+    uint64_t expires_s;             /* UTC; not served from then on; 0: never */
     struct public_key replaces; /* zero, or the key whose place it takes when it is first used */
     uint16_t mtu;               /* of a group's clients; 0: the hub's */
     char *text[PEER_TEXTS];     /* NULL: empty */

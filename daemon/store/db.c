@@ -36,14 +36,14 @@ static const char *const sql[STATEMENTS] = {
     [PUT_PEER] =
         ("INSERT INTO peer (hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
          " peer_group, policy, rate_bps, quota_bytes, versions, disabled, expires,"
-         " pending, replaces, mtu, is_group, owner, device, note, dns, routes)"
+         " pending, replaces, mtu, is_group, owner, device, note, dns, routes, networks)"
          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-         " ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
+         " ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)"
          " ON CONFLICT (hub, key) DO UPDATE SET gen = ?3, state = ?4, psk = ?5,"
          " endpoint = ?6, keepalive = ?7, vip = ?8, name = ?9, peer_group = ?10,"
          " policy = ?11, rate_bps = ?12, quota_bytes = ?13, versions = ?14, disabled = ?15,"
          " expires = ?16, pending = ?17, replaces = ?18, mtu = ?19, is_group = ?20,"
-         " owner = ?21, device = ?22, note = ?23, dns = ?24, routes = ?25"
+         " owner = ?21, device = ?22, note = ?23, dns = ?24, routes = ?25, networks = ?26"
          " RETURNING id"),
     [DROP_PEER] = "DELETE FROM peer WHERE hub = ?1 AND key = ?2",
     [PUT_ALLOWED] = "INSERT OR IGNORE INTO allowed VALUES (?1, ?2)",
@@ -646,8 +646,8 @@ static int read_all(const struct db *d, int (*each)(void *ctx, struct peer *p), 
             d->handle,
             "SELECT id, hub, key, gen, state, psk, endpoint, keepalive, vip, name,"
             " peer_group, policy, rate_bps, quota_bytes, versions, disabled, expires, pending,"
-            " replaces, mtu, is_group, owner, device, note, dns, routes FROM peer"
-            " ORDER BY id",
+            " replaces, mtu, is_group, owner, device, note, dns, routes, networks"
+            " FROM peer ORDER BY id",
             -1, &peers, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(d->handle, "SELECT peer, prefix FROM allowed ORDER BY peer, prefix", -1,
                            &allowed, NULL) != SQLITE_OK) {

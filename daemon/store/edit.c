@@ -385,6 +385,8 @@ static int edit_fields(struct peer *p, const struct peer_change *pc)
         p->replaces = pc->replaces;
     if (pc->has_mtu)
         p->mtu = pc->mtu;
+    if (pc->has_policy)
+        p->policy = pc->policy;
     for (unsigned t = 0; r >= 0 && t < PEER_TEXTS; t++)
         if (pc->text[t])
             r = peer_set_text(p, (enum peer_text)t, pc->text[t]);

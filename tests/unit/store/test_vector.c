@@ -430,6 +430,7 @@ TEST(database_of_the_first_version_is_taken_over)
                                   "ALTER TABLE peer DROP COLUMN note;"
                                   "ALTER TABLE peer DROP COLUMN dns;"
                                   "ALTER TABLE peer DROP COLUMN routes;"
+                                  "ALTER TABLE peer DROP COLUMN networks;"
                                   "ALTER TABLE peer DROP COLUMN is_group;"
                                   "UPDATE peer SET versions = substr(versions, 1, 11 * 17);"
                                   "PRAGMA user_version = 1",
