@@ -451,9 +451,15 @@ bool keypair_replica_raise(struct keypair *k, uint8_t from, uint64_t limit, bool
     limit = limit_of_wire(limit);
     /* Only the owner that our acks bind to may undo them. A lower L of an earlier one comes late,
      * and the present one may already accept up to what we acked to it. A raise is good from
-     * anybody. */
-    if (from != atomic_load_explicit(&k->owner, memory_order_relaxed))
+     * anybody; and of two that both believe, one may be taken for the owner while the other has
+     * our ack. */
+    if (from != atomic_load_explicit(&k->owner, memory_order_relaxed)) {
         lower = false;
+        if (limit > k->promised)
+            k->promised = limit;
+    }
+    if (limit < k->promised)
+        limit = k->promised;
     do {
         if (now & LIMIT_ADOPTED)
             return false; /* R10 */
@@ -480,6 +486,8 @@ void keypair_yield(struct keypair *k, uint8_t owner, uint64_t limit, uint16_t te
         uint64_t was = atomic_load_explicit(&k->limit, memory_order_relaxed) & ~LIMIT_ADOPTED;
         if (limit < was)
             limit = was;
+        if (owner != atomic_load_explicit(&k->owner, memory_order_relaxed))
+            k->promised = was;
         know_term(k, term);
         atomic_store_explicit(&k->owner, owner, memory_order_relaxed);
         atomic_store_explicit(&k->raise_asked, false, memory_order_relaxed);

@@ -42,6 +42,7 @@ struct keypair {
     struct replay *window;    /* made at first data; under rx_lock */
     _Atomic uint64_t top;     /* highest authenticated + 1, held ones included; 0: none */
     _Atomic uint64_t limit;   /* replica: L it would start at, | LIMIT_ADOPTED once adopted here */
+    uint64_t promised;        /* (main) replica: L acked to others than its owner; never below it */
     _Atomic uint64_t ceiling; /* owned: counters below it may be accepted; LIMIT_NONE */
     _Atomic uint64_t floor;   /* owned by adoption: first counter that it may accept (its L) */
     _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */

@@ -146,7 +146,6 @@ void faults_run(struct world *w, struct event *e)
     case FAULT_CUT_SYNC:
     case FAULT_CUT_SYNC_ONE_WAY:
         cut(w->cut_sync, m->member, begin, e->a == FAULT_CUT_SYNC);
-        w->partitioned_ever = true;
         break;
     case FAULT_CUT_VRRP:
         cut(w->cut_vrrp, m->member, begin, true);
@@ -154,7 +153,6 @@ void faults_run(struct world *w, struct event *e)
     case FAULT_CUT_BOTH:
         cut(w->cut_sync, m->member, begin, true);
         cut(w->cut_vrrp, m->member, begin, true);
-        w->partitioned_ever = true;
         break;
     case FAULT_CUT_WAN:
         w->cut_wan[m->member] = begin;

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "sim/world.h"
+#include "store/life.h"
 #include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@ struct entry { /* receiver index → keypair or initiation */
     uint32_t index;
     struct keypair *kp;
     struct initiation *initiation;
+    struct receiver *receiver; /* a client's window, in place of ours */
+    uint64_t bypassed_ns;
     UT_hash_handle hh;
 };
 
@@ -26,12 +29,16 @@ struct remote_entry {
 };
 
 #define STAGED_MAX 128
-#define SIM_DAEMON_FREEZE_NS (300 * NS_PER_MS)
+/* Clocks that are off when a member starts (2 s), or stepped by up to an hour before it starts
+ * anew; and H5's own 60 s. */
+#define STAMP_AHEAD_MAX_NS ((3600 + 62) * NS_PER_S)
 
 struct instant machine_now(const struct machine *m)
 {
     uint64_t now = m->world->now_ns;
 
+    if (m->drift_ppm) /* the rate of its clocks is off: <= 1 % */
+        now += (uint64_t)((int64_t)(now - m->drift_from_ns) / 1000000 * m->drift_ppm);
     return (struct instant){.boot_ns = now + m->boot_offset_ns,
                             .real_ns = 1700000000 * NS_PER_S + now + (uint64_t)m->clock_ahead_ns};
 }
@@ -65,6 +72,7 @@ static void entry_remove(struct machine *m, uint32_t index)
 
     if (e) {
         HASH_DELETE(hh, m->by_index, e);
+        free(e->receiver);
         free(e);
     }
 }
@@ -161,6 +169,7 @@ static void run_handshake(struct machine *m, struct handshake_job *job)
         .now_ns = now.boot_ns,
         .real_ns = now.real_ns,
         .cookies = m->cookies,
+        .under_load = m->under_load,
         .ctx = m,
         .find_remote = env_remote,
         .find_remote_id = env_remote_id,
@@ -179,6 +188,83 @@ static void run_handshake(struct machine *m, struct handshake_job *job)
     handshake_result_clear(&r);
 }
 
+/* ---- what must hold across members ---- */
+
+struct oracle_who machine_who(const struct machine *m)
+{
+    return (struct oracle_who){
+        .member = m->member, .life = m->life_id, .apart = world_apart(m->world, m)};
+}
+
+/* Siblings that get replicas from @m and can answer. */
+static bool in_touch(const struct machine *m, const struct machine *o)
+{
+    const struct world *w = m->world;
+
+    return o != m && o->alive && o->member <= HOLDERS_MAX + 1 && m->link_up[o->member] &&
+           o->link_up[m->member] && !(world_apart(w, m) >> o->member & 1) && !o->frozen &&
+           !o->frozen_daemon;
+}
+
+/* H1: whoever uses a key can be served by two, but where nobody is left to hold it. */
+static void check_committed(struct machine *m, uint32_t index)
+{
+    struct world *w = m->world;
+    bool asked = false;
+
+    if (w->warm || w->sync_lag_ns || m->member > HOLDERS_MAX + 1)
+        return;
+    for (unsigned i = 0; i < w->members; i++) {
+        struct machine *o = &w->machine[i];
+
+        if (!in_touch(m, o) || w->now_ns - m->linked_ns[o->member] < NS_PER_S)
+            continue;
+        asked = true;
+        if (entry_find(o, index))
+            return;
+    }
+    if (asked)
+        oracle_violation(w->oracle, w->now_ns, "m%u answers before a sibling has the key",
+                         m->member);
+}
+
+/* R2, R8: what an owner accepts lies below what everybody would start at who may adopt. */
+static void check_ceiling(struct machine *m, const struct keypair *k, uint64_t counter,
+                          unsigned effects)
+{
+    struct world *w = m->world;
+    struct entry *own = entry_find(m, k->local_index);
+
+    /* R7: what is accepted past the bounds of waiting is told, and the word is on its way. */
+    if (effects & EFFECT_DIRTY)
+        own->bypassed_ns = w->now_ns;
+    if (own->bypassed_ns && w->now_ns - own->bypassed_ns < HOLD_NS)
+        return;
+    for (unsigned i = 0; m->member && i < w->members; i++) {
+        struct machine *o = &w->machine[i];
+        struct entry *e = in_touch(m, o) ? entry_find(o, k->local_index) : NULL;
+
+        if (!e || !e->kp || atomic_load(&e->kp->state) != KEYPAIR_REPLICA ||
+            !atomic_load(&e->kp->adoptable) || !key_id_equal(&e->kp->id, &k->id) ||
+            atomic_load(&e->kp->owner) != m->member)
+            continue;
+        uint64_t limit = atomic_load(&e->kp->limit);
+        if (!(limit & LIMIT_ADOPTED) && counter >= limit)
+            oracle_violation(w->oracle, w->now_ns,
+                             "m%u accepts counter %llx of %08x, which m%u would accept again",
+                             m->member, (unsigned long long)counter, k->local_index, o->member);
+    }
+}
+
+/* T5. */
+void machine_check(struct machine *m)
+{
+    if (m->alive && m->member)
+        for (struct entry *e = m->by_index; e; e = e->hh.next)
+            if (e->kp)
+                oracle_holds(m->world->oracle, m->world->now_ns, m->member, e->index);
+}
+
 /* ---- ops ---- */
 
 static void op_send(void *ctx, uint16_t vip, const struct endpoint *to,
@@ -186,6 +272,8 @@ static void op_send(void *ctx, uint16_t vip, const struct endpoint *to,
 {
     struct machine *m = ctx;
 
+    if (m->member && len == sizeof(struct message_response) && load_le32(buf) == MESSAGE_RESPONSE)
+        check_committed(m, load_le32((const uint8_t *)buf + 4));
     world_send(m->world, m, vip ? &m->world->vip : &m->address, to, buf, len);
 }
 
@@ -282,6 +370,19 @@ static void op_remove_initiation(void *ctx, struct initiation *i)
     entry_remove(ctx, i->local_index);
 }
 
+/* H5: a client that was given a stamp of next year would hear no initiation until then. A start
+ * may begin at the end of what the life before it had reserved. */
+static void check_stamp(struct machine *m, uint64_t stamp_ns)
+{
+    struct world *w = m->world;
+    uint64_t most = 1700000000 * NS_PER_S + w->now_ns + STAMP_AHEAD_MAX_NS +
+                    (w->lives - w->members - w->clients) * STAMP_RESERVE_NS;
+
+    if (!m->member && stamp_ns > most)
+        oracle_violation(w->oracle, w->now_ns, "client %u is given a stamp %.0f s ahead",
+                         m->number + 1, (double)(stamp_ns - most) / 1e9);
+}
+
 static void op_set_last_stamp(void *ctx, struct wg_peer *p, const uint8_t stamp[TAI64N_LEN])
 {
     struct remote_entry *r = remote_of(ctx, p);
@@ -290,6 +391,7 @@ static void op_set_last_stamp(void *ctx, struct wg_peer *p, const uint8_t stamp[
         memcpy(r->stamp, stamp, TAI64N_LEN);
         r->has_stamp = true;
     }
+    check_stamp(ctx, stamp_to_real(stamp));
 }
 
 static void op_set_last_mac1(void *ctx, struct wg_peer *p, const uint8_t mac1[16])
@@ -465,8 +567,12 @@ static void op_transmit(void *ctx, uint8_t to, const uint8_t *msg, size_t len)
 
     if (m->world->warm)
         oracle_warm_frame(m->world->oracle, m->world->now_ns, m->member, msg, len);
-    if (!m->link_up[to] || m->world->cut_sync[m->member][to])
+    if (!m->link_up[to])
         return;
+    if (m->world->cut_sync[m->member][to]) {
+        m->link_lossy[to] = true; /* it is over at the next frame that gets through */
+        return;
+    }
     /* TCP: in order, whatever the queue does with equal times. */
     uint64_t at =
         MAX(m->world->now_ns + SIM_LAN_DELAY_NS + m->world->sync_lag_ns, m->frame_at_ns[to] + 1);
@@ -576,6 +682,10 @@ static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret)
 
 static void op_reserve(void *ctx, uint64_t real_ns)
 {
+    struct machine *m = ctx;
+
+    if (real_ns > m->stamps_until_ns)
+        m->stamps_until_ns = real_ns + STAMP_RESERVE_NS;
 }
 
 static void op_log(void *ctx, enum node_log level, const char *sentence, const char *fields)
@@ -649,7 +759,7 @@ static const struct node_ops ops_template = {
 
 /* ---- packets ---- */
 
-static void deliver(struct machine *m, const uint8_t *packet, size_t len)
+static void deliver(struct machine *m, const uint8_t *packet, size_t len, bool again)
 {
     struct world *w = m->world;
     uint64_t id;
@@ -657,25 +767,39 @@ static void deliver(struct machine *m, const uint8_t *packet, size_t len)
     if (len < SIM_PACKET_LEN)
         return;
     memcpy(&id, packet + 28, sizeof(id));
-    oracle_delivered(w->oracle, w->now_ns, id, m->member != 0, w->partitioned_ever);
+    oracle_delivered(w->oracle, w->now_ns, id, m->member != 0, again);
+    if (id & SIM_FORBIDDEN)
+        oracle_violation(w->oracle, w->now_ns, "a packet from a source that is not its sender's");
     world_note(w, &id, sizeof(id));
     /* The inner address's last byte names the client on both sides. */
     unsigned c = m->member ? packet[15] : packet[19];
     if (c < 1 || c > w->clients)
         return;
     struct machine *client = &w->machine[w->members + c - 1];
+    if (!m->member && m != client)
+        oracle_violation(w->oracle, w->now_ns, "client %u gets a packet of client %u",
+                         m->number + 1, client->number + 1);
     if (m->member)
         client->last_up_ns = w->now_ns;
     else
         client->last_down_ns = w->now_ns;
 }
 
-/* After the window has accepted it: whose it is, timers, endpoint, delivery. */
-static void accepted(struct machine *m, struct keypair *k, uint64_t counter,
-                     const struct endpoint *from, const uint8_t *plain, size_t len)
+/* After the window has accepted it: whose it is, timers, endpoint, delivery. @wire: as it came. */
+static void accepted(struct machine *m, struct keypair *k, uint64_t counter, unsigned effects,
+                     const struct endpoint *from, const uint8_t *wire, size_t wire_len,
+                     const uint8_t *plain)
 {
     struct wg_peer *p = k->peer;
+    struct world *w = m->world;
     struct instant now = machine_now(m);
+    struct oracle_who who = machine_who(m);
+    size_t len = wire_len - MESSAGE_DATA_OVERHEAD;
+    bool from_attacker = endpoint_equal(from, &w->attacker_address);
+    bool again = oracle_accepted(w->oracle, w->now_ns, &who, wire, wire_len, from_attacker);
+
+    check_ceiling(m, k, counter, effects);
+    w->attacker_believed |= from_attacker && m->member;
     struct endpoint_version v = {.generation = k->generation, .counter = counter};
     size_t inner = 0;
 
@@ -685,25 +809,29 @@ static void accepted(struct machine *m, struct keypair *k, uint64_t counter,
     if (peer_note_received(p, now.boot_ns, len > 0, (unsigned)len + 32))
         tell(m, (struct fact){.kind = FACT_ARM, .peer_id = p->id});
     if (len && allowedips_find_src(&m->allowed, plain, len, &inner) == p && inner)
-        deliver(m, plain, inner);
+        deliver(m, plain, inner, again);
 }
 
-static void hold(struct machine *m, struct keypair *k, uint64_t counter,
-                 const struct endpoint *from, const uint8_t *plain, size_t len)
+static void hold(struct machine *m, struct keypair *k, const struct event *ev, const uint8_t *plain)
 {
     struct held *h = calloc(1, sizeof(*h)), **at = &m->held;
 
-    assert(h && len <= sizeof(h->packet));
+    assert(h && ev->len <= sizeof(h->wire));
     h->index = k->local_index;
-    h->counter = counter;
     h->deadline_ns = m->world->now_ns + HOLD_NS;
-    h->from = *from;
-    h->len = len;
-    memcpy(h->packet, plain, len);
+    h->from = ev->from;
+    h->len = ev->len;
+    memcpy(h->wire, ev->bytes, ev->len);
+    memcpy(h->plain, plain, ev->len - MESSAGE_DATA_OVERHEAD);
     while (*at)
         at = &(*at)->next;
     *at = h;
     world_event(m->world, HOLD_NS + NS_PER_MS, EVENT_TICK, m)->a = 1;
+}
+
+static uint64_t counter_of(const uint8_t *wire)
+{
+    return load_le64(((const struct message_data *)wire)->counter);
 }
 
 static void look_at_held(struct machine *m)
@@ -713,31 +841,47 @@ static void look_at_held(struct machine *m)
     while ((h = *at)) {
         struct entry *e = entry_find(m, h->index);
         struct instant now = machine_now(m);
+        uint64_t counter = counter_of(h->wire);
+        uint32_t index = h->index;
         unsigned effects = 0;
         enum rx_verdict v = RX_DROP_UNKNOWN;
 
         if (e && e->kp)
-            v = keypair_receive_held(e->kp, &m->gate, now.boot_ns, h->counter,
+            v = keypair_receive_held(e->kp, &m->gate, now.boot_ns, counter,
                                      m->world->now_ns >= h->deadline_ns, &effects);
         if (v == RX_HOLD) {
-            uint32_t waits = h->index;
             at = &h->next;
             if (effects)
-                tell(m, (struct fact){.kind = FACT_EFFECTS, .index = waits, .effects = effects});
+                tell(m, (struct fact){.kind = FACT_EFFECTS, .index = index, .effects = effects});
             continue;
         }
         *at = h->next;
         if (v == RX_ACCEPT)
-            accepted(m, e->kp, h->counter, &h->from, h->packet, h->len);
+            accepted(m, e->kp, counter, effects, &h->from, h->wire, h->len, h->plain);
         else
             world_trace(m->world, "%c%u drops held counter %016llx of %08x: verdict %d",
-                        m->member ? 'm' : 'c', m->number + 1, (unsigned long long)h->counter,
-                        h->index, v);
-        uint32_t index = h->index;
+                        m->member ? 'm' : 'c', m->number + 1, (unsigned long long)counter, index,
+                        v);
         free(h);
         if (effects)
             tell(m, (struct fact){.kind = FACT_EFFECTS, .index = index, .effects = effects});
     }
+}
+
+/* A client has its own kind of window; ours behind it takes what that takes. */
+static bool stock_window(struct machine *m, struct entry *e, const struct event *ev)
+{
+    if (m->member)
+        return true;
+    if (!e->receiver) {
+        e->receiver = calloc(1, sizeof(*e->receiver));
+        assert(e->receiver);
+        e->receiver->kind = m->receiver;
+    }
+    if (receiver_accept(e->receiver, counter_of(ev->bytes)))
+        return true;
+    oracle_dropped_by(m->world->oracle, m->world->now_ns, ev->bytes, receiver_names[m->receiver]);
+    return false;
 }
 
 static void receive_data(struct machine *m, struct event *ev)
@@ -759,11 +903,13 @@ static void receive_data(struct machine *m, struct event *ev)
     struct keypair *k = e->kp;
     if (keypair_open_check(k, &m->gate, now.boot_ns) != RX_ACCEPT)
         return;
-    uint64_t counter = load_le64(d->counter);
-    size_t len = ev->len - MESSAGE_DATA_OVERHEAD;
-    struct aead_op op = {.counter = counter, .src = d->encrypted, .dst = plain, .len = len};
+    uint64_t counter = counter_of(ev->bytes);
+    struct aead_op op = {.counter = counter,
+                         .src = d->encrypted,
+                         .dst = plain,
+                         .len = ev->len - MESSAGE_DATA_OVERHEAD};
     aead_open(m->aead, k->keys->recv, &op, 1);
-    if (!op.ok)
+    if (!op.ok || !stock_window(m, e, ev))
         return;
     unsigned effects = 0;
     uint32_t index = k->local_index;
@@ -772,14 +918,14 @@ static void receive_data(struct machine *m, struct event *ev)
     if (v != RX_ACCEPT && v != RX_HOLD)
         world_trace(m->world, "%c%u drops counter %016llx of %08x: verdict %d",
                     m->member ? 'm' : 'c', m->number + 1, (unsigned long long)counter, index, v);
-    if (v == RX_ACCEPT && m->member)
-        oracle_accepted(m->world->oracle, m->world->now_ns, m->member, ev->bytes, ev->len,
-                        endpoint_equal(&ev->from, &m->world->attacker_address),
-                        m->world->partitioned_ever);
     if (v == RX_HOLD)
-        hold(m, k, counter, &ev->from, plain, len);
+        hold(m, k, ev, plain);
     else if (v == RX_ACCEPT)
-        accepted(m, k, counter, &ev->from, plain, len);
+        accepted(m, k, counter, effects, &ev->from, ev->bytes, ev->len, plain);
+    else if (!m->member) { /* its own window took it: a stock client would have */
+        struct oracle_who who = machine_who(m);
+        oracle_accepted(m->world->oracle, m->world->now_ns, &who, ev->bytes, ev->len, false);
+    }
     if (effects)
         tell(m, (struct fact){.kind = FACT_EFFECTS, .index = index, .effects = effects});
     if (v != RX_ACCEPT && v != RX_HOLD)
@@ -875,6 +1021,8 @@ static void link_change(struct machine *m, struct event *e)
         if (m->link_up[to])
             node_link_down(m->node, to, machine_now(m));
         m->link_up[to] = true;
+        m->link_lossy[to] = false;
+        m->linked_ns[to] = w->now_ns;
         m->link_serial[to] = e->b;
         memcpy(key->send, &e->b, sizeof(e->b));
         memcpy(key->recv, &e->b, sizeof(e->b));
@@ -939,6 +1087,10 @@ void machine_event(struct machine *m, struct event *e)
         } else {
             if (m->member)
                 dial(m);
+            if (w->now_ns - m->checked_ns >= NS_PER_S) {
+                m->checked_ns = w->now_ns;
+                machine_check(m);
+            }
             machine_tick(m);
         }
         break;
@@ -1002,6 +1154,7 @@ int machine_start(struct machine *m)
 
     ops.ctx = m;
     m->life++;
+    m->life_id = ++w->lives;
     m->alive = true;
     m->frozen = m->frozen_daemon = false;
     m->fit = false;
@@ -1033,9 +1186,12 @@ int machine_start(struct machine *m)
         for (unsigned i = 0; i < w->members; i++)
             c.vip[1].order[i] = (uint8_t)(i + 1);
         rng_fill(&m->rng, c.instance, sizeof(c.instance));
-        c.seq_proved = m->seq > 0;
-        c.unproved_reason = "first start";
-        c.seq = ++m->seq;
+        c.seq_proved = m->seq > 0 && !m->seq_lost;
+        c.unproved_reason = m->seq_lost ? "state lost" : "first start";
+        m->seq = m->seq_lost ? 1 : m->seq + 1;
+        m->seq_lost = false;
+        c.seq = m->seq;
+        c.stamp_floor = m->stamps_until_ns;
         c.solo_start_after_ns = 5 * NS_PER_S;
         memcpy(c.cookie_key, w->cookie_key, 32);
         memcpy(private_key.b, w->hub_private, 32);
@@ -1084,6 +1240,7 @@ void machine_crash(struct machine *m)
     m->node = NULL;
     HASH_ITER (hh, m->by_index, e, e2) {
         HASH_DELETE(hh, m->by_index, e);
+        free(e->receiver);
         free(e);
     }
     HASH_ITER (hh, m->remotes, r, r2) {
@@ -1133,6 +1290,7 @@ void machine_thaw(struct machine *m)
     bool daemon_only = m->frozen_daemon;
     m->frozen = m->frozen_daemon = false;
     /* Addresses first: keepalived, if it lived, has taken the VIP away meanwhile (R12). */
+    oracle_slept(m->world->oracle, m->member);
     node_gap(m->node, m->world->now_ns - m->froze_ns, machine_now(m));
     machine_settle(m);
     unsigned n = m->queued_count;

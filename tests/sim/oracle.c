@@ -6,7 +6,8 @@
 #include <uthash.h>
 
 #define SESSION_FIELD 19
-#define KEY_LIFE_NS 181000000000ull /* 180 s and the time of one handshake */
+#define KEY_LIFE_NS 181000000000ull      /* 180 s and the time of one handshake */
+#define KEY_IN_MEMORY_NS 542000000000ull /* 540 s and a look a second */
 
 struct seen_nonce {
     struct {
@@ -21,7 +22,40 @@ struct seen_nonce {
 
 struct seen_index {
     uint32_t index;
-    uint64_t first_ns;
+    uint64_t first_ns; /* first datagram */
+    uint64_t held_ns;  /* first sight in a memory */
+    uint64_t highest;  /* counter sent */
+    uint64_t taken;    /* one more than the highest that the client took */
+    uint64_t creator;  /* life that sends in term 0 */
+    uint64_t answer;   /* of the initiation with this sender index */
+    bool answered_apart;
+    UT_hash_handle hh;
+};
+
+struct seen_tag { /* who uses it, under this index */
+    struct {
+        uint32_t index, tag;
+    } key;
+    uint64_t life;
+    UT_hash_handle hh;
+};
+
+struct seen_life {
+    struct {
+        uint32_t index, member;
+        uint64_t life;
+    } key;
+    bool sent;
+    uint64_t last, slept;
+    uint32_t low;
+    uint16_t term;
+    UT_hash_handle hh;
+};
+
+struct seen_accept {
+    uint64_t id, ns;
+    struct oracle_who who;
+    bool excused;
     UT_hash_handle hh;
 };
 
@@ -35,7 +69,11 @@ struct oracle {
     struct seen_nonce *nonces;
     struct seen_index *indices;
     struct seen_packet *packets;
-    struct seen_packet *accepted; /* by hash of the datagram */
+    struct seen_accept *accepted; /* by hash of the datagram */
+    struct seen_life *lives;
+    struct seen_tag *tags;
+    uint64_t slept[16];
+    bool orderly;
     unsigned violations;
     uint64_t sent, delivered;
 };
@@ -50,6 +88,9 @@ void oracle_free(struct oracle *o)
     struct seen_nonce *n, *n2;
     struct seen_index *i, *i2;
     struct seen_packet *p, *p2;
+    struct seen_accept *a, *a2;
+    struct seen_life *l, *l2;
+    struct seen_tag *t, *t2;
 
     HASH_ITER (hh, o->nonces, n, n2) {
         HASH_DEL(o->nonces, n);
@@ -59,9 +100,17 @@ void oracle_free(struct oracle *o)
         HASH_DEL(o->indices, i);
         free(i);
     }
-    HASH_ITER (hh, o->accepted, p, p2) {
-        HASH_DEL(o->accepted, p);
-        free(p);
+    HASH_ITER (hh, o->accepted, a, a2) {
+        HASH_DEL(o->accepted, a);
+        free(a);
+    }
+    HASH_ITER (hh, o->tags, t, t2) {
+        HASH_DEL(o->tags, t);
+        free(t);
+    }
+    HASH_ITER (hh, o->lives, l, l2) {
+        HASH_DEL(o->lives, l);
+        free(l);
     }
     HASH_ITER (hh, o->packets, p, p2) {
         HASH_DEL(o->packets, p);
@@ -93,13 +142,147 @@ static uint64_t fnv(const uint8_t *p, size_t len)
     return h;
 }
 
-void oracle_sent(struct oracle *o, uint64_t now_ns, unsigned member, const uint8_t *bytes,
-                 size_t len)
+static struct seen_index *seen_index(struct oracle *o, uint32_t index)
 {
-    struct seen_nonce probe = {0}, *n;
     struct seen_index *i;
 
+    HASH_FIND(hh, o->indices, &index, sizeof(index), i);
+    if (i)
+        return i;
+    i = calloc(1, sizeof(*i));
+    if (!i)
+        abort();
+    i->index = index;
+    HASH_ADD(hh, o->indices, index, sizeof(i->index), i);
+    return i;
+}
+
+static void first_seen(struct seen_index *i, uint64_t now_ns)
+{
+    if (!i->first_ns)
+        i->first_ns = now_ns;
+}
+
+/* What one life of a member sent under one index. */
+static struct seen_life *seen_life(struct oracle *o, uint32_t index, const struct oracle_who *who)
+{
+    struct seen_life probe = {.key = {.index = index, .member = who->member, .life = who->life}},
+                     *l;
+
+    HASH_FIND(hh, o->lives, &probe.key, sizeof(probe.key), l);
+    if (l)
+        return l;
+    l = malloc(sizeof(*l));
+    if (!l)
+        abort();
+    *l = probe;
+    HASH_ADD(hh, o->lives, key, sizeof(l->key), l);
+    return l;
+}
+
+static uint64_t tag_life(struct oracle *o, uint32_t index, uint32_t tag, uint64_t life)
+{
+    struct seen_tag probe = {.key = {index, tag}, .life = life}, *t;
+
+    HASH_FIND(hh, o->tags, &probe.key, sizeof(probe.key), t);
+    if (t)
+        return t->life;
+    t = malloc(sizeof(*t));
+    if (!t)
+        abort();
+    *t = probe;
+    HASH_ADD(hh, o->tags, key, sizeof(t->key), t);
+    return life;
+}
+
+/* Bits 59..48 term, 39..32 start, 31..28 member, 27..0 packet; term 0 is all one plain counter. */
+static void layout(struct oracle *o, uint64_t now_ns, const struct oracle_who *who, uint32_t index,
+                   uint64_t counter)
+{
+    struct seen_index *i = seen_index(o, index);
+    struct seen_life *l = seen_life(o, index, who);
+    unsigned term = counter >> 48 & 0xfff, member = counter >> 28 & 15;
+    unsigned tag = counter >> 28 & 0xfff;
+    uint32_t low = counter & 0xfffffff;
+    uint64_t slept = o->slept[who->member & 15];
+
+    if (counter >> 60)
+        oracle_violation(o, now_ns, "member %u sends a counter beyond 2^60", who->member);
+    if (term && member != who->member)
+        oracle_violation(o, now_ns, "member %u sends with the tag of member %u", who->member,
+                         member);
+    if (!term && i->creator && i->creator != who->life)
+        oracle_violation(o, now_ns, "member %u sends in the creator's space", who->member);
+    if (!term)
+        i->creator = who->life;
+    if (term && tag_life(o, index, tag, who->life) != who->life)
+        oracle_violation(o, now_ns, "two lives of member %u send with one tag", who->member);
+    if (l->sent && counter <= l->last)
+        oracle_violation(o, now_ns, "member %u goes back from counter %016llx to %016llx",
+                         who->member, (unsigned long long)l->last, (unsigned long long)counter);
+    if (l->sent && term != l->term && l->term && low <= l->low)
+        oracle_violation(o, now_ns, "member %u begins term %u at %u, below what it sent before",
+                         who->member, term, low);
+    if (l->sent && term == l->term && slept != l->slept)
+        oracle_violation(o, now_ns, "member %u slept, and goes on in term %u", who->member, term);
+    /* The first of a takeover is above all that was heard before, or the client is deaf. */
+    if ((!l->sent || term != l->term) && counter < i->highest && !who->apart && o->orderly)
+        oracle_violation(o, now_ns, "member %u takes over at %016llx, below %016llx", who->member,
+                         (unsigned long long)counter, (unsigned long long)i->highest);
+    l->sent = true;
+    l->last = counter;
+    l->term = (uint16_t)term;
+    l->low = low;
+    l->slept = slept;
+    if (counter > i->highest)
+        i->highest = counter;
+}
+
+static void answered(struct oracle *o, uint64_t now_ns, const struct oracle_who *who,
+                     const uint8_t *bytes, size_t len)
+{
+    uint32_t index;
+    struct seen_index *i;
+
+    memcpy(&index, bytes + 8, sizeof(index));
+    i = seen_index(o, index);
+    uint64_t hash = fnv(bytes, len);
+    if (i->answer && i->answer != hash && !i->answered_apart)
+        oracle_violation(o, now_ns, "member %u answers an initiation that was answered",
+                         who->member);
+    i->answer = hash;
+    i->answered_apart |= who->apart != 0;
+}
+
+void oracle_orderly(struct oracle *o)
+{
+    o->orderly = true;
+}
+
+void oracle_slept(struct oracle *o, unsigned member)
+{
+    o->slept[member & 15]++;
+}
+
+void oracle_holds(struct oracle *o, uint64_t now_ns, unsigned member, uint32_t index)
+{
+    struct seen_index *i = seen_index(o, index);
+
+    if (!i->held_ns)
+        i->held_ns = now_ns;
+    if (now_ns - i->held_ns > KEY_IN_MEMORY_NS)
+        oracle_violation(o, now_ns, "member %u has a key of %.1f s in memory", member,
+                         (double)(now_ns - i->held_ns) / 1e9);
+}
+
+void oracle_sent(struct oracle *o, uint64_t now_ns, const struct oracle_who *who,
+                 const uint8_t *bytes, size_t len)
+{
+    struct seen_nonce probe = {0}, *n;
+
     o->sent++;
+    if (len == 92 && bytes[0] == 2)
+        answered(o, now_ns, who, bytes, len);
     if (len < 32 || bytes[0] != 4)
         return;
     memcpy(&probe.key.index, bytes + 4, 4);
@@ -110,7 +293,7 @@ void oracle_sent(struct oracle *o, uint64_t now_ns, unsigned member, const uint8
         if (n->bytes_hash != hash)
             oracle_violation(
                 o, now_ns, "nonce reuse: index %08x counter %016llx by members %u and %u",
-                probe.key.index, (unsigned long long)probe.key.counter, n->member, member);
+                probe.key.index, (unsigned long long)probe.key.counter, n->member, who->member);
         return;
     }
     n = malloc(sizeof(*n));
@@ -118,40 +301,67 @@ void oracle_sent(struct oracle *o, uint64_t now_ns, unsigned member, const uint8
         abort();
     *n = probe;
     n->bytes_hash = hash;
-    n->member = member;
+    n->member = who->member;
     HASH_ADD(hh, o->nonces, key, sizeof(n->key), n);
 
-    HASH_FIND(hh, o->indices, &probe.key.index, sizeof(uint32_t), i);
-    if (!i) {
-        i = calloc(1, sizeof(*i));
-        if (!i)
-            abort();
-        i->index = probe.key.index;
-        i->first_ns = now_ns;
-        HASH_ADD(hh, o->indices, index, sizeof(uint32_t), i);
-    }
+    layout(o, now_ns, who, probe.key.index, probe.key.counter);
+    struct seen_index *i = seen_index(o, probe.key.index);
+    first_seen(i, now_ns);
     if (now_ns - i->first_ns > KEY_LIFE_NS)
-        oracle_violation(o, now_ns, "member %u sends under a key of %.1f s", member,
+        oracle_violation(o, now_ns, "member %u sends under a key of %.1f s", who->member,
                          (double)(now_ns - i->first_ns) / 1e9);
 }
 
-void oracle_accepted(struct oracle *o, uint64_t now_ns, unsigned member, const uint8_t *bytes,
-                     size_t len, bool from_attacker, bool may_double)
+bool oracle_accepted(struct oracle *o, uint64_t now_ns, const struct oracle_who *who,
+                     const uint8_t *bytes, size_t len, bool from_attacker)
 {
-    struct seen_packet *p;
-    uint64_t id = fnv(bytes, len);
+    struct seen_accept *p;
+    uint64_t id = fnv(bytes, len), counter;
+    uint32_t index;
 
+    memcpy(&index, bytes + 4, sizeof(index));
+    memcpy(&counter, bytes + 8, sizeof(counter));
+    struct seen_index *i = seen_index(o, index);
+    first_seen(i, now_ns);
+    if (now_ns - i->first_ns > KEY_LIFE_NS)
+        oracle_violation(o, now_ns, "%s %u accepts under a key of %.1f s",
+                         who->member ? "member" : "client", who->member,
+                         (double)(now_ns - i->first_ns) / 1e9);
+    if (!who->member && counter + 1 > i->taken)
+        i->taken = counter + 1;
     HASH_FIND(hh, o->accepted, &id, sizeof(id), p);
     if (!p) {
         p = calloc(1, sizeof(*p));
         if (!p)
             abort();
         p->id = id;
+        p->ns = now_ns;
+        p->who = *who;
         HASH_ADD(hh, o->accepted, id, sizeof(p->id), p);
+        return false;
     }
-    if (++p->count > 1 && !may_double)
-        oracle_violation(o, now_ns, "member %u accepted a datagram for the %uth time%s", member,
-                         p->count, from_attacker ? ", and moved the endpoint to the attacker" : "");
+    /* Whoever was apart did not hear of the first one; nor did a life that began later, and has its
+     * replica from one that was. */
+    bool later = who->member && who->life != p->who.life && (p->who.apart >> who->member & 1);
+    bool excused = p->who.apart && (later || who->life > p->who.life || p->excused);
+    p->excused |= excused;
+    if (!excused)
+        oracle_violation(o, now_ns, "%s %u accepted a datagram again%s",
+                         who->member ? "member" : "client", who->member,
+                         from_attacker ? ", and moved the endpoint to the attacker" : "");
+    return excused;
+}
+
+void oracle_dropped_by(struct oracle *o, uint64_t now_ns, const uint8_t *bytes, const char *kind)
+{
+    uint64_t counter;
+    uint32_t index;
+
+    memcpy(&index, bytes + 4, sizeof(index));
+    memcpy(&counter, bytes + 8, sizeof(counter));
+    if (counter >= seen_index(o, index)->taken)
+        oracle_violation(o, now_ns, "a %s client drops counter %016llx, the highest so far", kind,
+                         (unsigned long long)counter);
 }
 
 static struct seen_packet *packet(struct oracle *o, uint64_t id)

@@ -1,5 +1,6 @@
 #include "sim/world.h"
 #include "base/err.h"
+#include "wg/message.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,15 +90,19 @@ static struct machine *member(struct world *w, unsigned id)
 }
 
 /* Who gets a datagram for this address now. */
-static struct machine *reached(struct world *w, const struct endpoint *to)
+static struct machine *reached(struct world *w, const struct endpoint *from,
+                               const struct endpoint *to)
 {
     if (endpoint_equal(to, &w->vip)) {
         struct machine *m = member(w, w->arp);
+        for (unsigned i = 0; w->divided && i < w->clients; i++)
+            if (endpoint_equal(from, &w->machine[w->members + i].address))
+                return member(w, w->side[i]);
         if (m && m->alive && !m->address_present) /* its kernel forwards */
             for (unsigned i = 0; i < w->members; i++)
                 if (w->machine[i].alive && w->machine[i].address_present)
                     m = &w->machine[i];
-        return m && !w->cut_wan[m->member] ? m : NULL;
+        return m && !w->cut_wan[m->member] && !w->cut_wan_in[m->member] ? m : NULL;
     }
     for (unsigned i = w->members; i < w->members + w->clients; i++)
         if (endpoint_equal(to, &w->machine[i].address))
@@ -118,35 +123,91 @@ static void put(struct world *w, const struct endpoint *from, const struct endpo
     e->len = len;
 }
 
+static void record(struct world *w, const struct endpoint *from, const struct endpoint *to,
+                   const void *bytes, size_t len)
+{
+    struct recorded *r = &w->recorded[w->recorded_next++ % SIM_RECORDED_MAX];
+
+    *r = (struct recorded){.from = *from, .to = *to, .len = len};
+    memcpy(r->bytes, bytes, len);
+    w->recorded_count = MIN(w->recorded_next, SIM_RECORDED_MAX);
+}
+
+/* The attacker replays what it heard, from its own address and from where it came from; and sends
+ * it on with one bit changed, in whatever a mac or a tag covers. */
+static void attack(struct world *w, uint64_t delay_ns)
+{
+    if (!w->attacker || !w->recorded_count || world_random(w, w->replay_one_in))
+        return;
+    struct recorded *r = &w->recorded[world_random(w, w->recorded_count)];
+    put(w, world_random(w, 2) ? &w->attacker_address : &r->from, &r->to, r->bytes, r->len,
+        delay_ns);
+    if (world_random(w, 4) == 0) {
+        uint8_t bytes[sizeof(r->bytes)];
+        size_t covered = r->bytes[0] == MESSAGE_DATA ? r->len : r->len - 16;
+        memcpy(bytes, r->bytes, r->len);
+        bytes[4 + world_random(w, covered - 4)] ^= (uint8_t)(1u << world_random(w, 8));
+        put(w, &w->forger_address, &r->to, bytes, r->len, delay_ns);
+    }
+}
+
+/* What the attacker gets out of us. */
+static void watch_sent(struct world *w, const struct endpoint *to, const uint8_t *bytes)
+{
+    if (endpoint_equal(to, &w->forger_address))
+        oracle_violation(w->oracle, w->now_ns, "a forged message is answered (type %u)", bytes[0]);
+    if (bytes[0] == MESSAGE_DATA && endpoint_equal(to, &w->attacker_address) &&
+        !w->attacker_believed)
+        oracle_violation(w->oracle, w->now_ns, "data goes to an address that sent none");
+}
+
+unsigned world_apart(const struct world *w, const struct machine *m)
+{
+    unsigned apart = 0;
+
+    for (unsigned i = 0; m->member && i < w->members; i++) {
+        const struct machine *o = &w->machine[i];
+
+        if (o == m || !o->alive)
+            continue;
+        if (o->frozen || o->frozen_daemon)
+            apart |= w->now_ns - o->froze_ns <= SIM_APART_NS ? 1u << o->member : 0;
+        else if (w->cut_sync[m->member][o->member] || w->cut_sync[o->member][m->member] ||
+                 m->link_lossy[o->member] || o->link_lossy[m->member] || !m->link_up[o->member] ||
+                 !o->link_up[m->member] || w->now_ns - m->linked_ns[o->member] < SIM_GREET_NS)
+            apart |= 1u << o->member;
+    }
+    return apart;
+}
+
 void world_send(struct world *w, struct machine *from, const struct endpoint *source,
                 const struct endpoint *to, const void *bytes, size_t len)
 {
     world_note(w, bytes, len);
     if (from->member) {
-        oracle_sent(w->oracle, w->now_ns, from->member, bytes, len);
+        struct oracle_who who = machine_who(from);
+        oracle_sent(w->oracle, w->now_ns, &who, bytes, len);
+        watch_sent(w, to, bytes);
         if (w->cut_wan[from->member])
             return;
-    } else if (w->attacker && w->recorded_count < 4096 && len <= sizeof(w->recorded->bytes)) {
-        struct recorded *r = &w->recorded[w->recorded_count++];
-        *r = (struct recorded){.from = *source, .to = *to, .len = len};
-        memcpy(r->bytes, bytes, len);
     }
+    if (w->attacker && len <= sizeof(w->recorded->bytes))
+        record(w, source, to, bytes, len);
+    if (w->no_handshakes && ((const uint8_t *)bytes)[0] != MESSAGE_DATA)
+        return;
     if (world_random(w, 100) < w->loss_percent)
         return;
     uint64_t delay = SIM_WAN_DELAY_NS + world_random(w, w->jitter_ns + 1);
     put(w, source, to, bytes, len, delay);
     if (world_random(w, 100) < w->duplicate_percent)
         put(w, source, to, bytes, len, delay + world_random(w, 20 * NS_PER_MS));
-    /* The attacker replays what it heard, from its own address and from the client's. */
-    if (w->attacker && w->recorded_count && world_random(w, 50) == 0) {
-        struct recorded *r = &w->recorded[world_random(w, w->recorded_count)];
-        put(w, world_random(w, 2) ? &w->attacker_address : &r->from, &r->to, r->bytes, r->len,
-            delay);
-    }
+    attack(w, delay);
 }
 
 void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clients)
 {
+    uint64_t seed0 = seed;
+
     *w = (struct world){.members = members, .clients = clients};
     for (unsigned i = 0; i < 4; i++) {
         uint64_t z = (seed += 0x9e3779b97f4a7c15ull);
@@ -157,10 +218,12 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
     w->digest = 14695981039346656037ull;
     w->now_ns = 1000 * NS_PER_S;
     w->oracle = oracle_new();
-    w->recorded = calloc(4096, sizeof(*w->recorded));
+    w->replay_one_in = 50;
+    w->recorded = calloc(SIM_RECORDED_MAX, sizeof(*w->recorded));
     assert(w->oracle && w->recorded);
     endpoint_parse("10.0.0.100:51820", &w->vip);
     endpoint_parse("10.6.6.6:666", &w->attacker_address);
+    endpoint_parse("10.6.6.7:667", &w->forger_address);
     struct rng r = {fill, w};
     rng_fill(&r, w->hub_private, 32);
     rng_fill(&r, w->cookie_key, 32);
@@ -172,6 +235,7 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
         m->number = i;
         m->member = (uint8_t)(i < members ? i + 1 : 0);
         m->rng = r;
+        m->receiver = (enum receiver_kind)((seed0 + i) % RECEIVERS);
         m->boot_offset_ns = world_random(w, 1000) * NS_PER_S;
         m->clock_ahead_ns = (int64_t)world_random(w, 4 * NS_PER_S) - 2 * (int64_t)NS_PER_S;
         snprintf(text, sizeof(text), "10.0.%u.%u:51820", m->member ? 0 : 1, i + 1);
@@ -226,9 +290,9 @@ static void run_event(struct world *w, struct event *e)
         return;
     }
     if (e->kind == EVENT_DATAGRAM && !m)
-        m = e->machine = reached(w, &e->to);
+        m = e->machine = reached(w, &e->from, &e->to);
     else if (e->kind == EVENT_INNER && !m)
-        m = e->machine = member(w, w->arp);
+        m = e->machine = member(w, w->divided ? 1 + world_random(w, w->members) : w->arp);
     else if (m && e->life != m->life && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)
         m = NULL; /* the process that it was meant for is gone */
     if (!m || (!m->alive && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)) {

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "node/node.h"
 #include "sim/oracle.h"
+#include "sim/receiver.h"
 #include "wg/aead.h"
 #include "wg/allowedips.h"
 
@@ -23,7 +24,11 @@
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
 #define SIM_ANNOUNCE_LATE_NS (8 * NS_PER_MS) /* switches learn of a new master within this */
 #define SIM_POOL_PEERS 8                     /* that operators fight over */
-#define SIM_PACKET_LEN 44                    /* IPv4 header, UDP-like payload with an id */
+#define SIM_RECORDED_MAX 4096
+#define SIM_APART_NS (5 * NS_PER_S)    /* T_FRESH and how late it is noticed */
+#define SIM_GREET_NS (100 * NS_PER_MS) /* from a connection to what a snapshot tells */
+#define SIM_FORBIDDEN (1ull << 63)     /* in the id of an inner packet: nobody may deliver it */
+#define SIM_PACKET_LEN 44              /* IPv4 header, UDP-like payload with an id */
 
 struct world;
 struct machine;
@@ -57,10 +62,10 @@ struct event {
 struct held {
     struct held *next;
     uint32_t index;
-    uint64_t counter, deadline_ns;
+    uint64_t deadline_ns;
     struct endpoint from;
     size_t len;
-    uint8_t packet[SIM_PACKET_LEN + 16];
+    uint8_t wire[SIM_PACKET_LEN + 64], plain[SIM_PACKET_LEN + 16];
 };
 
 struct staged {
@@ -86,7 +91,15 @@ struct machine {
     int64_t clock_ahead_ns;
     uint64_t seq; /* durable */
     bool disk_full;
-    bool has_backup; /* of the database, to be rolled back to */
+    uint64_t life_id;         /* unique in the run */
+    uint64_t kept_seq;        /* of a backup of the start counter */
+    bool seq_lost;            /* the next start cannot prove its number (N6) */
+    uint64_t stamps_until_ns; /* durable (H5) */
+    bool under_load;          /* H10 */
+    int drift_ppm;            /* of its clocks' rate */
+    uint64_t drift_from_ns;
+    enum receiver_kind receiver; /* a client's */
+    bool has_backup;             /* of the database, to be rolled back to */
     unsigned revokes_open[SIM_POOL_PEERS];
     uint64_t revoked_gen[SIM_POOL_PEERS]; /* one more than the highest that it confirmed */
     struct node *node;
@@ -111,9 +124,10 @@ struct machine {
     struct event *queued[SIM_WORK_MAX];
     unsigned queued_count, queued_datagrams;
     struct vrrp vrrp;
-    uint64_t froze_ns;
-    bool link_up[SIM_MEMBERS_MAX + 1], link_dialing[SIM_MEMBERS_MAX + 1];
+    uint64_t froze_ns, checked_ns;
+    bool link_up[SIM_MEMBERS_MAX + 1], link_lossy[SIM_MEMBERS_MAX + 1];
     struct codec_key link_key[SIM_MEMBERS_MAX + 1];
+    uint64_t linked_ns[SIM_MEMBERS_MAX + 1];
     uint64_t link_serial[SIM_MEMBERS_MAX + 1], frame_at_ns[SIM_MEMBERS_MAX + 1];
     /* A client's traffic. */
     uint64_t up_every_ns, down_every_ns;
@@ -133,9 +147,15 @@ struct world {
     struct machine machine[SIM_MACHINES_MAX];
     struct endpoint vip;
     unsigned arp; /* member whose address the switches know for the VIP; 0: none */
+    /* Two networks that do not see each other: where each client is, and each packet of the LAN. */
+    bool divided;
+    uint8_t side[SIM_CLIENTS_MAX];
     bool cut_sync[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1]; /* one way each */
     bool cut_vrrp[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1];
-    bool cut_wan[SIM_MEMBERS_MAX + 1];
+    bool cut_wan[SIM_MEMBERS_MAX + 1], cut_wan_in[SIM_MEMBERS_MAX + 1];
+    bool no_handshakes; /* the attacker drops them all */
+    bool everywhere;    /* a hub port: what comes for the VIP reaches every member (F31) */
+    uint64_t lives;
     unsigned loss_percent, duplicate_percent;
     uint64_t jitter_ns;
     uint64_t sync_lag_ns; /* replication is so far behind */
@@ -150,13 +170,14 @@ struct world {
         size_t len;
         uint8_t bytes[192];
     } * recorded;
-    unsigned recorded_count;
-    struct endpoint attacker_address;
+    unsigned recorded_count, recorded_next, replay_one_in;
+    /* It replays and delays from one, and sends what it made up from the other. */
+    struct endpoint attacker_address, forger_address;
+    bool attacker_believed; /* data from it was the first copy to get through */
     uint64_t packet_id;
     uint64_t faults_end_ns;
     bool warm;     /* session keys never leave a member */
     bool lossless; /* only planned moves: every packet is delivered, no session is made anew */
-    bool partitioned_ever; /* *normal* profile: doubles are possible then (failover.md 4.4) */
     struct oracle *oracle;
     uint8_t hub_private[32], cookie_key[32];
 };
@@ -174,7 +195,13 @@ void world_run(struct world *w, uint64_t until_ns);
 void world_trace(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void world_note(struct world *w, const void *bytes, size_t len); /* into the digest */
 
+/* Members that @m is not in touch with, or that cannot hear it (a bit each). */
+unsigned world_apart(const struct world *w, const struct machine *m);
+
 /* machine.c */
+struct oracle_who machine_who(const struct machine *m);
+/* A member's own look at what all of them hold: ceilings (R2, R8), keys that are too old (T5). */
+void machine_check(struct machine *m);
 struct instant machine_now(const struct machine *m);
 int machine_start(struct machine *m); /* a new life */
 void machine_crash(struct machine *m);

@@ -667,8 +667,8 @@ TEST(nothing_a_sibling_says_looks_like_an_adoption)
     assert_int_equal(atomic_load(&k->limit) & LIMIT_ADOPTED, 0);
     assert_true(keypair_replica_raise(k, SIBLING, LIMIT_ADOPTED | 5, false));
     assert_true(keypair_replica_raise(k, SIBLING, 64, true));
-    assert_true(keypair_replica_raise(k, SIBLING, LIMIT_NONE, false));
     keypair_yield(k, 3, LIMIT_NONE, 0);
+    assert_true(keypair_replica_raise(k, 3, LIMIT_NONE, false));
     assert_true(keypair_replica_raise(k, 3, 100, true));
     assert_int_equal(atomic_load(&k->limit), 100);
     atomic_store(&gate.member[3].heartbeat_ns, T0);
@@ -767,8 +767,10 @@ TEST(what_was_promised_to_one_owner_is_not_undone_by_another)
     assert_int_equal(atomic_load(&k->limit), 200);
     assert_true(keypair_replica_raise(k, SIBLING, 220, false));
     assert_int_equal(atomic_load(&k->limit), 220);
-    assert_true(keypair_replica_raise(k, 3, 150, true)); /* R5: its owner may */
-    assert_int_equal(atomic_load(&k->limit), 150);
+    assert_true(keypair_replica_raise(k, 3, 300, false));
+    assert_true(
+        keypair_replica_raise(k, 3, 150, true));   /* R5: its owner may, but member 2, which */
+    assert_int_equal(atomic_load(&k->limit), 220); /* may believe the same, has our ack */
     keypair_free(k);
 }
 
