@@ -93,7 +93,7 @@ static struct machine *reached(struct world *w, const struct endpoint *to)
 {
     if (endpoint_equal(to, &w->vip)) {
         struct machine *m = member(w, w->arp);
-        if (m && m->alive && !m->address_present) /* its kernel forwards */
+        if (m && m->alive && !m->address_present && !m->address_kept) /* its kernel forwards */
             for (unsigned i = 0; i < w->members; i++)
                 if (w->machine[i].alive && w->machine[i].address_present)
                     m = &w->machine[i];
