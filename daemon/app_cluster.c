@@ -355,6 +355,27 @@ static void op_remove_stale(void *ctx, uint16_t slot)
     c->reads |= 1ull << slot;
 }
 
+/* The route leads to the tunnel: when this process ends the interface goes, and takes it along. */
+static void op_keep_address(void *ctx, uint16_t slot, bool keep)
+{
+    struct app *a = ctx;
+    struct cluster *c = a->cluster;
+    const struct vip *v = &c->conf->vip[slot - 1];
+
+    for (unsigned i = 0; i < v->outer_count; i++) {
+        const struct ip_addr *addr = &v->outer[i].addr;
+        bool v6 = !addr_is_v4(addr);
+        struct netlink_route route = {.dst = {.addr = *addr, .len = v6 ? 128 : 32, .v6 = v6},
+                                      .ifindex = a->ifindex,
+                                      .metric = 1, /* keepalived's has 0 */
+                                      .local = true};
+        int r = (keep ? netlink_route_put : netlink_route_remove)(c->netlink, &route);
+        if (r < 0)
+            log_warn("packets to a VIP on its way may be lost", "vip=%s error=%s", v->name,
+                     strerror(-r));
+    }
+}
+
 static void announce_vip(struct app *a, uint16_t slot)
 {
     struct cluster *c = a->cluster;
@@ -557,6 +578,7 @@ static int start_node(struct app *a, struct cluster *c)
     ops.close_link = op_close_link;
     ops.read_addresses = op_read_addresses;
     ops.remove_stale = op_remove_stale;
+    ops.keep_address = op_keep_address;
     ops.announce = op_announce;
     ops.set_weight = op_set_weight;
     ops.route = op_route;

@@ -2,7 +2,7 @@
 #include "base/secret.h"
 #include "engine/internal.h"
 
-#define EARLY_NS (90 * NS_PER_MS)
+#define EARLY_NS (20 * NS_PER_MS)
 
 static void forget(struct worker *w, struct held *h)
 {

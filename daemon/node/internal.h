@@ -139,8 +139,9 @@ struct vip_run {
     uint64_t coming_until_ns;
     uint64_t closing_ns; /* it has left, and what is queued is served until then; 0: not */
     const char *closing_cause;
-    uint64_t handing_ns; /* a sibling has it: we let go then; 0: not */
-    uint8_t left_to;     /* sibling that has it since we let go; 0: not known yet */
+    uint64_t handing_ns;    /* a sibling has it: we let go then; 0: not */
+    uint64_t kept_until_ns; /* its addresses are ours also without keepalived; 0: not */
+    uint8_t left_to;        /* sibling that has it since we let go; 0: not known yet */
     uint64_t left_until_ns;
     /* warm.c: peers that are to have a new session, the most recently active first. */
     struct warm_peer {

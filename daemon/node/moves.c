@@ -7,9 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* R11 says 30 ms; where the owner has said that it hands over, a machine that is busy at that
- * moment is given more before its sessions pay for it. */
-#define TRANSIT_NS (100 * NS_PER_MS)
+#define TRANSIT_NS (30 * NS_PER_MS)          /* R11 */
 #define TRANSIT_UNPLANNED_NS (5 * NS_PER_MS) /* the former owner lives, and may have last words */
 #define LINGER_NS (5 * NS_PER_MS) /* what is in our queues when the VIP leaves is still served */
 #define LEFT_NS (200 * NS_PER_MS) /* the same, for those that are slow to hear */
@@ -122,11 +120,24 @@ void moves_opening(struct node *n, uint16_t slot, uint8_t former, struct instant
         set_from(n, slot, former, now.boot_ns + TRANSIT_UNPLANNED_NS);
 }
 
+/* VRRP takes the addresses off the one before or after it gives them to the other. What is sent to
+ * them in between would wander from kernel to kernel: it is ours until we are closed. */
+static void keep(struct node *n, uint16_t slot, bool on, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (on == (v->kept_until_ns != 0))
+        return;
+    v->kept_until_ns = on ? now.boot_ns + MOVE_WITHIN_NS : 0;
+    n->ops.keep_address(n->ops.ctx, slot, on);
+}
+
 void moves_closed(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
     v->promoted = v->leaving = v->coming_done = false;
+    keep(n, slot, false, now);
     set_from(n, slot, 0, 0);
     v->handing_ns = v->closing_ns = 0;
     if (!siblings_any_up(n) || n->shutting_down)
@@ -191,8 +202,10 @@ bool moves_leaving(const struct node *n, uint16_t slot)
 /* Siblings hear that a VIP which we have will go, or stays after all. */
 static void tell(struct node *n, uint16_t slot, struct instant now)
 {
-    if (failover_owned(&n->vip[slot].failover))
-        vips_claim(n, slot, true, NULL, now);
+    if (!failover_owned(&n->vip[slot].failover))
+        return;
+    keep(n, slot, moves_leaving(n, slot), now);
+    vips_claim(n, slot, true, NULL, now);
 }
 
 void moves_drain_all(struct node *n, struct instant now)
@@ -432,6 +445,8 @@ uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now)
             vips_step(n, slot, (struct failover_event){.kind = FAILOVER_HANDED}, now);
         v->handing_ns = 0;
     }
+    if (v->kept_until_ns && now.boot_ns >= v->kept_until_ns)
+        keep(n, slot, false, now);
     if (v->left_until_ns && now.boot_ns >= v->left_until_ns)
         left_end(n, slot, now);
     if (v->coming_from && now.boot_ns >= v->coming_until_ns)
@@ -451,6 +466,8 @@ uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now)
         next = MIN(next, v->closing_ns);
     if (v->handing_ns)
         next = MIN(next, v->handing_ns);
+    if (v->kept_until_ns)
+        next = MIN(next, v->kept_until_ns);
     if (v->left_until_ns)
         next = MIN(next, v->left_until_ns);
     if (v->leaving)

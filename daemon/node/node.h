@@ -84,6 +84,9 @@ struct node_ops {
     void (*read_addresses)(void *ctx, uint16_t vip_slot); /* then node_vip() */
     void (*remove_stale)(void *ctx, uint16_t vip_slot);
     void (*announce)(void *ctx, uint16_t vip_slot);
+    /* While @keep: what is sent to the VIP's outer addresses is delivered here, if nobody else has
+     * told the neighbours that it has them. It must end with the process. */
+    void (*keep_address)(void *ctx, uint16_t vip_slot, bool keep);
     /* Packets for @dst, of peers of the VIP, go to member @to; self: to the tunnel; 0: the route is
      * no more. <0: not now; it is told again. */
     int (*route)(void *ctx, uint16_t vip_slot, const struct ip_prefix *dst, uint8_t to);

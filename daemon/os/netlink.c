@@ -504,9 +504,9 @@ static int route_object(const struct netlink_route *r, struct rtnl_route **ret)
     rtnl_route_set_family(o, r->dst.v6 ? AF_INET6 : AF_INET);
     if (rtnl_route_set_dst(o, dst) < 0)
         return -EINVAL;
-    rtnl_route_set_table(o, r->table ? r->table : RT_TABLE_MAIN);
+    rtnl_route_set_table(o, r->table ? r->table : r->local ? RT_TABLE_LOCAL : RT_TABLE_MAIN);
     rtnl_route_set_protocol(o, RTPROT_GUARDMOUNT);
-    rtnl_route_set_type(o, RTN_UNICAST);
+    rtnl_route_set_type(o, r->local ? RTN_LOCAL : RTN_UNICAST);
     if (r->metric)
         rtnl_route_set_priority(o, r->metric);
     if (!r->ifindex) {

@@ -61,6 +61,7 @@ struct netlink_route {
     struct ip_addr gateway; /* zero: none, the destination is on the link */
     uint32_t table;         /* 0: main */
     uint32_t metric;        /* 0: the kernel's default */
+    bool local;             /* what is sent there is delivered here */
 };
 
 /* Add, or replace ours or anybody's of the same destination, table and metric. */

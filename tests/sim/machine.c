@@ -640,6 +640,11 @@ static void op_remove_stale(void *ctx, uint16_t vip)
     m->wants_addresses = true;
 }
 
+static void op_keep_address(void *ctx, uint16_t vip, bool keep)
+{
+    ((struct machine *)ctx)->address_kept = keep;
+}
+
 static void op_announce(void *ctx, uint16_t vip)
 {
     struct machine *m = ctx;
@@ -747,6 +752,7 @@ static const struct node_ops ops_template = {
     .change_done = op_change_done,
     .read_addresses = op_read_addresses,
     .remove_stale = op_remove_stale,
+    .keep_address = op_keep_address,
     .announce = op_announce,
     .set_weight = op_set_weight,
     .save_drained = op_save_drained,
@@ -1163,7 +1169,7 @@ int machine_start(struct machine *m)
     memset(m->revokes_open, 0, sizeof(m->revokes_open));
     m->vrrp.master = false;
     m->vrrp.heard_ns = w->now_ns;
-    m->address_present = false;
+    m->address_present = m->address_kept = false;
     if (!m->aead)
         m->aead = aead_new();
     char path[256];
@@ -1226,7 +1232,7 @@ void machine_crash(struct machine *m)
     struct entry *e, *e2;
 
     m->alive = false;
-    m->address_present = false;
+    m->address_present = m->address_kept = false;
     if (m->world->arp == m->member)
         world_trace(m->world, "m%u crashes with the VIP", m->member);
     op_discard(m);

@@ -98,7 +98,7 @@ static struct machine *reached(struct world *w, const struct endpoint *from,
         for (unsigned i = 0; w->divided && i < w->clients; i++)
             if (endpoint_equal(from, &w->machine[w->members + i].address))
                 return member(w, w->side[i]);
-        if (m && m->alive && !m->address_present) /* its kernel forwards */
+        if (m && m->alive && !m->address_present && !m->address_kept) /* its kernel forwards */
             for (unsigned i = 0; i < w->members; i++)
                 if (w->machine[i].alive && w->machine[i].address_present)
                     m = &w->machine[i];

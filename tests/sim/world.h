@@ -116,7 +116,7 @@ struct machine {
     struct held *held;
     struct staged *staged;
     unsigned staged_count;
-    bool address_present, fit, wants_addresses;
+    bool address_present, address_kept, fit, wants_addresses;
     bool drained; /* durable */
     bool suppress_facts;
     uint64_t tick_at_ns;

@@ -17,7 +17,7 @@ struct hub {
     struct instant now;
     unsigned announced, removed, reads;
     int weight;
-    bool fit;
+    bool fit, kept;
     char log[4096];
     unsigned owned, released; /* notices */
     unsigned saved_count;
@@ -45,6 +45,11 @@ static void op_notice(void *ctx, const struct notice *notice)
 static void op_announce(void *ctx, uint16_t slot)
 {
     ((struct hub *)ctx)->announced++;
+}
+
+static void op_keep_address(void *ctx, uint16_t slot, bool keep)
+{
+    ((struct hub *)ctx)->kept = keep;
 }
 
 static void op_remove_stale(void *ctx, uint16_t slot)
@@ -98,6 +103,7 @@ static const struct node_ops surroundings = {.log = op_log,
                                              .notice = op_notice,
                                              .announce = op_announce,
                                              .remove_stale = op_remove_stale,
+                                             .keep_address = op_keep_address,
                                              .read_addresses = op_read_addresses,
                                              .set_weight = op_set_weight,
                                              .set_fit = op_set_fit,
@@ -303,6 +309,33 @@ TEST(an_end_in_order_releases_and_takes_health_away)
     hub_free(h);
 }
 
+TEST(what_is_sent_to_a_vip_on_its_way_is_kept_until_it_is_let_go)
+{
+    const struct sync_move drain = {.kind = MOVE_DRAIN, .vip = 7, .member = 1, .force = true};
+    struct sync_move undrain = drain;
+    struct hub *h = ready(&alone);
+    char reason[MOVE_REASON_LEN];
+
+    undrain.kind = MOVE_UNDRAIN;
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_false(h->kept);
+    assert_int_equal(node_move(h->node, &drain, reason, h->now), 0);
+    assert_true(h->kept);
+    assert_int_equal(node_move(h->node, &undrain, reason, h->now), 0);
+    assert_false(h->kept); /* it stays after all */
+    assert_int_equal(node_move(h->node, &drain, reason, h->now), 0);
+    pass(h, MOVE_WITHIN_NS / NS_PER_MS + 10);
+    assert_false(h->kept); /* nobody came */
+    assert_int_equal(node_move(h->node, &undrain, reason, h->now), 0);
+    assert_int_equal(node_move(h->node, &drain, reason, h->now), 0);
+    tell(h, FAILOVER_ADDRESS_DOWN, false);
+    assert_true(h->kept && gate_owned(&h->gate, 1)); /* keepalived has taken it away already */
+    pass(h, 10);
+    assert_false(h->kept || gate_owned(&h->gate, 1));
+    hub_free(h);
+}
+
 TEST(what_the_node_says_is_text_that_nobody_forges)
 {
     const struct node_config c = {.unproved_reason = "x\n\x1b[2Jerror: forged", .members = {2}};
@@ -321,4 +354,5 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(health_is_the_engines_and_a_start_without_siblings_waits_for_them),
           T(an_owner_does_not_lose_weight_because_it_is_alone),
           T(an_end_in_order_releases_and_takes_health_away),
+          T(what_is_sent_to_a_vip_on_its_way_is_kept_until_it_is_let_go),
           T(what_the_node_says_is_text_that_nobody_forges))

@@ -275,6 +275,17 @@ static void routes(struct netlink *nl)
     r.gateway = (struct ip_addr){0};
     CHECK(netlink_route_remove(nl, &r) == 0);
     CHECK(route_is("10.78.0.0/16", "gmt0"));
+    /* To be delivered here beside an address that comes and goes. */
+    struct netlink_route local = {.ifindex = index, .metric = 1, .local = true};
+    CHECK(prefix_parse("192.0.2.99/32", &local.dst) == 0 && netlink_route_put(nl, &local) == 0);
+    CHECK(system("ip addr add 192.0.2.99/24 dev gmt0 && ip addr del 192.0.2.99/24 dev gmt0") == 0);
+    CHECK(system("ip route get 192.0.2.99 | grep -q '^local'") == 0);
+    CHECK(netlink_route_remove(nl, &local) == 0);
+    CHECK(system("ip route get 192.0.2.99 | grep -q '^local'") != 0);
+    CHECK(prefix_parse("2001:db8::99/128", &local.dst) == 0 && netlink_route_put(nl, &local) == 0);
+    CHECK(system("ip -6 route get 2001:db8::99 | grep -q '^local'") == 0);
+    CHECK(netlink_route_remove(nl, &local) == 0);
+    CHECK(system("ip -6 route get 2001:db8::99 2>&1 | grep -q '^local'") != 0);
     /* What an earlier process left in whatever table. */
     CHECK(prefix_parse("10.79.0.0/16", &r.dst) == 0 && netlink_route_put(nl, &r) == 0);
     r.table = 4711;
