@@ -300,6 +300,7 @@ void app_free(struct app *a)
     }
     if (a->engine)
         engine_stop(a->engine);
+    app_fence_stop(a);
     if (a->node && a->cluster && node_save(a->node) < 0)
         log_warn("handshake stamps could not be saved", "effect=%s",
                  "harmless: a replayed initiation changes nothing");

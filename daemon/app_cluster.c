@@ -689,7 +689,8 @@ int app_cluster_start(struct app *a)
         log_warn("neighbours will not be told by us where a VIP is; keepalived tells them",
                  "needs=%s", "CAP_NET_RAW");
     if ((r = app_start_engine(a, &e)) < 0 || (r = app_events_open(a)) < 0 ||
-        (r = start_node(a, c)) < 0 || (r = open_vip_sockets(a, c)) < 0)
+        (r = start_node(a, c)) < 0 || (r = app_fence_start(a)) < 0 ||
+        (r = open_vip_sockets(a, c)) < 0)
         return r;
     if (c->hub->fwmark)
         app_node_ops.set_fwmark(a, c->hub->fwmark);

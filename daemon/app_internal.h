@@ -15,6 +15,7 @@
 #include "control/uapi.h"
 #include "control/verdicts.h"
 #include "engine/engine.h"
+#include "fence/fence.h"
 #include "ha/fifo.h"
 #include "ha/health.h"
 #include "ha/lanprobe.h"
@@ -69,9 +70,11 @@ struct cluster {
     struct netlink *netlink;
     struct announce *announce;
     struct server *server;
-    struct http *http;        /* NULL: off */
-    struct list peer_calls;   /* commands that the node has */
-    struct list peer_waiting; /* that wait for one before them */
+    struct http *http; /* NULL: off */
+    struct fence *fence;
+    bool fence_behind, fence_open; /* as last told */
+    struct list peer_calls;        /* commands that the node has */
+    struct list peer_waiting;      /* that wait for one before them */
     struct journal *journal;
     struct verdicts *verdicts, *strangers; /* of peers; of keys that are no peer's */
     uint64_t strangers_second;             /* when the last ones were told, and how many then */
@@ -126,6 +129,11 @@ void app_take_refusals(struct app *a);
 const char *app_vip_name(const struct app *a, uint16_t id); /* "": plain mode */
 void app_fill_events(void *ctx, const struct control_request *r, struct control_events *ret);
 uint64_t app_last_event(void *ctx);
+
+/* app_fence.c */
+int app_fence_start(struct app *a);
+void app_fence_touch(struct app *a); /* at any time */
+void app_fence_stop(struct app *a);
 
 /* app_store.c */
 int app_open_store(struct app *a);

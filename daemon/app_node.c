@@ -32,6 +32,7 @@ static void op_set_remote(void *ctx, struct wg_peer *p, struct remote_secret *s)
 
 static void op_remove_peer(void *ctx, struct wg_peer *p)
 {
+    app_fence_touch(ctx); /* it may have left without a commit */
     engine_remove_peer(((struct app *)ctx)->engine, p);
 }
 
@@ -177,6 +178,7 @@ static void commit_done(uv_work_t *w, int status)
 
     a->commits--;
     node_committed(a->node, c->write, status < 0 ? status : c->result, app_now());
+    app_fence_touch(a);
     free(c);
 }
 

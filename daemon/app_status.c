@@ -126,6 +126,20 @@ static void node_metrics(struct app *a, struct status *s)
             "Messages of siblings", (double)n->sync_messages[k]);
 }
 
+static void fence_metrics(struct app *a, struct status *s)
+{
+    const struct fence_status *f = fence_status(a->cluster->fence);
+
+    add(a, s, false, "guardmount_fence_in_force", NULL, NULL,
+        "1: a table of nftables keeps isolated groups apart", f->in_force);
+    add(a, s, false, "guardmount_fence_behind", NULL, NULL,
+        "1: the kernel refused the last change of groups", f->behind);
+    add(a, s, true, "guardmount_fence_changes", NULL, NULL, "Changes that came into force",
+        (double)f->changes);
+    add(a, s, true, "guardmount_connections_ended", NULL, NULL,
+        "Tracked connections of peers that may not have them any more", (double)f->ended);
+}
+
 static void engine_metrics(struct app *a, struct status *s)
 {
     static const struct {
@@ -193,6 +207,11 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     if (node_all_drained(a->node))
         snprintf(s->note, sizeof(s->note), "%s",
                  "drained: it takes a VIP only when nobody else can (guardmount undrain)");
+    const struct fence_status *fence = fence_status(a->cluster->fence);
+    if (fence->behind)
+        snprintf(s->note, sizeof(s->note), "%s; the log says why",
+                 fence->in_force ? "the last change of groups is not in force"
+                                 : "groups cannot be kept apart here, so it takes no VIP");
     s->uptime_ms = (now.boot_ns - a->cluster->started_ns) / NS_PER_MS;
     members(a, s, now);
     vips(a, s, now);
@@ -213,6 +232,7 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     add(a, s, false, "guardmount_sync_sessions", "role", "replica", "Session keys in memory",
         s->hub[0].sessions_replica);
     node_metrics(a, s);
+    fence_metrics(a, s);
     engine_metrics(a, s);
 }
 

@@ -13,41 +13,19 @@ from pathlib import Path
 import pytest
 
 from lab import BIN_DIR
-from netns import (add_netns, delete_netns, end_process, ip, ip_batch, run, run_in, socket_answers,
+from member import LoneMember
+from netns import (add_netns, delete_netns, end_process, ip_batch, run, run_in, socket_answers,
                    spawn, wait_until, wg_keypair, wireguard_socket)
-from plain import genkey, lone_member
 
 NS, HUB, CLIENT, WAN = "gmp-see", "gmpsee0", "gmpseec", "gmpseew"
 VIP = "10.60.1.100"
 PATIENCE_S = 10
 
 
-class House:
+class House(LoneMember):
     def __init__(self, home):
-        self.home, self.processes, self.fifo = home, [], None
-        self.hub = genkey()
+        super().__init__(home, NS, HUB, f"{VIP}/24", WAN)
         self.private, self.public = wg_keypair()
-        self.conf = home / "guardmount.conf"
-        self.conf.write_text(lone_member(home, "see", HUB, self.hub["SyncPrivateKey"],
-                                         f"{VIP}/24 dev {WAN}"))
-        self.conf.chmod(0o600)
-
-    def start(self, *arguments):
-        self.processes.append(spawn([BIN_DIR / "guardmountd", "-f", *arguments], NS,
-                                    self.home / "log", {"LOG_LEVEL": "info"}))
-
-    def keepalived(self, state):
-        """Its word and its address."""
-        if not self.fifo:
-            self.fifo = os.open(self.home / "run/vrrp.fifo", os.O_WRONLY | os.O_NONBLOCK)
-        os.write(self.fifo, f'INSTANCE "GM_1" {state} 150\n'.encode())
-        ip(NS, "addr", "add" if state == "MASTER" else "del", f"{VIP}/24", "dev", WAN)
-
-    def ask(self, *arguments, status=0):
-        done = subprocess.run([str(BIN_DIR / "guardmount"), "-s", f"{self.home}/run/control.sock",
-                               *arguments], capture_output=True, text=True, timeout=20)
-        assert done.returncode == status, (arguments, done)
-        return done.stdout
 
     def ask_in_namespace(self, *arguments, status):
         done = subprocess.run(["ip", "netns", "exec", NS, str(BIN_DIR / "guardmount"), *arguments],
@@ -74,12 +52,6 @@ class House:
 
     def add_peer(self, *more):
         run_in(NS, ["wg", "set", HUB, "peer", self.public, *more, "allowed-ips", "10.77.0.2/32"])
-
-    def stop(self):
-        if self.fifo:
-            os.close(self.fifo)
-        for process in reversed(self.processes):
-            end_process(process)
 
 
 @pytest.fixture

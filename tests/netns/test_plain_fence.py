@@ -1,0 +1,127 @@
+"""The fence between groups, on a member alone: three clients, a network of two servers behind it.
+
+    alice 10.77.0.2  bob 10.77.0.3   of the group contractors
+    carl  10.77.0.4                  of no group
+    hub   10.77.0.1
+    server                           192.0.2.10 (books), 198.51.100.10 (safe)
+"""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from member import LoneMember
+from netns import (add_netns, delete_netns, end_process, in_netns, ip_batch, run, run_in,
+                   socket_answers, spawn, wait_until, wg_keypair, wireguard_socket)
+from plain import LANE, WIREGUARD_GO
+
+PREFIX = f"gmf{LANE}-"
+HUB = f"gmf{LANE}hub"
+VIP = "10.60.1.100"
+BOOKS, SAFE = "192.0.2.10", "198.51.100.10"
+PATIENCE_S = 10
+
+
+class Client:
+    def __init__(self, house, name, number):
+        self.ns, self.name, self.ifname = PREFIX + name, name, f"gmf{LANE}{name}"
+        self.address = f"10.77.0.{number}"
+        self.private, self.public = wg_keypair()
+        house.ask("peer", "add", name, "--pubkey", self.public, "--allowed-ips", self.address)
+        ip_batch(house.ns, [f"link add {name} type veth peer name eth0 netns {self.ns}",
+                            f"link set {name} master wan up"])
+        ip_batch(self.ns, [f"addr add 10.60.1.{number}/24 dev eth0", "link set eth0 up"])
+        self.process = spawn([WIREGUARD_GO, "-f", self.ifname], self.ns, house.home / name)
+        wait_until(lambda: socket_answers(wireguard_socket(self.ifname)), PATIENCE_S, name)
+        run_in(self.ns, ["wg", "setconf", self.ifname, "/dev/stdin"], input=f"""[Interface]
+PrivateKey = {self.private}
+[Peer]
+PublicKey = {house.hub['SyncPublicKey']}
+AllowedIPs = 0.0.0.0/0
+Endpoint = {VIP}:51820
+PersistentKeepalive = 1
+""")
+        ip_batch(self.ns, [f"addr add {self.address}/24 dev {self.ifname}",
+                           f"link set {self.ifname} up",
+                           f"route add 192.0.2.0/24 dev {self.ifname}",
+                           f"route add 198.51.100.0/24 dev {self.ifname}"])
+
+    def reaches(self, address):
+        return ", 0% packet loss" in run_in(self.ns, ["ping", "-n", "-c1", "-W1", address],
+                                            check=False)
+
+    def connect(self, address):
+        with in_netns(self.ns):
+            return socket.create_connection((address, 7), timeout=2)
+
+
+class House(LoneMember):
+    NAMES = ("hub", "lan", "alice", "bob", "carl")
+
+    def __init__(self, home):
+        super().__init__(home, PREFIX + "hub", HUB, f"{VIP}/24", "wan")
+        self.clients = {}
+
+    def build(self):
+        for name in self.NAMES:
+            add_netns(PREFIX + name)
+        run_in(self.ns, ["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        lan = PREFIX + "lan"
+        ip_batch(self.ns, ["link set lo up", "link add wan type bridge", "link set wan up",
+                           f"link add lan type veth peer name eth0 netns {lan}",
+                           "addr add 192.0.2.1/24 dev lan", "addr add 198.51.100.1/24 dev lan",
+                           "link set lan up"])
+        ip_batch(lan, [f"addr add {BOOKS}/24 dev eth0", f"addr add {SAFE}/24 dev eth0",
+                       "link set eth0 up", "route add default via 192.0.2.1"])
+        self.start("-c", str(self.conf))
+        wait_until((self.home / "run/control.sock").exists, PATIENCE_S, "no control socket")
+        self.keepalived("MASTER")
+        for number, name in enumerate(("alice", "bob", "carl"), 2):
+            self.clients[name] = Client(self, name, number)
+        with in_netns(lan):
+            self.server = socket.create_server(("0.0.0.0", 7))
+        for client in self.clients.values():
+            wait_until(lambda: client.reaches(BOOKS), PATIENCE_S, f"{client.name} has no tunnel")
+
+    def destroy(self):
+        for client in self.clients.values():
+            end_process(client.process)
+        self.stop()
+        for name in self.NAMES:
+            delete_netns(PREFIX + name)
+
+    def tables(self):
+        return run_in(self.ns, ["nft", "list", "tables"])
+
+    def connections(self, address):
+        with in_netns(self.ns), open("/proc/net/nf_conntrack") as f:
+            return [line for line in f if f"={address} " in line]
+
+
+@pytest.fixture(scope="module")
+def house():
+    h = House(Path(tempfile.mkdtemp(prefix="gm-fence-")))
+    try:
+        h.build()
+        yield h
+    finally:
+        h.destroy()
+        shutil.rmtree(h.home)
+
+
+def test_revoking_a_peer_ends_its_connections_and_no_others(house):
+    alice, carl = house.clients["alice"], house.clients["carl"]
+    # Somebody else's rules make the kernel track connections.
+    run_in(house.ns, ["nft", "add table inet mine; add chain inet mine c { type filter hook forward"
+                             " priority 0; }; add rule inet mine c ct state established accept"])
+    with alice.connect(BOOKS), carl.connect(SAFE):
+        assert house.connections(alice.address) and house.connections(carl.address)
+        house.ask("peer", "revoke", "alice")
+        wait_until(lambda: not house.connections(alice.address), 2,
+                   lambda: house.connections(alice.address))
+        assert house.connections(carl.address)
+    assert house.tables() == "table inet mine\n"
