@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "cli/draft.h"
+#include "conf/value.h"
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,6 +79,20 @@ static unsigned free_id(const struct conf *c)
     return highest < MEMBER_ID_MAX ? highest + 1 : lowest;
 }
 
+/* As in a [Member] section. */
+static bool take_address(const struct cluster_words *w, enum cluster_word word, const char *key,
+                         struct conf_member *ret)
+{
+    const struct conf_key *k = conf_key_find(SECTION_MEMBER, key);
+    char expected[VALUE_EXPECTED_LEN];
+
+    if (!w->word[word] || value_store(k, w->word[word], ret))
+        return true;
+    cli_fail(EXIT_USAGE, "cluster %s: %s: expected %s", w->verb, names[word],
+             value_expected(k, expected));
+    return false;
+}
+
 int cluster_guest(const struct cluster_words *w, const struct conf *now, struct conf_member *ret)
 {
     char error[CONF_ERROR_LEN] = "";
@@ -93,12 +108,9 @@ int cluster_guest(const struct cluster_words *w, const struct conf *now, struct 
         return refuse(w, "--id: expected 1..15");
     if (!id)
         return refuse(w, "a cluster has at most 15 members");
-    if (w->word[WORD_OUTER_ADDRESS] &&
-        addr_parse(w->word[WORD_OUTER_ADDRESS], &ret->outer_address) < 0)
-        return refuse(w, "--outer-address: expected an address");
-    if (w->word[WORD_INNER_ADDRESS] &&
-        addr_parse(w->word[WORD_INNER_ADDRESS], &ret->inner_address) < 0)
-        return refuse(w, "--inner-address: expected an address");
+    if (!take_address(w, WORD_OUTER_ADDRESS, "OuterAddress", ret) ||
+        !take_address(w, WORD_INNER_ADDRESS, "InnerAddress", ret))
+        return EXIT_USAGE;
     ret->id = (uint8_t)id;
     memcpy(ret->name, d.member[0].name, sizeof(ret->name));
     ret->sync_address = d.member[0].sync;

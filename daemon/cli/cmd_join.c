@@ -18,14 +18,15 @@
 
 #define DIAL_MS 5000
 #define MEETING_NS (15 * NS_PER_S)
+#define RENAMES_MAX 16
 #define STDIN_WORD "-"
 
 struct join {
     const struct cli *c;
     struct cluster_words w;
     struct token token;
-    char from_if[IFNAME_MAX + 1];
-    const char *to_if;          /* NULL: names are as they are */
+    struct conftext_rename rename[RENAMES_MAX];
+    unsigned rename_count;
     char key[KEY_TEXT_LEN + 1]; /* private; for the file */
     uint8_t public_key[32];
     char reason[INVITATION_REASON_MAX + 1]; /* why the offer cannot be used; "": it can */
@@ -59,16 +60,22 @@ static int take_token(struct join *j)
 
 static int take_dev(struct join *j)
 {
-    const char *dev = j->w.word[WORD_DEV], *equals = dev ? strchr(dev, '=') : NULL;
+    const char *at = j->w.word[WORD_DEV];
+    char one[2 * IFNAME_MAX + 2];
 
-    if (!dev)
-        return EXIT_GOOD;
-    if (equals && equals > dev && equals - dev <= IFNAME_MAX)
-        memcpy(j->from_if, dev, (size_t)(equals - dev));
-    j->to_if = equals ? equals + 1 : "";
-    if (!value_ifname(j->from_if) || !value_ifname(j->to_if))
-        return cli_fail(EXIT_USAGE, "cluster join: --dev: expected THERE=HERE, two names of "
-                                    "interfaces");
+    while (at && value_list_next(&at, one, sizeof(one))) {
+        struct conftext_rename *r = &j->rename[j->rename_count];
+        char *equals = strchr(one, '=');
+
+        if (equals)
+            *equals = '\0';
+        if (!equals || !value_ifname(one) || !value_ifname(equals + 1) ||
+            j->rename_count++ == RENAMES_MAX)
+            return cli_fail(EXIT_USAGE, "cluster join: --dev: expected THERE=HERE, names of "
+                                        "interfaces, with commas between");
+        strcpy(r->from, one);
+        strcpy(r->to, equals + 1);
+    }
     return EXIT_GOOD;
 }
 
@@ -177,7 +184,7 @@ static int on_offer(struct join *j, struct meeting *m, const struct invitation_m
                     struct placing *ret)
 {
     struct conftext_change change = {
-        .private_key = j->key, .from_if = j->to_if ? j->from_if : NULL, .to_if = j->to_if};
+        .private_key = j->key, .rename = j->rename, .rename_count = j->rename_count};
     char error[CONF_ERROR_LEN] = "";
 
     if (place_prepare(j->w.conf, (const char *)offer->body, offer->len, &change, ret, error) < 0) {

@@ -90,8 +90,10 @@ static void put_member(struct out *o, const struct conf_member *m)
                endpoint_format(&m->sync_address, at));
     if (!addr_is_zero(&m->outer_address))
         put_format(o, "OuterAddress = %s\n", addr_format(&m->outer_address, at));
-    if (!addr_is_zero(&m->inner_address))
-        put_format(o, "InnerAddress = %s\n", addr_format(&m->inner_address, at));
+    for (unsigned i = 0; i < m->inner_address_count; i++)
+        put_format(o, "%s%s", i ? ", " : "InnerAddress = ", addr_format(&m->inner_address[i], at));
+    if (m->inner_address_count)
+        put_format(o, "\n");
 }
 
 static void put_members(struct out *o, const char *list, const struct conftext_change *c)
@@ -111,6 +113,15 @@ static void put_members(struct out *o, const char *list, const struct conftext_c
     put_format(o, "\n");
 }
 
+/* NULL: it keeps its name. */
+static const char *new_name(const struct conftext_change *c, const char *ifname)
+{
+    for (unsigned i = 0; i < c->rename_count; i++)
+        if (strcmp(c->rename[i].from, ifname) == 0)
+            return c->rename[i].to;
+    return NULL;
+}
+
 static void put_vip_addresses(struct out *o, const char *key, const char *list,
                               const struct conftext_change *c)
 {
@@ -121,9 +132,10 @@ static void put_vip_addresses(struct out *o, const char *key, const char *list,
     while (value_list_next(&list, element, sizeof(element))) {
         struct vip_addr a = {0};
         const char *blank = strrchr(element, ' ');
+        const char *name = value_vip_address(element, &a) ? new_name(c, a.ifname) : NULL;
 
-        if (blank && value_vip_address(element, &a) && strcmp(a.ifname, c->from_if) == 0)
-            put_format(o, "%s%.*s %s", between, (int)(blank - element), element, c->to_if);
+        if (blank && name)
+            put_format(o, "%s%.*s %s", between, (int)(blank - element), element, name);
         else
             put_format(o, "%s%s", between, element);
         between = ", ";
@@ -145,11 +157,10 @@ static bool put_changed(struct out *o, const struct line *l, const struct confte
         put_format(o, "SyncPrivateKey = %s\n", c->private_key);
     else if ((c->add || c->remove) && k->type == TYPE_MEMBERS)
         put_members(o, l->ini.value, c);
-    else if (c->from_if && k->type == TYPE_VIP_ADDRESSES)
+    else if (c->rename_count && k->type == TYPE_VIP_ADDRESSES)
         put_vip_addresses(o, k->name, l->ini.value, c);
-    else if (c->from_if && k->section == SECTION_LAN && k->type == TYPE_IFNAME &&
-             strcmp(l->ini.value, c->from_if) == 0)
-        put_format(o, "%s = %s\n", k->name, c->to_if);
+    else if (k->section == SECTION_LAN && k->type == TYPE_IFNAME && new_name(c, l->ini.value))
+        put_format(o, "%s = %s\n", k->name, new_name(c, l->ini.value));
     else
         return false;
     return true;

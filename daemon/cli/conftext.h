@@ -6,12 +6,17 @@
 #pragma once
 #include "conf/conf.h"
 
+struct conftext_rename {
+    char from[IFNAME_MAX + 1], to[IFNAME_MAX + 1];
+};
+
 struct conftext_change {
     const struct conf_member *add; /* a [Member] behind the last one, and a VIP's last choice */
     const char *remove;            /* name of a [Member]; it leaves the VIPs' Members, too */
     uint8_t self;                  /* [Node] Id; 0: as it is */
     const char *private_key;       /* SyncPrivateKey; NULL: as it is */
-    const char *from_if, *to_if;   /* an interface has another name; NULL: none */
+    const struct conftext_rename *rename; /* interfaces that have other names */
+    unsigned rename_count;
 };
 
 /* *ret_len without a NUL, which is put behind. -ENOSPC: @room is too small. */

@@ -169,7 +169,7 @@ static const struct command commands[] = {
      "Siblings bring it up to date afterwards: to go back in time, restore all members\n"
      "before the first one starts.",
      "systemctl stop guardmountd && guardmount restore /root/peers.backup", cmd_restore},
-    {"cluster", "VERB [OPTIONS]",
+    {"cluster", "init|invite|join|admit|remove|members|status [OPTIONS]",
      "make a cluster, and its members: init, invite, join, admit, remove, members, status",
      "  init             keys and configuration of a new cluster, offline\n"
      "  invite           print a token, and wait for the machine that joins with it\n"
@@ -195,11 +195,11 @@ static const struct command commands[] = {
      "  -o, --output DIR init: folder to make (default: named as the cluster)\n"
      "  --install        init: one --member, this machine; write its files where they belong\n"
      "  --within TIME    invite: how long the token is good (30m; at most 1440m)\n"
-     "  --outer-address A, --inner-address A\n"
+     "  --outer-address A, --inner-address LIST\n"
      "                   invite, admit: its own addresses, for Mode = unicast\n"
      "  --id ID          invite: its number (default: one above the highest)\n"
      "  --key KEY        admit: its public key\n"
-     "  --dev THERE=HERE join: an interface has another name on this machine\n"
+     "  --dev LIST       join: interfaces with other names on this machine: THERE=HERE,...\n"
      "  --keepalived FILE\n"
      "                   keepalived's configuration (default " KEEPALIVED_CONF ");\n"
      "                   beside one that is your own, conf.d/guardmount.conf is written instead\n"

@@ -45,10 +45,13 @@ TEST(a_member_is_added_behind_the_last_and_is_a_vips_last_choice)
            "\n[Member m3]\nId = 3\nSyncPublicKey = " KEY_A "\nSyncAddress = 192.0.2.3:51900\n"
            "\n# the VIP\n[Vip main]\nMembers = m1, m2, m3\nOuter = 192.0.2.9/24 dev eth0\n");
     addr_parse("192.0.2.33", &m.outer_address);
-    addr_parse("10.0.0.3", &m.inner_address);
+    addr_parse("10.0.0.3", &m.inner_address[0]);
+    addr_parse("fd00::3", &m.inner_address[1]);
+    m.inner_address_count = 2;
     expect("[Member m1]\nId = 1", &(struct conftext_change){.add = &m},
            "[Member m1]\nId = 1\n\n[Member m3]\nId = 3\nSyncPublicKey = " KEY_A
-           "\nSyncAddress = 192.0.2.3:51900\nOuterAddress = 192.0.2.33\nInnerAddress = 10.0.0.3\n");
+           "\nSyncAddress = 192.0.2.3:51900\nOuterAddress = 192.0.2.33\nInnerAddress = 10.0.0.3, "
+           "fd00::3\n");
 }
 
 TEST(a_member_is_removed_and_comments_of_others_stay)
@@ -76,8 +79,9 @@ TEST(what_was_added_is_removed_again)
 
 TEST(a_file_becomes_another_members)
 {
+    static const struct conftext_rename names[] = {{"eth0", "ens3"}, {"ens3", "eth0"}, {"e", "f"}};
     struct conftext_change c = {
-        .self = 2, .private_key = "new", .from_if = "eth0", .to_if = "ens3"};
+        .self = 2, .private_key = "new", .rename = names, .rename_count = ARRAY_LEN(names)};
 
     expect(HEAD M1 M2 REST "Inner = 10.0.0.9/8 dev eth01, 10.0.0.8/8  dev eth0 \n"
                            "[Lan a]\nInterface = eth0\nProbe = 192.0.2.1\n[Lan b]\nInterface = e\n",
@@ -85,7 +89,7 @@ TEST(a_file_becomes_another_members)
            "# mine\n[node]\nId = 2\n\n[Cluster]\nSyncPrivateKey = new\n\n" M1 M2
            "\n# the VIP\n[Vip main]\nmembers = m1, m2\nOuter = 192.0.2.9/24 dev ens3\n"
            "Inner = 10.0.0.9/8 dev eth01, 10.0.0.8/8  dev ens3\n"
-           "[Lan a]\nInterface = ens3\nProbe = 192.0.2.1\n[Lan b]\nInterface = e\n");
+           "[Lan a]\nInterface = ens3\nProbe = 192.0.2.1\n[Lan b]\nInterface = f\n");
 }
 
 TEST(what_does_not_fit_is_refused)

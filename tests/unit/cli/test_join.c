@@ -118,7 +118,8 @@ TEST(a_machine_that_cannot_be_the_member_says_so_to_both)
            "cmp a/conf was && rm was && [ ! -e b/conf ] && exit $r$e",
            11, "paris cannot use it: it has no interface nosuch0; join with --dev nosuch0=NAME");
     expect(state,
-           "IF=nosuch0; init && invite && join --dev nosuch0=lo $T && ended && grep ^Outer b/conf",
+           "IF=nosuch0; init && invite && join --dev eth9=x,nosuch0=lo $T && ended && grep ^Outer "
+           "b/conf",
            0, "Outer = 203.0.113.100/24 dev lo");
     expect(state, "init && invite --member x=192.0.2.77 2>&1", 99, "--member is given twice");
     expect(state, "init && sed -i s/$B/192.0.2.77/ a/conf; B=192.0.2.77; invite && join $T", 1,
