@@ -155,15 +155,15 @@ static void put_globals(struct writer *w)
     if (rt == 0 && c->advert_ms < RENDER_RT_BELOW_MS)
         rt = RENDER_RT_PRIORITY; /* nothing less holds adverts that fast (keepalived.md 2.4) */
     fprintf(w->out,
-            "# Written by `guardmount ha render` for member %s (%u); the same file is made again\n"
-            "# from the member's configuration, so change that one.\n"
-            "global_defs {\n"
-            "    router_id %s\n"
-            "    vrrp_version 3\n"
-            "    script_user root\n"
-            "    enable_script_security\n"
-            "    dynamic_interfaces\n"
-            "    max_auto_priority -1\n",
+            RENDER_MARK " for member %s (%u); the same file is made again\n"
+                        "# from the member's configuration, so change that one.\n"
+                        "global_defs {\n"
+                        "    router_id %s\n"
+                        "    vrrp_version 3\n"
+                        "    script_user root\n"
+                        "    enable_script_security\n"
+                        "    dynamic_interfaces\n"
+                        "    max_auto_priority -1\n",
             c->member[c->self].name, c->self, c->member[c->self].name);
     if (rt)
         fprintf(w->out,

@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 
 #define RENDER_ERROR_LEN 256
+#define RENDER_MARK "# Written by `guardmount ha render`" /* how the text begins */
 #define RENDER_RT_PRIORITY 50 /* used below RENDER_RT_BELOW_MS even if none is configured */
 #define RENDER_RT_BELOW_MS 100
 #define RENDER_ADVERT_MIN_MS 10

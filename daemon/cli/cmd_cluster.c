@@ -1,8 +1,9 @@
-/* cluster init: the folders of a new cluster's members, made on one machine. */
+/* cluster init: the folders of a new cluster's members, made on one machine; or this machine alone,
+ * which invites the others. And the list of the verbs. */
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/rng.h"
-#include "cli/cli.h"
+#include "cli/cluster.h"
 #include "cli/draft.h"
 #include "ha/render.h"
 #include <fcntl.h>
@@ -162,53 +163,71 @@ static void print_steps(const struct draft *d, const char *path)
             "gateway with --outer-probe or --inner-probe, or add [Lan] sections later.");
 }
 
-static int report(const struct cli *c, const struct draft *d, const char *path,
-                  const struct draft_keys *k)
+static int report_json(const struct draft *d, const char *path, const char *key)
 {
-    char key[KEY_TEXT_LEN + 1];
     json_t *o, *members;
     int r;
 
-    key_to_base64(k->hub_public, key);
-    if (!c->json) {
-        printf("%s: made for %s with %u members; nothing on this machine was changed besides\n"
-               "public key of the hub: %s\n",
-               path, d->word[DRAFT_NAME], d->member_count, key);
-        print_steps(d, path);
-        return EXIT_GOOD;
-    }
     members = json_array();
     for (unsigned i = 0; i < d->member_count; i++)
         json_array_append_new(members,
                               json_pack("{s:i, s:s}", "id", (int)i + 1, "name", d->member[i].name));
     o = json_pack("{s:i, s:s, s:s, s:s, s:o}", "schema", 1, "cluster", d->word[DRAFT_NAME],
-                  "directory", path, "hub_public_key", key, "members", members);
+                  d->alone ? "config" : "directory", path, "hub_public_key", key, "members",
+                  members);
     r = o ? json_dumpf(o, stdout, JSON_COMPACT) : -1;
     puts("");
     json_decref(o);
     return r == 0 ? EXIT_GOOD : cli_fail(EXIT_FAILED, "the output cannot be written");
 }
 
-static int init(const struct cli *c, const struct draft *d, const char *path)
-{
-    char error[CONF_ERROR_LEN] = "";
-    struct made *m = sodium_init() < 0 ? NULL : sodium_malloc(sizeof(*m));
-    int r, status;
+/* ---- the two ways ---- */
 
-    if (!m)
-        return cli_fail(EXIT_FAILED, "no memory for keys");
-    memset(m, 0, sizeof(*m));
-    if (make_all(d, m, error) < 0)
-        status = cli_fail(EXIT_FAILED, "nothing was written: %s", error);
-    else if ((r = write_all(path, d, m)) == -EEXIST)
-        status =
-            cli_fail(EXIT_FAILED,
-                     "%s exists, and may hold the keys of a cluster; name another with -o", path);
-    else if (r < 0)
-        status = cli_fail(EXIT_FAILED, "%s: %s; nothing was left behind", path, strerror(-r));
-    else
-        status = report(c, d, path, &m->keys);
-    made_free(m, d->member_count);
+static int make_folders(const struct cli *c, const struct draft *d, const char *path,
+                        const struct made *m)
+{
+    char key[KEY_TEXT_LEN + 1];
+    int r = write_all(path, d, m);
+
+    if (r == -EEXIST)
+        return cli_fail(EXIT_FAILED,
+                        "%s exists, and may hold the keys of a cluster; name another with -o",
+                        path);
+    if (r < 0)
+        return cli_fail(EXIT_FAILED, "%s: %s; nothing was left behind", path, strerror(-r));
+    key_to_base64(m->keys.hub_public, key);
+    if (c->json)
+        return report_json(d, path, key);
+    printf("%s: made for %s with %u members; nothing on this machine was changed besides\n"
+           "public key of the hub: %s\n",
+           path, d->word[DRAFT_NAME], d->member_count, key);
+    print_steps(d, path);
+    return EXIT_GOOD;
+}
+
+static int install(const struct cli *c, const struct draft *d, const struct cluster_words *w,
+                   const struct made *m)
+{
+    char error[CONF_ERROR_LEN] = "", key[KEY_TEXT_LEN + 1];
+    struct placing p;
+    int status;
+
+    if (place_prepare(w->conf, m->conf[0], strlen(m->conf[0]), &(struct conftext_change){0}, &p,
+                      error) < 0)
+        return cli_fail(EXIT_FAILED, "nothing was written: %s", error);
+    status = cluster_write(w, &p, true);
+    key_to_base64(m->keys.hub_public, key);
+    if (status == EXIT_GOOD && c->json)
+        status = report_json(d, w->conf, key);
+    else if (status == EXIT_GOOD) {
+        printf("This machine is member 1 of %s, %s. Written: %s, %s\n"
+               "Public key of the hub: %s\nLeft to do by hand:\n",
+               d->word[DRAFT_NAME], d->member[0].name, w->conf, p.where, key);
+        cluster_print_start(&p);
+        puts("  Let the next member in, now or later:\n"
+             "    guardmount cluster invite --member NAME=ADDRESS");
+    }
+    place_done(&p);
     return status;
 }
 
@@ -225,30 +244,73 @@ static int take_word(struct draft *d, char **argv, int *i, char error[CONF_ERROR
     return 0;
 }
 
-int cmd_cluster(const struct cli *c, int argc, char **argv)
+static int init(const struct cli *c, int argc, char **argv)
 {
+    struct cluster_words w = {.conf = c->conf ? c->conf : DEFAULT_CONF,
+                              .keepalived = KEEPALIVED_CONF};
     char error[CONF_ERROR_LEN] = "";
     const char *path = NULL;
     struct draft d = {0};
+    struct made *m;
+    int status;
 
-    if (argc < 1 || strcmp(argv[0], "init") != 0)
-        return cli_fail(EXIT_USAGE, "cluster: '%s' is not known; try 'guardmount cluster init'",
-                        argc ? argv[0] : "");
-    for (int i = 1; i < argc; i++) {
-        const char *v = cli_value(argv, &i, "-o", "--output");
-        int r = v ? 1 : take_word(&d, argv, &i, error);
+    for (int i = 0; i < argc; i++) {
+        const char *v = cli_value(argv, &i, "-o", "--output"), *k = NULL;
+        bool alone = !v && strcmp(argv[i], "--install") == 0;
+        int r;
 
+        if (!v && !alone)
+            k = cli_value(argv, &i, "--keepalived", "--keepalived");
+        r = v || alone || k ? 1 : take_word(&d, argv, &i, error);
         if (r == 0)
             return cli_fail(EXIT_USAGE,
                             "cluster init: unexpected '%s'; try 'guardmount cluster --help'",
                             argv[i]);
         if (r < 0)
             return cli_fail(EXIT_USAGE, "cluster init: %s", error);
-        if (v && !*v)
-            return cli_fail(EXIT_USAGE, "cluster init: -o needs a folder");
+        if ((v && !*v) || (k && !*k))
+            return cli_fail(EXIT_USAGE, "cluster init: %s needs a %s", v ? "-o" : "--keepalived",
+                            v ? "folder" : "file");
         path = v ? v : path;
+        w.keepalived = k ? k : w.keepalived;
+        d.alone |= alone;
     }
     if (draft_finish(&d, error) < 0)
         return cli_fail(EXIT_USAGE, "cluster init: %s", error);
-    return init(c, &d, path ? path : d.word[DRAFT_NAME]);
+    m = sodium_init() < 0 ? NULL : sodium_malloc(sizeof(*m));
+    if (!m)
+        return cli_fail(EXIT_FAILED, "no memory for keys");
+    memset(m, 0, sizeof(*m));
+    if (make_all(&d, m, error) < 0)
+        status = cli_fail(EXIT_FAILED, "nothing was written: %s", error);
+    else if (d.alone)
+        status = install(c, &d, &w, m);
+    else
+        status = make_folders(c, &d, path ? path : d.word[DRAFT_NAME], m);
+    made_free(m, d.member_count);
+    return status;
+}
+
+static const struct verb {
+    const char *name;
+    int (*run)(const struct cli *c, int argc, char **argv);
+} verbs[] = {
+    {"init", init},
+    {"invite", cluster_invite},
+    {"join", cluster_join},
+    {"admit", cluster_admit},
+    {"remove", cluster_remove},
+    {"members", cluster_members},
+    {"status", cluster_status},
+};
+
+int cmd_cluster(const struct cli *c, int argc, char **argv)
+{
+    for (unsigned i = 0; argc && i < ARRAY_LEN(verbs); i++)
+        if (strcmp(argv[0], verbs[i].name) == 0)
+            return verbs[i].run(c, argc - 1, argv + 1);
+    return cli_fail(EXIT_USAGE,
+                    "cluster: '%s' is not known; there are init, invite, join, admit, remove, "
+                    "members and status; try 'guardmount cluster --help'",
+                    argc ? argv[0] : "");
 }

@@ -44,6 +44,8 @@ int cli_replace_file(const char *path, const void *data, size_t len, mode_t mode
         return -errno;
     if (owner && fchown(fd, owner->st_uid, owner->st_gid) < 0 && errno != EPERM)
         r = -errno;
+    if (r >= 0 && fchmod(fd, mode) < 0) /* whatever the umask */
+        r = -errno;
     if (r >= 0)
         r = cli_write_all(fd, data, len);
     if (close(fd) < 0 && r >= 0)

@@ -139,7 +139,9 @@ int draft_finish(struct draft *d, char error[CONF_ERROR_LEN])
         if (!d->word[w])
             d->word[w] = rules[w].fallback;
     }
-    if (d->member_count < DRAFT_MEMBERS_MIN)
+    if (d->alone && d->member_count != 1)
+        return refuse(error, "--install takes one --member, this machine; invite the others");
+    if (!d->alone && d->member_count < DRAFT_MEMBERS_MIN)
         return refuse(error,
                       "a cluster has at least two members; give each a --member NAME=ADDRESS");
     if (!d->word[DRAFT_INNER] && (d->word[DRAFT_VRID_INNER] || d->word[DRAFT_INNER_PROBE]))
@@ -262,11 +264,12 @@ int draft_conf(const struct draft *d, const struct draft_keys *k, unsigned i,
     char name[MEMBER_NAME_MAX + sizeof("/guardmount.conf")];
 
     add(&t,
-        "# /etc/guardmount/guardmount.conf of member %s. It holds keys: mode 0640 and of the\n"
-        "# group guardmount, or 0600. Members differ where it says so; guardmount.conf(5) lists\n"
-        "# every key. After each change: guardmount check-config\n\n"
+        "# /etc/guardmount/guardmount.conf of one member. It holds keys: mode 0640 and of the "
+        "group\n"
+        "# guardmount, or 0600. Members differ where it says so; guardmount.conf(5) lists every\n"
+        "# key. After each change: guardmount check-config\n\n"
         "[Node]\n# differs\nId = %u\n\n[Cluster]\nName = %s\n",
-        d->member[i].name, i + 1, d->word[DRAFT_NAME]);
+        i + 1, d->word[DRAFT_NAME]);
     add_key(&t, "ClusterKey", k->cluster);
     add(&t, "# differs\n");
     add_key(&t, "SyncPrivateKey", k->sync[i]);

@@ -33,6 +33,7 @@ struct draft {
         struct endpoint sync;
     } member[MEMBER_ID_MAX];
     unsigned member_count;
+    bool alone; /* the first member of a cluster whose others are invited */
 };
 
 /* Secrets: in memory that is locked and wiped. */

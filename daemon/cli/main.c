@@ -1,5 +1,6 @@
 #include "base/err.h"
 #include "cli/cli.h"
+#include "cli/place.h"
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -168,31 +169,54 @@ static const struct command commands[] = {
      "Siblings bring it up to date afterwards: to go back in time, restore all members\n"
      "before the first one starts.",
      "systemctl stop guardmountd && guardmount restore /root/peers.backup", cmd_restore},
-    {"cluster", "init --name NAME --member NAME=ADDRESS ... [OPTIONS]",
-     "make keys and configuration of a new cluster, on one machine and offline",
-     "  --name NAME            of the cluster\n"
-     "  --member NAME=ADDRESS[:PORT]\n"
-     "                         a member, and where its sync channel is reached (port 51900); two "
-     "or\n"
-     "                         more, the preferred one first\n"
-     "  --hub-address LIST     tunnel addresses of the hub; clients are in these networks\n"
-     "  --outer LIST           floating addresses for clients: \"ADDRESS/LENGTH dev INTERFACE\"\n"
-     "  --inner LIST           floating addresses that the LAN routes the tunnel networks to\n"
-     "  --port PORT            UDP port of the hub (51820)\n"
-     "  --vrid-outer ID        free VRRP router id on the outer LAN (51)\n"
-     "  --vrid-inner ID        free VRRP router id on the inner LAN (61)\n"
-     "  --outer-probe LIST     what always answers ping on the outer LAN: a gateway\n"
-     "  --inner-probe LIST     the same on the inner LAN\n"
-     "  -o, --output DIR       folder to make (default: named as the cluster)\n"
-     "  -j, --json             {\"schema\": 1, \"directory\": ..., \"hub_public_key\": ..., "
-     "\"members\": [...]}\n"
+    {"cluster", "init|invite|join|admit|remove|members|status [OPTIONS]",
+     "make a cluster, and its members: init, invite, join, admit, remove, members, status",
+     "  init             keys and configuration of a new cluster, offline\n"
+     "  invite           print a token, and wait for the machine that joins with it\n"
+     "  join TOKEN       make this machine a member; - reads the token from standard input\n"
+     "  admit            name a member that was invited elsewhere; 'invite' prints the command\n"
+     "  remove NAME      name a member no more\n"
+     "  members          who belongs to it\n"
+     "  status           the same, with a verdict; exit code 4 when a member is not in sync\n"
      "\n"
-     "DIR gets a folder for each member, with its guardmount.conf (mode 0600: keys are in it) and\n"
-     "its keepalived.conf. A folder that exists is never touched. What is left to do is printed.",
-     "guardmount cluster init --name office --member berlin=192.168.99.1 \\\n"
-     "    --member paris=192.168.99.2 --hub-address 10.77.0.1/16 \\\n"
-     "    --outer '203.0.113.100/24 dev eth0' --outer-probe 203.0.113.1 \\\n"
-     "    --inner '10.0.0.100/24 dev eth1' --inner-probe 10.0.0.1",
+     "  --name NAME      init: of the cluster\n"
+     "  --member NAME=ADDRESS[:PORT]\n"
+     "                   a member, and where its sync channel is reached (port 51900);\n"
+     "                   init: once for each, the preferred one first\n"
+     "  --hub-address LIST\n"
+     "                   init: tunnel addresses of the hub; clients are in these networks\n"
+     "  --outer LIST     init: floating addresses for clients: \"ADDRESS/LENGTH dev INTERFACE\"\n"
+     "  --inner LIST     init: floating addresses that the LAN routes the tunnel networks to\n"
+     "  --port PORT      init: UDP port of the hub (51820); invite: TCP port to wait at (51901)\n"
+     "  --vrid-outer ID, --vrid-inner ID\n"
+     "                   init: free VRRP router ids on the two LANs (51, 61)\n"
+     "  --outer-probe LIST, --inner-probe LIST\n"
+     "                   init: what always answers ping on that LAN: a gateway\n"
+     "  -o, --output DIR init: folder to make (default: named as the cluster)\n"
+     "  --install        init: one --member, this machine; write its files where they belong\n"
+     "  --within TIME    invite: how long the token is good (30m; at most 1440m)\n"
+     "  --outer-address A, --inner-address LIST\n"
+     "                   invite, admit: its own addresses, for Mode = unicast\n"
+     "  --id ID          invite: its number (default: one above the highest)\n"
+     "  --key KEY        admit: its public key\n"
+     "  --dev LIST       join: interfaces with other names on this machine: THERE=HERE,...\n"
+     "  --keepalived FILE\n"
+     "                   keepalived's configuration (default " KEEPALIVED_CONF ");\n"
+     "                   beside one that is your own, conf.d/guardmount.conf is written instead\n"
+     "  -c CONF          configuration of the member (default " DEFAULT_CONF ")\n"
+     "  -j, --json       JSON with \"schema\": 1\n"
+     "\n"
+     "init makes a folder for each member, with its guardmount.conf (mode 0600: keys are in it) "
+     "and\n"
+     "its keepalived.conf; or, with --install, this machine's files alone. Nothing that exists is\n"
+     "overwritten. A token is good once, on the machine with that address. What is left to do by\n"
+     "hand is printed.",
+     "guardmount cluster init --install --name office --member berlin=192.168.99.1 \\\n"
+     "    --hub-address 10.77.0.1/16 --outer '203.0.113.100/24 dev eth0' \\\n"
+     "    --inner '10.0.0.100/24 dev eth1' --inner-probe 10.0.0.1\n"
+     "guardmount cluster invite --member paris=192.168.99.2\n"
+     "guardmount cluster join gm1_AAAA...\n"
+     "guardmount cluster status",
      cmd_cluster},
     {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"

@@ -71,7 +71,8 @@ const struct conf_key conf_keys[] = {
      .help = "This member's key of the sync channel (*guardmount genkey*)."},
     {SECTION_CLUSTER, "MembershipEpoch", TYPE_UINT, CONF(membership_epoch), .min = 1,
      .max = UINT32_MAX, .fallback = "1",
-     .help = "Raise it on all members when one is added or removed."},
+     .help =
+         "Raise it on all members when ClusterKey changes: those of another epoch are refused."},
     {SECTION_CLUSTER, "SoloStartAfter", TYPE_DURATION, CONF(solo_start_after_ms), LIVE,
      .max = 3600000, .fallback = "5s",
      .help = "A member that starts and finds no sibling serves after this time."},

@@ -203,7 +203,7 @@ TEST(wrong_words_are_refused_before_anything_is_made)
     static const struct {
         const char *arguments, *word;
     } wrong[] = {
-        {"cluster", "try 'guardmount cluster init'"},
+        {"cluster", "there are init, invite, join"},
         {"cluster frob", "'frob' is not known"},
         {"cluster init", "--name is missing"},
         {"cluster init frob", "unexpected 'frob'"},
