@@ -10,9 +10,9 @@ static const struct {
     uint16_t window, bits; /* how far back; size of the ring */
     uint8_t word_bits;
 } shapes[RECEIVERS] = {
-    [RECEIVER_LINUX_64] = {8128, 8192, 64},     [RECEIVER_LINUX_32] = {8160, 8192, 32},
-    [RECEIVER_BORINGTUN] = {1024, 1024, 1},     [RECEIVER_NETBSD] = {2016, 2048, 32},
-    [RECEIVER_LWIP] = {31, 32, 1},              [RECEIVER_GOTATUN] = {8192, 8192, 1},
+    [RECEIVER_LINUX_64] = {8128, 8192, 64},  [RECEIVER_LINUX_32] = {8160, 8192, 32},
+    [RECEIVER_BORINGTUN] = {1024, 1024, 1},  [RECEIVER_NETBSD] = {2016, 2048, 32},
+    [RECEIVER_LWIP] = {31, 32, 1},           [RECEIVER_GOTATUN] = {8192, 8192, 1},
     [RECEIVER_TAILSCALE_RS] = {128, 128, 1},
 };
 
