@@ -176,9 +176,10 @@ void cluster_print_restart(const struct placing *p)
     print_include(p);
     if (siblings > 1)
         puts("  The daemon reads its members when it starts. So that nothing is lost:\n"
-             "    guardmount drain && systemctl restart guardmountd && guardmount undrain\n"
-             "    systemctl reload keepalived");
+             "    guardmount drain && systemctl restart guardmountd && guardmount undrain");
     else
         puts("  The daemon reads its members when it starts; clients make new sessions then:\n"
              "    systemctl restart guardmountd keepalived");
+    if (siblings > 1 && p->changed)
+        puts("    systemctl reload keepalived");
 }

@@ -99,6 +99,19 @@ static bool may_replace(const char *path)
     return n == 0 || (n == sizeof(head) && memcmp(head, RENDER_MARK, sizeof(head)) == 0);
 }
 
+static bool holds(const char *path, const char *text)
+{
+    char *now;
+    size_t len;
+    bool same;
+
+    if (place_read(path, &now, &len) < 0)
+        return false;
+    same = strlen(text) == len && memcmp(now, text, len) == 0;
+    sodium_free(now);
+    return same;
+}
+
 static int write_keepalived(struct placing *p, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -114,7 +127,10 @@ static int write_keepalived(struct placing *p, const char *path)
             return -errno;
         strcat(p->where, "/guardmount.conf");
     }
-    return cli_replace_file(p->where, p->keepalived, strlen(p->keepalived), 0644, NULL);
+    p->changed = !holds(p->where, p->keepalived);
+    return !p->changed
+               ? 0
+               : cli_replace_file(p->where, p->keepalived, strlen(p->keepalived), 0644, NULL);
 }
 
 int place_write(struct placing *p, const char *path, const char *keepalived, bool fresh,

@@ -20,6 +20,7 @@ struct placing {
     struct conf *conf;
     char *keepalived;     /* NULL: no VIP lists this member */
     char where[PATH_MAX]; /* keepalived's file; "": none was written */
+    bool changed;         /* that file has other contents now */
     bool included;        /* it is beside an administrator's own, which has to include it */
 };
 

@@ -102,7 +102,7 @@ TEST(strangers_are_not_listened_to)
 {
     expect(state,
            "init && invite && bash -c \"exec 3<>/dev/tcp/$A/51901; cat <&3; echo closed\" && "
-           "join $T && ended",
+           "join $T && ended && ! grep somebody invited",
            0, "closed");
     /* Whoever has the address and says nothing, or nonsense, is not waited for long. */
     expect(state,
