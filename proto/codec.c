@@ -252,6 +252,7 @@ static void put_adopted(union wire *w, const struct sync_adopted *a)
     b->id = &w->key.id;
     b->term = a->term;
     b->limit = a->limit;
+    b->vip = a->vip;
 }
 
 static void put_released(union wire *w, const struct sync_released *r)
@@ -504,6 +505,7 @@ static void get_adopted(bool *ok, const Guardmount__Adopted *b, struct sync_adop
     wire_get_id(ok, b->id, &a->id);
     a->term = (uint16_t)wire_in(ok, b->term, 0, SYNC_TERM_MAX);
     a->limit = b->limit;
+    a->vip = (uint16_t)wire_in(ok, b->vip, 0, UINT16_MAX);
 }
 
 static void get_released(bool *ok, const Guardmount__Released *b, struct sync_released *r)

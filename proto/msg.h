@@ -92,6 +92,7 @@ struct sync_adopted {
     struct key_id id;
     uint16_t term;
     uint64_t limit; /* where the adopter's receiving begins */
+    uint16_t vip;   /* 0: as the receiver knows it */
 };
 
 struct sync_released {

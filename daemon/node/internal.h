@@ -306,6 +306,7 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
                 struct sync_msg *ret, struct replica_token *ret_token);
 void key_record_sent(struct node *n, struct node_key *k, struct sibling *s, uint64_t limit);
 void key_release(struct node *n, struct node_key *k, struct instant now); /* R11's final state */
+struct sync_msg key_adopted_message(const struct node *n, const struct node_key *k);
 void key_tell_adopted(struct node *n, struct node_key *k, struct instant now);
 void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit, uint16_t term);
 /* R12: @member may have adopted it while we slept, and cannot tell. */
@@ -398,6 +399,7 @@ void moves_released(struct node *n, struct node_key *k, struct instant now);
 void moves_sibling_down(struct node *n, uint8_t member, struct instant now);
 void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const struct sync_claim *c,
                        struct instant now);
+void moves_returning(struct node *n, uint16_t slot, struct instant now); /* fit to have it again */
 bool moves_leaving(const struct node *n, uint16_t slot);
 void moves_drain_all(struct node *n, struct instant now);
 void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now);

@@ -351,15 +351,21 @@ void keys_raise(struct node *n, struct instant now)
 
 /* ---- ownership ---- */
 
+struct sync_msg key_adopted_message(const struct node *n, const struct node_key *k)
+{
+    return (struct sync_msg){.kind = SYNC_ADOPTED,
+                             .adopted = {.id = k->kp->id,
+                                         .term = counter_term_now(&k->kp->tx),
+                                         .limit = atomic_load(&k->kp->floor),
+                                         .vip = vip_id_of_slot(n, atomic_load(&k->kp->vip))}};
+}
+
 void key_tell_adopted(struct node *n, struct node_key *k, struct instant now)
 {
-    if (!clustered(n))
-        return;
-    struct sync_msg m = {.kind = SYNC_ADOPTED,
-                         .adopted = {.id = k->kp->id,
-                                     .term = counter_term_now(&k->kp->tx),
-                                     .limit = atomic_load(&k->kp->floor)}};
-    siblings_send_all(n, &m, now);
+    struct sync_msg m = key_adopted_message(n, k);
+
+    if (clustered(n))
+        siblings_send_all(n, &m, now);
 }
 
 /* A worker touched the replica first and made it ours (R8); siblings must hear of it (R10), and

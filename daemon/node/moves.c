@@ -246,12 +246,20 @@ bool moves_linger(struct node *n, uint16_t slot, const char *cause, struct insta
     return true;
 }
 
+/* By preference; MEMBERS_MAX: not listed. */
+static unsigned place_of(const struct node *n, uint16_t slot, uint8_t member)
+{
+    const uint8_t *order = n->conf.vip[slot].order;
+
+    for (unsigned place = 0; place < MEMBERS_MAX && order[place]; place++)
+        if (order[place] == member)
+            return place;
+    return MEMBERS_MAX;
+}
+
 static bool is_listed(const struct node *n, uint16_t slot, uint8_t member)
 {
-    for (unsigned i = 0; i < MEMBERS_MAX && n->conf.vip[slot].order[i]; i++)
-        if (n->conf.vip[slot].order[i] == member)
-            return true;
-    return false;
+    return place_of(n, slot, member) < MEMBERS_MAX;
 }
 
 /* Could a sibling carry on with every session of the VIP? */
@@ -374,6 +382,28 @@ static void let_go(struct node *n, uint16_t slot, struct instant now)
     v->leaving = true;
     v->leaving_until_ns = now.boot_ns + MOVE_WITHIN_NS;
     tell(n, slot, now);
+}
+
+/* Do the VIPs prefer different members? Then keepalived takes them back (ADR 0010). */
+static bool is_spread(const struct node *n)
+{
+    for (uint16_t slot = 2; slot <= n->conf.vip_count; slot++)
+        if (n->conf.vip[slot].order[0] != n->conf.vip[1].order[0])
+            return true;
+    return false;
+}
+
+/* Our priority is above that of the VIP's owner again, so keepalived will take it from there. It
+ * hears of it first, and hands over as in every planned move. */
+void moves_returning(struct node *n, uint16_t slot, struct instant now)
+{
+    const struct vip_run *v = &n->vip[slot];
+    struct sync_msg m = {.kind = SYNC_MOVE,
+                         .move = {.kind = MOVE_PROMOTE, .vip = v->conf.id, .member = n->conf.self}};
+
+    if (is_spread(n) && !failover_owned(&v->failover) && v->claimant &&
+        place_of(n, slot, n->conf.self) < place_of(n, slot, v->claimant))
+        siblings_send_all(n, &m, now);
 }
 
 static int move_here(struct node *n, const struct sync_move *m, uint16_t slot,

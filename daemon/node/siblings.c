@@ -1,5 +1,6 @@
 /* Siblings: what the replicas of the sync channel ask for, and what each of their messages does. */
 #include "base/bytes.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 
@@ -227,6 +228,15 @@ void siblings_drop_silent(struct node *n, struct instant now)
     }
 }
 
+/* A key that we serve and @member is no holder of: it may have owned the key once, and believe so
+ * still. */
+static bool owned_without(const struct node *n, const struct node_key *k, uint8_t member)
+{
+    uint16_t slot = atomic_load(&k->kp->vip);
+
+    return !n->conf.warm && gate_owned(n->gate, slot) && !vip_holder(n, slot, member);
+}
+
 static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct sync_msg *ret,
                              struct replica_token *ret_token)
 {
@@ -293,8 +303,13 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
             while (s->next_key && s->next_key != &n->keys) {
                 struct node_key *k = list_entry(s->next_key, struct node_key, all);
                 s->next_key = s->next_key->next;
-                if (!k->ours || (k->held_by >> member & 1) ||
-                    !key_record(n, k, s, n->now, ret, ret_token))
+                if (!k->ours || (k->held_by >> member & 1))
+                    continue;
+                if (owned_without(n, k, member)) {
+                    *ret = key_adopted_message(n, k);
+                    return true;
+                }
+                if (!key_record(n, k, s, n->now, ret, ret_token))
                     continue;
                 key_record_sent(n, k, s, ret->session.limit);
                 return true;
@@ -394,6 +409,20 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
         key_adopted(n, k, n->now);
         key_tell_adopted(n, k, n->now);
     }
+}
+
+static void heard_adopted(struct node *n, struct node_key *k, uint8_t member,
+                          const struct sync_adopted *a)
+{
+    uint16_t slot = vip_slot_of_id(n, a->vip);
+
+    if (slot)
+        atomic_store(&k->kp->vip, slot);
+    key_yield(n, k, member, a->limit, a->term);
+    /* R15: its owner counts us as a holder only where the VIP's list does. What we keep otherwise
+     * would be adopted below what was accepted meanwhile. */
+    if (!vip_holder(n, atomic_load(&k->kp->vip), n->conf.self) && !PLANTED("non-holder-keeps-key"))
+        key_remove(n, k, false);
 }
 
 static void heard_session(struct node *n, uint8_t member, struct session *s)
@@ -502,7 +531,7 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
     case SYNC_ADOPTED:
         k = key_by_id(n, &m->adopted.id);
         if (k)
-            key_yield(n, k, member, m->adopted.limit, m->adopted.term);
+            heard_adopted(n, k, member, &m->adopted);
         break;
     case SYNC_RELEASED:
         heard_released(n, member, &m->released);

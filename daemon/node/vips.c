@@ -372,6 +372,8 @@ void readiness(struct node *n, struct instant now)
             continue;
         v->weight = w;
         n->ops.set_weight(n->ops.ctx, slot, w);
+        if (w == WEIGHT_FIT)
+            moves_returning(n, slot, now);
     }
 }
 

@@ -191,7 +191,7 @@ static void anything(struct rogue *r, enum sync_kind kind)
         break;
     case SYNC_ADOPTED:
         m.adopted = (struct sync_adopted){
-            .id = key_id(r), .term = (uint16_t)take(r, 2), .limit = number(r)};
+            .id = key_id(r), .term = (uint16_t)take(r, 2), .limit = number(r), .vip = 1};
         break;
     case SYNC_RELEASED:
         m.released =
@@ -275,8 +275,8 @@ static void step(struct rogue *r)
         listen(r);
         return;
     case 4:
-        r->m->address_present = what & 32;
-        r->m->wants_addresses = true;
+        r->m->address_present[1] = what & 32;
+        r->m->wants_addresses = 1u << 1;
         machine_settle(r->m);
         return;
     case 5:
@@ -304,7 +304,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     r.w = calloc(1, sizeof(*r.w));
     must(r.w);
     size_t slots = secret_slots_used();
-    world_init(r.w, 1, 2, 1);
+    world_init(r.w, 1, 2, 1, 1);
     r.m = &r.w->machine[0];
     must(machine_start(r.m) == 0 && machine_start(&r.w->machine[2]) == 0);
     run_for(&r, NS_PER_S);

@@ -55,7 +55,7 @@ static void packet(struct world *w, struct machine *client, bool up)
     uint64_t id = ++w->packet_id;
     unsigned c = client->number - w->members + 1;
     static const uint8_t server[4] = {10, 99, 0, 1};
-    uint8_t inner[4] = {10, 77, 0, (uint8_t)c};
+    uint8_t inner[4] = {10, 77, (uint8_t)(w->vips > 1 ? client->home : 0), (uint8_t)c};
 
     store_be16(p + 2, SIM_PACKET_LEN);
     p[8] = 64;
@@ -71,6 +71,7 @@ static void packet(struct world *w, struct machine *client, bool up)
     assert(e->bytes);
     memcpy(e->bytes, p, sizeof(p));
     e->len = sizeof(p);
+    e->a = client->number;
 }
 
 static void cut(bool c[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1], unsigned a, bool begin, bool both)
@@ -211,6 +212,7 @@ void faults_run(struct world *w, struct event *e)
     case FAULT_PROMOTE:
         if (begin)
             move(m, MOVE_PROMOTE);
+        w->promoted = true;
         break;
     }
 }

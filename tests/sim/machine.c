@@ -196,28 +196,28 @@ struct oracle_who machine_who(const struct machine *m)
         .member = m->member, .life = m->life_id, .apart = world_apart(m->world, m)};
 }
 
-/* Siblings that get replicas from @m and can answer. */
-static bool in_touch(const struct machine *m, const struct machine *o)
+/* Siblings that get replicas of the VIP's keys from @m and can answer. */
+static bool in_touch(const struct machine *m, const struct machine *o, uint16_t slot)
 {
     const struct world *w = m->world;
 
-    return o != m && o->alive && o->member <= HOLDERS_MAX + 1 && m->link_up[o->member] &&
-           o->link_up[m->member] && !(world_apart(w, m) >> o->member & 1) && !o->frozen &&
-           !o->frozen_daemon;
+    return o != m && o->alive && world_place(w, slot, o->member) <= HOLDERS_MAX &&
+           m->link_up[o->member] && o->link_up[m->member] &&
+           !(world_apart(w, m) >> o->member & 1) && !o->frozen && !o->frozen_daemon;
 }
 
 /* H1: whoever uses a key can be served by two, but where nobody is left to hold it. */
-static void check_committed(struct machine *m, uint32_t index)
+static void check_committed(struct machine *m, uint16_t slot, uint32_t index)
 {
     struct world *w = m->world;
     bool asked = false;
 
-    if (w->warm || w->sync_lag_ns || m->member > HOLDERS_MAX + 1)
+    if (w->warm || w->sync_lag_ns || world_place(w, slot, m->member) > HOLDERS_MAX)
         return;
     for (unsigned i = 0; i < w->members; i++) {
         struct machine *o = &w->machine[i];
 
-        if (!in_touch(m, o) || w->now_ns - m->linked_ns[o->member] < NS_PER_S)
+        if (!in_touch(m, o, slot) || w->now_ns - m->linked_ns[o->member] < NS_PER_S)
             continue;
         asked = true;
         if (entry_find(o, index))
@@ -242,7 +242,8 @@ static void check_ceiling(struct machine *m, const struct keypair *k, uint64_t c
         return;
     for (unsigned i = 0; m->member && i < w->members; i++) {
         struct machine *o = &w->machine[i];
-        struct entry *e = in_touch(m, o) ? entry_find(o, k->local_index) : NULL;
+        struct entry *e =
+            in_touch(m, o, atomic_load(&k->vip)) ? entry_find(o, k->local_index) : NULL;
 
         if (!e || !e->kp || atomic_load(&e->kp->state) != KEYPAIR_REPLICA ||
             !atomic_load(&e->kp->adoptable) || !key_id_equal(&e->kp->id, &k->id) ||
@@ -273,8 +274,8 @@ static void op_send(void *ctx, uint16_t vip, const struct endpoint *to,
     struct machine *m = ctx;
 
     if (m->member && len == sizeof(struct message_response) && load_le32(buf) == MESSAGE_RESPONSE)
-        check_committed(m, load_le32((const uint8_t *)buf + 4));
-    world_send(m->world, m, vip ? &m->world->vip : &m->address, to, buf, len);
+        check_committed(m, vip, load_le32((const uint8_t *)buf + 4));
+    world_send(m->world, m, vip ? &m->world->vip[vip] : &m->address, to, buf, len);
 }
 
 static int op_handshake(void *ctx, const struct handshake_job *job)
@@ -445,8 +446,8 @@ static enum tx_verdict transmit(struct machine *m, struct wg_peer *p, const uint
             memcpy(plain, packet, len);
         struct aead_op op = {.counter = counter, .src = plain, .dst = d->encrypted, .len = padded};
         aead_seal(m->aead, k->keys->send, &op, 1);
-        world_send(m->world, m, m->member ? &m->world->vip : &m->address, &to, buf,
-                   sizeof(*d) + padded + AEAD_TAG_LEN);
+        world_send(m->world, m, m->member ? &m->world->vip[atomic_load(&p->vip)] : &m->address, &to,
+                   buf, sizeof(*d) + padded + AEAD_TAG_LEN);
         if (peer_note_sent(p, now.boot_ns, packet != NULL, (unsigned)padded + 32))
             tell(m, (struct fact){.kind = FACT_ARM, .peer_id = p->id});
     }
@@ -629,20 +630,35 @@ static void op_read_addresses(void *ctx, uint16_t vip)
 {
     struct machine *m = ctx;
 
-    m->wants_addresses = true;
+    m->wants_addresses |= 1u << vip;
 }
 
 static void op_remove_stale(void *ctx, uint16_t vip)
 {
     struct machine *m = ctx;
 
-    m->address_present = false;
-    m->wants_addresses = true;
+    m->address_present[vip] = false;
+    m->wants_addresses |= 1u << vip;
+}
+
+static int op_route(void *ctx, uint16_t slot, const struct ip_prefix *dst, uint8_t to)
+{
+    struct machine *m = ctx;
+    struct world *w = m->world;
+
+    if (dst->len == 32) {
+        m->guest_route[dst->addr.b[15] - 1] = to;
+        return 0;
+    }
+    world_trace(w, "m%u routes VIP %u to m%u", m->member, slot, to);
+    m->route[slot] = to;
+    world_check_routes(w, slot);
+    return 0;
 }
 
 static void op_keep_address(void *ctx, uint16_t vip, bool keep)
 {
-    ((struct machine *)ctx)->address_kept = keep;
+    ((struct machine *)ctx)->address_kept[vip] = keep;
 }
 
 static void op_announce(void *ctx, uint16_t vip)
@@ -651,22 +667,24 @@ static void op_announce(void *ctx, uint16_t vip)
 
     struct world *w = m->world;
 
-    if (m->address_present)
-        world_event(w, world_random(w, SIM_ANNOUNCE_LATE_NS), EVENT_VRRP, m)->a = VRRP_ANNOUNCE;
+    if (m->address_present[vip])
+        vrrp_event(m, world_random(w, SIM_ANNOUNCE_LATE_NS), vip, VRRP_ANNOUNCE);
 }
 
 static void op_set_weight(void *ctx, uint16_t slot, int weight)
 {
     struct machine *m = ctx;
 
-    m->vrrp.weight = weight;
+    m->vrrp[slot].weight = weight;
 }
 
 static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
 {
     struct machine *m = ctx;
 
-    m->drained = count > 0;
+    m->drained = 0;
+    for (unsigned i = 0; i < count; i++)
+        m->drained |= 1u << vips[i];
     return 0;
 }
 
@@ -754,6 +772,7 @@ static const struct node_ops ops_template = {
     .remove_stale = op_remove_stale,
     .keep_address = op_keep_address,
     .announce = op_announce,
+    .route = op_route,
     .set_weight = op_set_weight,
     .save_drained = op_save_drained,
     .set_fit = op_set_fit,
@@ -793,8 +812,8 @@ static void deliver(struct machine *m, const uint8_t *packet, size_t len, bool a
 
 /* After the window has accepted it: whose it is, timers, endpoint, delivery. @wire: as it came. */
 static void accepted(struct machine *m, struct keypair *k, uint64_t counter, unsigned effects,
-                     const struct endpoint *from, const uint8_t *wire, size_t wire_len,
-                     const uint8_t *plain)
+                     const struct endpoint *from, uint16_t slot, const uint8_t *wire,
+                     size_t wire_len, const uint8_t *plain)
 {
     struct wg_peer *p = k->peer;
     struct world *w = m->world;
@@ -809,7 +828,8 @@ static void accepted(struct machine *m, struct keypair *k, uint64_t counter, uns
     struct endpoint_version v = {.generation = k->generation, .counter = counter};
     size_t inner = 0;
 
-    if (peer_endpoint_update(p, from, &(struct endpoint){0}, 0, atomic_load(&k->vip), &v)) {
+    if (peer_endpoint_update(p, from, &(struct endpoint){0}, 0, slot, &v)) {
+        atomic_store(&k->vip, slot); /* E3 */
         tell(m, (struct fact){.kind = FACT_ENDPOINT, .peer_id = p->id});
     }
     if (peer_note_received(p, now.boot_ns, len > 0, (unsigned)len + 32))
@@ -818,7 +838,8 @@ static void accepted(struct machine *m, struct keypair *k, uint64_t counter, uns
         deliver(m, plain, inner, again);
 }
 
-static void hold(struct machine *m, struct keypair *k, const struct event *ev, const uint8_t *plain)
+static void hold(struct machine *m, struct keypair *k, const struct event *ev, uint16_t slot,
+                 const uint8_t *plain)
 {
     struct held *h = calloc(1, sizeof(*h)), **at = &m->held;
 
@@ -826,6 +847,7 @@ static void hold(struct machine *m, struct keypair *k, const struct event *ev, c
     h->index = k->local_index;
     h->deadline_ns = m->world->now_ns + HOLD_NS;
     h->from = ev->from;
+    h->slot = slot;
     h->len = ev->len;
     memcpy(h->wire, ev->bytes, ev->len);
     memcpy(h->plain, plain, ev->len - MESSAGE_DATA_OVERHEAD);
@@ -863,7 +885,7 @@ static void look_at_held(struct machine *m)
         }
         *at = h->next;
         if (v == RX_ACCEPT)
-            accepted(m, e->kp, counter, effects, &h->from, h->wire, h->len, h->plain);
+            accepted(m, e->kp, counter, effects, &h->from, h->slot, h->wire, h->len, h->plain);
         else
             world_trace(m->world, "%c%u drops held counter %016llx of %08x: verdict %d",
                         m->member ? 'm' : 'c', m->number + 1, (unsigned long long)counter, index,
@@ -890,7 +912,7 @@ static bool stock_window(struct machine *m, struct entry *e, const struct event 
     return false;
 }
 
-static void receive_data(struct machine *m, struct event *ev)
+static void receive_data(struct machine *m, struct event *ev, uint16_t slot)
 {
     const struct message_data *d = (const struct message_data *)ev->bytes;
     struct instant now = machine_now(m);
@@ -902,7 +924,7 @@ static void receive_data(struct machine *m, struct event *ev)
     if (!e || !e->kp) {
         tell(m, (struct fact){.kind = FACT_UNKNOWN_INDEX,
                               .index = load_le32(d->receiver),
-                              .value_ns = m->member ? 1 : VIP_SLOT_PLAIN,
+                              .value_ns = slot,
                               .source = ev->from});
         return;
     }
@@ -925,9 +947,9 @@ static void receive_data(struct machine *m, struct event *ev)
         world_trace(m->world, "%c%u drops counter %016llx of %08x: verdict %d",
                     m->member ? 'm' : 'c', m->number + 1, (unsigned long long)counter, index, v);
     if (v == RX_HOLD)
-        hold(m, k, ev, plain);
+        hold(m, k, ev, slot, plain);
     else if (v == RX_ACCEPT)
-        accepted(m, k, counter, effects, &ev->from, ev->bytes, ev->len, plain);
+        accepted(m, k, counter, effects, &ev->from, slot, ev->bytes, ev->len, plain);
     else if (!m->member) { /* its own window took it: a stock client would have */
         struct oracle_who who = machine_who(m);
         oracle_accepted(m->world->oracle, m->world->now_ns, &who, ev->bytes, ev->len, false);
@@ -944,15 +966,17 @@ static void receive_data(struct machine *m, struct event *ev)
 
 static void receive(struct machine *m, struct event *e)
 {
+    uint16_t slot = m->member ? world_slot(m->world, &e->to) : VIP_SLOT_PLAIN;
+
     if (e->len < 4)
         return;
-    if (m->member && !gate_owned(&m->gate, 1)) {
-        tell(m, (struct fact){.kind = FACT_READ_ADDRESSES, .index = 1});
-        if (!gate_owned(&m->gate, 1) && !gate_coming(&m->gate, 1))
+    if (m->member && !gate_owned(&m->gate, slot)) {
+        tell(m, (struct fact){.kind = FACT_READ_ADDRESSES, .index = slot});
+        if (!gate_owned(&m->gate, slot) && !gate_coming(&m->gate, slot))
             return;
     }
     if (load_le32(e->bytes) == MESSAGE_DATA) {
-        receive_data(m, e);
+        receive_data(m, e, slot);
         return;
     }
     if (!m->identity || e->len > HANDSHAKE_LEN_MAX)
@@ -960,10 +984,8 @@ static void receive(struct machine *m, struct event *e)
     if (load_le32(e->bytes) != MESSAGE_COOKIE &&
         !handshake_mac1_ok(m->identity, e->bytes, (unsigned)e->len))
         return;
-    struct handshake_job job = {.kind = HANDSHAKE_DATAGRAM,
-                                .vip = m->member ? 1 : VIP_SLOT_PLAIN,
-                                .source = e->from,
-                                .len = (unsigned)e->len};
+    struct handshake_job job = {
+        .kind = HANDSHAKE_DATAGRAM, .vip = slot, .source = e->from, .len = (unsigned)e->len};
     memcpy(job.message, e->bytes, e->len);
     op_handshake(m, &job);
 }
@@ -999,11 +1021,16 @@ static void machine_tick(struct machine *m)
 void machine_settle(struct machine *m)
 {
     for (unsigned i = 0; i < 4 && m->wants_addresses && m->alive; i++) {
-        m->wants_addresses = false;
-        node_vip(m->node, 1,
-                 &(struct failover_event){.kind = m->address_present ? FAILOVER_ADDRESS_UP
-                                                                     : FAILOVER_ADDRESS_DOWN},
-                 machine_now(m));
+        unsigned wanted = m->wants_addresses;
+
+        m->wants_addresses = 0;
+        for (uint16_t slot = 1; slot <= m->world->vips; slot++)
+            if (wanted >> slot & 1)
+                node_vip(m->node, slot,
+                         &(struct failover_event){.kind = m->address_present[slot]
+                                                              ? FAILOVER_ADDRESS_UP
+                                                              : FAILOVER_ADDRESS_DOWN},
+                         machine_now(m));
     }
 }
 
@@ -1167,9 +1194,12 @@ int machine_start(struct machine *m)
     m->gate = (struct gate){0};
     memset(m->link_up, 0, sizeof(m->link_up));
     memset(m->revokes_open, 0, sizeof(m->revokes_open));
-    m->vrrp.master = false;
-    m->vrrp.heard_ns = w->now_ns;
-    m->address_present = m->address_kept = false;
+    for (unsigned slot = 1; slot <= w->vips; slot++) {
+        m->vrrp[slot].master = m->address_present[slot] = m->address_kept[slot] = false;
+        m->vrrp[slot].heard_ns = w->now_ns;
+        m->route[slot] = 0;
+    }
+    memset(m->guest_route, 0, sizeof(m->guest_route));
     if (!m->aead)
         m->aead = aead_new();
     char path[256];
@@ -1184,13 +1214,22 @@ int machine_start(struct machine *m)
             if (i != m->member)
                 c.members[n++] = (uint8_t)i;
         c.membership_epoch = 1;
-        c.vip_count = 1;
-        c.drained[0] = 1;
-        c.drained_count = m->drained;
+        c.vip_count = w->vips;
         c.warm = w->warm;
-        c.vip[1] = (struct vip){.hub = 1, .id = 1, .name = "main", .port = 51820};
-        for (unsigned i = 0; i < w->members; i++)
-            c.vip[1].order[i] = (uint8_t)(i + 1);
+        for (uint16_t slot = 1; slot <= w->vips; slot++) {
+            struct vip *v = &c.vip[slot];
+
+            *v = (struct vip){.hub = 1, .id = slot, .name = "main", .port = 51820};
+            if (m->drained >> slot & 1)
+                c.drained[c.drained_count++] = slot;
+            for (unsigned i = 0; i < w->members; i++)
+                v->order[world_place(w, slot, (uint8_t)(i + 1))] = (uint8_t)(i + 1);
+            if (w->vips > 1) {
+                prefix_parse("10.77.0.0/24", &v->pool[0]);
+                v->pool[0].addr.b[14] = (uint8_t)slot;
+                v->pool_count = 1;
+            }
+        }
         rng_fill(&m->rng, c.instance, sizeof(c.instance));
         c.seq_proved = m->seq > 0 && !m->seq_lost;
         c.unproved_reason = m->seq_lost ? "state lost" : "first start";
@@ -1216,9 +1255,11 @@ int machine_start(struct machine *m)
     m->key = node_identity(m->node)->public_key;
     node_load(m->node, now);
     if (m->member) {
-        node_vip(m->node, 1, &(struct failover_event){.kind = FAILOVER_WRITER_UP}, now);
-        if (!w->operators)
-            world_event(w, SIM_ADVERT_NS, EVENT_VRRP, m);
+        for (uint16_t slot = 1; slot <= w->vips; slot++) {
+            node_vip(m->node, slot, &(struct failover_event){.kind = FAILOVER_WRITER_UP}, now);
+            if (!w->operators)
+                vrrp_event(m, SIM_ADVERT_NS, slot, VRRP_ADVERT);
+        }
         if (w->operators)
             peers_check(m);
     }
@@ -1232,8 +1273,9 @@ void machine_crash(struct machine *m)
     struct entry *e, *e2;
 
     m->alive = false;
-    m->address_present = m->address_kept = false;
-    if (m->world->arp == m->member)
+    memset(m->address_present, 0, sizeof(m->address_present));
+    memset(m->address_kept, 0, sizeof(m->address_kept));
+    if (m->world->arp[1] == m->member)
         world_trace(m->world, "m%u crashes with the VIP", m->member);
     op_discard(m);
     while (m->staged) {
@@ -1323,7 +1365,8 @@ void machine_add_peers(struct machine *m)
     if (m->member) {
         for (unsigned i = 0; i < w->clients; i++) {
             struct peer_change *p = change_add_peer(c, &w->machine[w->members + i].key);
-            snprintf(text, sizeof(text), "10.77.0.%u/32", i + 1);
+            snprintf(text, sizeof(text), "10.77.%u.%u/32",
+                     w->vips > 1 ? w->machine[w->members + i].home : 0, i + 1);
             prefix_parse(text, &prefix);
             peer_change_allow(p, &prefix, false);
         }
@@ -1332,7 +1375,7 @@ void machine_add_peers(struct machine *m)
         prefix_parse("0.0.0.0/0", &prefix);
         peer_change_allow(p, &prefix, false);
         p->has_endpoint = true;
-        p->endpoint = w->vip;
+        p->endpoint = w->vip[m->home];
         if (world_random(w, 3) == 0) {
             p->has_keepalive = true;
             p->keepalive_s = 5;

@@ -1,13 +1,14 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
  *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--lag]
- *          [--warm] [--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]
+ *          [--warm] [--active] [--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]
  *
  * --operators: no traffic; edits of peers on all members at once, and faults around them. With
  * --disk the databases are files in DIR, which get full, and are rolled back.
  *
  * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
  * With --roam a silent client moves while its VIP does (R9a).
+ * With --active there are as many VIPs as members, each member prefers one, and clients use all.
  * With --warm members keep their session keys to themselves.
  * With --lag a session is made while replication lags, and its owner dies with it (rescue).
  * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
@@ -28,19 +29,24 @@
 struct options {
     uint64_t seed, seeds, seconds;
     unsigned members, clients, moves;
-    bool trace, quiet, lag, roam, warm, operators;
+    bool trace, quiet, lag, roam, warm, operators, active;
     const char *disk;
 };
 
 static void live(struct world *w, uint64_t since_ns)
 {
-    unsigned owners = 0;
+    for (uint16_t slot = 1; slot <= w->vips; slot++) {
+        unsigned owners = 0;
 
-    for (unsigned i = 0; i < w->members; i++)
-        owners += w->machine[i].alive && gate_owned(&w->machine[i].gate, 1);
-    if (owners != 1)
-        oracle_violation(w->oracle, w->now_ns, "%u members own the VIP after all faults ended",
-                         owners);
+        for (unsigned i = 0; i < w->members; i++)
+            owners += w->machine[i].alive && gate_owned(&w->machine[i].gate, slot);
+        if (owners != 1)
+            oracle_violation(w->oracle, w->now_ns, "%u members own VIP %u after all faults ended",
+                             owners, slot);
+        if (w->vips > 1 && !w->promoted && !w->machine[slot - 1].drained &&
+            !gate_owned(&w->machine[slot - 1].gate, slot))
+            oracle_violation(w->oracle, w->now_ns, "VIP %u did not come back to its member", slot);
+    }
     for (unsigned i = w->members; i < w->members + w->clients; i++) {
         struct machine *c = &w->machine[i];
 
@@ -93,7 +99,7 @@ static void run_moves(struct world *w, unsigned moves)
  * leave the client to its own 15 s. */
 static void run_lag(struct world *w)
 {
-    struct machine *owner = &w->machine[w->arp - 1], *c = &w->machine[w->members];
+    struct machine *owner = &w->machine[w->arp[1] - 1], *c = &w->machine[w->members];
 
     c->up_every_ns = 20 * NS_PER_MS;
     c->down_every_ns = 3600 * NS_PER_S;
@@ -119,7 +125,7 @@ static void run_lag(struct world *w)
  * below what the adopter may accept (R9a): the hub finds it at its new address. */
 static void run_roam(struct world *w)
 {
-    struct machine *owner = &w->machine[w->arp - 1], *c = &w->machine[w->members];
+    struct machine *owner = &w->machine[w->arp[1] - 1], *c = &w->machine[w->members];
 
     c->up_every_ns = 10 * NS_PER_S;
     c->down_every_ns = 200 * NS_PER_MS;
@@ -185,10 +191,14 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
     if (!w)
         return 1;
     unsigned spread = o->operators ? 4 : 2;
-    world_init(w, seed, o->members ? o->members : 2 + (unsigned)(seed % spread),
+    unsigned members = o->members  ? o->members
+                       : o->active ? 2 + (unsigned)(seed % 3)
+                                   : 2 + (unsigned)(seed % spread);
+    world_init(w, seed, members,
                o->operators ? 0
                : o->clients ? o->clients
-                            : 1 + (unsigned)(seed % 5));
+                            : 1 + (unsigned)(seed % 5),
+               o->active ? members : 1);
     w->trace = o->trace;
     w->warm = o->warm;
     w->operators = o->operators;
@@ -225,21 +235,14 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'},
-        {"members", required_argument, NULL, 'm'},
-        {"clients", required_argument, NULL, 'c'},
-        {"moves", required_argument, NULL, 'M'},
-        {"roam", no_argument, NULL, 'R'},
-        {"lag", no_argument, NULL, 'L'},
-        {"warm", no_argument, NULL, 'W'},
-        {"trace", no_argument, NULL, 'T'},
-        {"plant", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"operators", no_argument, NULL, 'o'},
-        {"disk", required_argument, NULL, 'd'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
+        {"roam", no_argument, NULL, 'R'},          {"lag", no_argument, NULL, 'L'},
+        {"warm", no_argument, NULL, 'W'},          {"trace", no_argument, NULL, 'T'},
+        {"plant", required_argument, NULL, 'p'},   {"quiet", no_argument, NULL, 'q'},
+        {"operators", no_argument, NULL, 'o'},     {"active", no_argument, NULL, 'a'},
+        {"disk", required_argument, NULL, 'd'},    {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
     uint64_t v = 0;
@@ -249,9 +252,9 @@ int main(int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         if (c != 'T' && c != 'L' && c != 'W' && c != 'R' && c != 'p' && c != 'q' && c != 'o' &&
-            c != 'd' && (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
+            c != 'a' && c != 'd' && (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
             fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
-                            "[--clients C] [--moves N] [--lag] [--roam] [--warm] "
+                            "[--clients C] [--moves N] [--lag] [--roam] [--warm] [--active] "
                             "[--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]\n");
             return 2;
         }
@@ -288,6 +291,9 @@ int main(int argc, char **argv)
             break;
         case 'o':
             o.operators = true;
+            break;
+        case 'a':
+            o.active = true;
             break;
         case 'd':
             o.disk = optarg;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define SIM_HOPS_MAX 60 /* a packet's TTL */
+
 /* xoshiro256** seeded by splitmix64: a seed is a whole run. */
 static uint64_t rotl(uint64_t x, int k)
 {
@@ -89,18 +91,79 @@ static struct machine *member(struct world *w, unsigned id)
     return id && id <= w->members ? &w->machine[id - 1] : NULL;
 }
 
+uint16_t world_slot(const struct world *w, const struct endpoint *at)
+{
+    for (uint16_t slot = 1; slot <= w->vips; slot++)
+        if (endpoint_equal(at, &w->vip[slot]))
+            return slot;
+    return 0;
+}
+
+unsigned world_place(const struct world *w, uint16_t slot, uint8_t member)
+{
+    return (member - slot + w->members) % w->members;
+}
+
+void world_check_routes(struct world *w, uint16_t slot)
+{
+    for (unsigned i = 0; i < w->members; i++) {
+        const struct machine *m = &w->machine[i];
+        unsigned hops = 0;
+
+        for (; m->alive && m->route[slot] && m->route[slot] != m->member && hops <= w->members;
+             hops++)
+            m = &w->machine[m->route[slot] - 1];
+        if (hops > w->members) {
+            oracle_violation(w->oracle, w->now_ns, "routes of VIP %u go in a circle from m%u", slot,
+                             i + 1);
+            return;
+        }
+    }
+}
+
+/* A host of the LAN sends to the pool's VIP, or with several VIPs now and then to any member; who
+ * is not the owner passes it on. */
+static struct machine *entered(struct world *w, struct event *e)
+{
+    const struct machine *client = &w->machine[e->a];
+    bool astray = w->divided || (w->vips > 1 && !w->lossless && world_random(w, 4) == 0);
+
+    return member(w, astray ? 1 + (unsigned)world_random(w, w->members) : w->arp[client->home]);
+}
+
+/* The kernel of @m: NULL, the packet left for another member, or is lost. */
+static struct machine *routed(struct world *w, struct machine *m, struct event *e)
+{
+    unsigned client = (unsigned)e->a - w->members;
+    uint8_t to = m->guest_route[client] ? m->guest_route[client] : m->route[w->machine[e->a].home];
+
+    if (w->vips == 1 || !to || to == m->member || e->b > SIM_HOPS_MAX)
+        return m;
+    w->forwarded++;
+    struct event *next = world_event(w, SIM_LAN_DELAY_NS, EVENT_INNER, member(w, to));
+    next->a = e->a;
+    next->b = e->b + 1;
+    next->len = e->len;
+    next->bytes = e->bytes;
+    e->bytes = NULL;
+    return NULL;
+}
+
 /* Who gets a datagram for this address now. */
 static struct machine *reached(struct world *w, const struct endpoint *from,
                                const struct endpoint *to)
 {
-    if (endpoint_equal(to, &w->vip)) {
-        struct machine *m = member(w, w->arp);
+    uint16_t slot = world_slot(w, to);
+
+    if (slot) {
+        struct machine *m = member(w, w->arp[slot]);
         for (unsigned i = 0; w->divided && i < w->clients; i++)
             if (endpoint_equal(from, &w->machine[w->members + i].address))
                 return member(w, w->side[i]);
-        if (m && m->alive && !m->address_present && !m->address_kept) /* its kernel forwards */
+        if (m && m->alive && !m->address_present[slot] &&
+            !m->address_kept[slot]) /* its kernel forwards */
             for (unsigned i = 0; i < w->members; i++)
-                if (w->machine[i].alive && w->machine[i].address_present)
+                if (w->machine[i].alive && w->machine[i].address_present[slot])
                     m = &w->machine[i];
         return m && !w->cut_wan[m->member] && !w->cut_wan_in[m->member] ? m : NULL;
     }
@@ -204,11 +267,11 @@ void world_send(struct world *w, struct machine *from, const struct endpoint *so
     attack(w, delay);
 }
 
-void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clients)
+void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clients, unsigned vips)
 {
     uint64_t seed0 = seed;
 
-    *w = (struct world){.members = members, .clients = clients};
+    *w = (struct world){.members = members, .clients = clients, .vips = vips};
     for (unsigned i = 0; i < 4; i++) {
         uint64_t z = (seed += 0x9e3779b97f4a7c15ull);
         z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
@@ -221,7 +284,10 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
     w->replay_one_in = 50;
     w->recorded = calloc(SIM_RECORDED_MAX, sizeof(*w->recorded));
     assert(w->oracle && w->recorded);
-    endpoint_parse("10.0.0.100:51820", &w->vip);
+    for (uint16_t slot = 1; slot <= vips; slot++) {
+        endpoint_parse("10.0.0.100:51820", &w->vip[slot]);
+        w->vip[slot].addr.b[15] = (uint8_t)(99 + slot);
+    }
     endpoint_parse("10.6.6.6:666", &w->attacker_address);
     endpoint_parse("10.6.6.7:667", &w->forger_address);
     struct rng r = {fill, w};
@@ -240,6 +306,7 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
         m->clock_ahead_ns = (int64_t)world_random(w, 4 * NS_PER_S) - 2 * (int64_t)NS_PER_S;
         snprintf(text, sizeof(text), "10.0.%u.%u:51820", m->member ? 0 : 1, i + 1);
         endpoint_parse(text, &m->address);
+        m->home = 1 + i % vips;
     }
 }
 
@@ -292,7 +359,7 @@ static void run_event(struct world *w, struct event *e)
     if (e->kind == EVENT_DATAGRAM && !m)
         m = e->machine = reached(w, &e->from, &e->to);
     else if (e->kind == EVENT_INNER && !m)
-        m = e->machine = member(w, w->divided ? 1 + world_random(w, w->members) : w->arp);
+        m = e->machine = entered(w, e);
     else if (m && e->life != m->life && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)
         m = NULL; /* the process that it was meant for is gone */
     if (!m || (!m->alive && e->kind != EVENT_INNER && e->kind != EVENT_VRRP)) {
@@ -302,7 +369,11 @@ static void run_event(struct world *w, struct event *e)
         return;
     }
     if (e->kind == EVENT_VRRP) {
-        vrrp_run(m, (enum vrrp_turn)e->a);
+        vrrp_run(m, (uint16_t)e->b, (enum vrrp_turn)e->a);
+        event_free(e);
+        return;
+    }
+    if (e->kind == EVENT_INNER && m->member && m->alive && !m->frozen && !routed(w, m, e)) {
         event_free(e);
         return;
     }

@@ -17,6 +17,7 @@
 #define SIM_MEMBERS_MAX 5
 #define SIM_CLIENTS_MAX 20
 #define SIM_MACHINES_MAX (SIM_MEMBERS_MAX + SIM_CLIENTS_MAX + 1)
+#define SIM_VIPS_MAX 5
 #define SIM_QUEUE_MAX 256  /* datagrams kept for a frozen machine */
 #define SIM_WORK_MAX 65536 /* events in all */
 #define SIM_WAN_DELAY_NS (2 * NS_PER_MS)
@@ -64,6 +65,7 @@ struct held {
     uint32_t index;
     uint64_t deadline_ns;
     struct endpoint from;
+    uint16_t slot;
     size_t len;
     uint8_t wire[SIM_PACKET_LEN + 64], plain[SIM_PACKET_LEN + 16];
 };
@@ -74,7 +76,7 @@ struct staged {
     uint8_t packet[SIM_PACKET_LEN];
 };
 
-struct vrrp { /* a model of keepalived on one member */
+struct vrrp { /* a model of keepalived on one member, one VIP */
     bool master;
     uint64_t heard_ns; /* last advert of an equal or better master */
     int weight;
@@ -116,14 +118,17 @@ struct machine {
     struct held *held;
     struct staged *staged;
     unsigned staged_count;
-    bool address_present, address_kept, fit, wants_addresses;
-    bool drained; /* durable */
+    bool address_present[SIM_VIPS_MAX + 1], address_kept[SIM_VIPS_MAX + 1], fit;
+    unsigned wants_addresses;             /* bit n: VIP slot n */
+    unsigned drained;                     /* durable; as wants_addresses */
+    uint8_t route[SIM_VIPS_MAX + 1];      /* its kernel's: member that has the VIP's pool */
+    uint8_t guest_route[SIM_CLIENTS_MAX]; /* of single clients; 0: none */
     bool suppress_facts;
     uint64_t tick_at_ns;
     uint64_t ticked_real_ns; /* its clock at the last tick */
     struct event *queued[SIM_WORK_MAX];
     unsigned queued_count, queued_datagrams;
-    struct vrrp vrrp;
+    struct vrrp vrrp[SIM_VIPS_MAX + 1];
     uint64_t froze_ns, checked_ns;
     bool link_up[SIM_MEMBERS_MAX + 1], link_lossy[SIM_MEMBERS_MAX + 1];
     struct codec_key link_key[SIM_MEMBERS_MAX + 1];
@@ -133,6 +138,7 @@ struct machine {
     uint64_t up_every_ns, down_every_ns;
     uint64_t last_up_ns, last_down_ns; /* deliveries, for liveness */
     struct public_key key;
+    unsigned home; /* VIP whose pool a client's inner address is of */
 };
 
 struct world {
@@ -145,8 +151,10 @@ struct world {
     bool trace;
     unsigned members, clients;
     struct machine machine[SIM_MACHINES_MAX];
-    struct endpoint vip;
-    unsigned arp; /* member whose address the switches know for the VIP; 0: none */
+    unsigned vips;
+    struct endpoint vip[SIM_VIPS_MAX + 1];
+    unsigned arp[SIM_VIPS_MAX + 1]; /* member that the switches know for the VIP; 0: none */
+    uint64_t forwarded;             /* packets that one member passed on to another */
     /* Two networks that do not see each other: where each client is, and each packet of the LAN. */
     bool divided;
     uint8_t side[SIM_CLIENTS_MAX];
@@ -162,7 +170,8 @@ struct world {
     bool operators;       /* the stores are what this run is about: no traffic, no VRRP */
     const char *disk;     /* directory for databases; NULL: in memory, and no disk ever fails */
     bool rolled_back;
-    bool hole; /* two members never hear each other again */
+    bool promoted; /* by an operator: VIPs need not come back to whom they prefer */
+    bool hole;     /* two members never hear each other again */
     uint64_t edits, revocations;
     bool attacker;
     struct recorded { /* what the attacker has */
@@ -183,7 +192,13 @@ struct world {
 };
 
 /* world.c */
-void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clients);
+/* @vips > 1: active/active, VIP n prefers member n. */
+void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clients, unsigned vips);
+uint16_t world_slot(const struct world *w, const struct endpoint *at); /* VIP; 0: none */
+/* By preference, from 0. */
+unsigned world_place(const struct world *w, uint16_t slot, uint8_t member);
+/* No packet for a pool may go in circles, at no moment. */
+void world_check_routes(struct world *w, uint16_t slot);
 void world_done(struct world *w);
 uint64_t world_random(struct world *w, uint64_t below);
 struct event *world_event(struct world *w, uint64_t delay_ns, enum event_kind kind,
@@ -223,8 +238,8 @@ void peers_converged(struct world *w);
 
 /* vrrp.c */
 enum vrrp_turn { VRRP_ADVERT, VRRP_HEAR, VRRP_ANNOUNCE };
-void vrrp_run(struct machine *m, enum vrrp_turn turn);
-void vrrp_lines(struct machine *m, bool master);
+void vrrp_run(struct machine *m, uint16_t slot, enum vrrp_turn turn);
+void vrrp_event(struct machine *m, uint64_t delay_ns, uint16_t slot, enum vrrp_turn turn);
 
 /* faults.c */
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);

@@ -246,8 +246,10 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
                                       .active = coin(r)};
         break;
     case SYNC_ADOPTED:
-        m.adopted = (struct sync_adopted){
-            .id = id(r), .term = (uint16_t)test_below(r, SYNC_TERM_MAX + 1), .limit = counter(r)};
+        m.adopted = (struct sync_adopted){.id = id(r),
+                                          .term = (uint16_t)test_below(r, SYNC_TERM_MAX + 1),
+                                          .limit = counter(r),
+                                          .vip = (uint16_t)test_below(r, UINT16_MAX + 1)};
         break;
     case SYNC_RELEASED:
         m.released = (struct sync_released){.id = id(r),
@@ -402,7 +404,7 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
                a->limit.lower == b->limit.lower && a->limit.active == b->limit.active;
     case SYNC_ADOPTED:
         return key_id_equal(&a->adopted.id, &b->adopted.id) && a->adopted.term == b->adopted.term &&
-               a->adopted.limit == b->adopted.limit;
+               a->adopted.limit == b->adopted.limit && a->adopted.vip == b->adopted.vip;
     case SYNC_RELEASED:
         return key_id_equal(&a->released.id, &b->released.id) &&
                a->released.top == b->released.top && a->released.term == b->released.term &&
