@@ -1,9 +1,6 @@
 #include "ha/lanprobe.h"
 
 #include <net/if.h>
-#include <netinet/icmp6.h>
-#include <netinet/in.h>
-#include <netinet/ip_icmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,9 +12,8 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "conf/conf.h"
+#include "ha/echo.h"
 
-#define ICMP4_FILTER 1 /* linux/icmp.h: which message types a raw socket does not want */
-#define IP4_HEADER_MIN 20
 #define RECEIVES_MAX 32 /* in one turn of the loop */
 #define PACKET_MAX 256
 
@@ -45,7 +41,7 @@ struct lanprobe {
     struct lan lans[CONF_LANS_MAX];
     unsigned count, handles;
     uint16_t id, seq;
-    uint8_t cookie[LANPROBE_COOKIE_LEN];
+    uint8_t cookie[ECHO_COOKIE_LEN];
     uint32_t known, alive;
     uint64_t asked_ns;
     bool stopping;
@@ -60,45 +56,6 @@ enum lan_verdict lan_verdict(uint64_t first_ns, uint64_t answer_ns, uint64_t now
     if (!first_ns || now_ns - first_ns < LANPROBE_DEAD_NS)
         return LAN_UNKNOWN;
     return LAN_DEAD;
-}
-
-/* RFC 1071, of an even number of bytes. */
-static uint16_t checksum(const uint8_t *p, size_t len)
-{
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i < len; i += 2)
-        sum += load_be16(p + i);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum += sum >> 16;
-    return (uint16_t)~sum;
-}
-
-void lanprobe_request(bool v6, uint16_t id, uint16_t seq, const uint8_t cookie[LANPROBE_COOKIE_LEN],
-                      uint8_t ret[LANPROBE_ECHO_LEN])
-{
-    memset(ret, 0, LANPROBE_ECHO_LEN);
-    ret[0] = v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
-    store_be16(ret + 4, id);
-    store_be16(ret + 6, seq);
-    memcpy(ret + 8, cookie, LANPROBE_COOKIE_LEN);
-    if (!v6)
-        store_be16(ret + 2, checksum(ret, LANPROBE_ECHO_LEN));
-}
-
-bool lanprobe_is_answer(bool v6, const uint8_t *packet, size_t len, uint16_t id,
-                        const uint8_t cookie[LANPROBE_COOKIE_LEN])
-{
-    struct cursor c = cursor_of(packet, len);
-
-    if (!v6) {
-        if (len < IP4_HEADER_MIN || packet[0] >> 4 != 4)
-            return false;
-        cursor_take(&c, (packet[0] & 15u) * 4u);
-    }
-    const uint8_t *echo = cursor_take(&c, LANPROBE_ECHO_LEN);
-    return cursor_ok(&c) && echo[0] == (v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) && echo[1] == 0 &&
-           load_be16(echo + 4) == id && memcmp(echo + 8, cookie, LANPROBE_COOKIE_LEN) == 0;
 }
 
 /* ---- sockets ---- */
@@ -149,39 +106,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         if (n < 0)
             break;
         if ((size_t)n <= sizeof(packet) && is_probe(l, &from) &&
-            lanprobe_is_answer(line->v6, packet, (size_t)n, l->owner->id, l->owner->cookie))
+            echo_is_answer(line->v6, packet, (size_t)n, l->owner->id, l->owner->cookie))
             l->answer_ns = clock_boot_ns();
     }
     report(l->owner);
-}
-
-static int open_socket(const struct lan *l, bool v6)
-{
-    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    v6 ? (int)IPPROTO_ICMPV6 : (int)IPPROTO_ICMP);
-    int r;
-
-    if (fd < 0)
-        return -errno;
-    if (v6) {
-        struct icmp6_filter only;
-
-        ICMP6_FILTER_SETBLOCKALL(&only);
-        ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &only);
-        r = setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &only, sizeof(only));
-    } else {
-        uint32_t unwanted = ~(1u << ICMP_ECHOREPLY);
-
-        r = setsockopt(fd, SOL_RAW, ICMP4_FILTER, &unwanted, sizeof(unwanted));
-    }
-    if (r == 0)
-        r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, l->conf.ifname,
-                       (socklen_t)strlen(l->conf.ifname));
-    if (r == 0)
-        return fd;
-    r = -errno;
-    close(fd);
-    return r;
 }
 
 static void on_closed(uv_handle_t *h)
@@ -194,7 +122,7 @@ static void on_closed(uv_handle_t *h)
 
 static int line_open(struct lanprobe *p, struct line *line)
 {
-    int fd = open_socket(line->lan, line->v6), r;
+    int fd = echo_open(line->lan->conf.ifname, line->v6), r;
 
     if (fd < 0)
         return fd;
@@ -214,12 +142,12 @@ static void ask(struct lanprobe *p, struct lan *l, const struct ip_addr *to)
     struct line *line = &l->line[addr_is_v4(to) ? V4 : V6];
     struct endpoint e = {.addr = *to};
     struct sockaddr_storage sa;
-    uint8_t echo[LANPROBE_ECHO_LEN];
+    uint8_t echo[ECHO_LEN];
     unsigned len = endpoint_to_sockaddr(&e, &sa);
 
     if (line->fd < 0)
         return;
-    lanprobe_request(line->v6, p->id, p->seq, p->cookie, echo);
+    echo_request(line->v6, p->id, p->seq, p->cookie, echo);
     /* What cannot be sent is not answered: that is all there is to know. */
     if (sendto(line->fd, echo, sizeof(echo), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa,
                len) < 0 &&

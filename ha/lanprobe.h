@@ -15,8 +15,6 @@
 
 #define LANPROBE_EVERY_MS 100
 #define LANPROBE_DEAD_NS 600000000ull
-#define LANPROBE_ECHO_LEN 16 /* header and cookie */
-#define LANPROBE_COOKIE_LEN 8
 
 typedef struct uv_loop_s uv_loop_t;
 struct rng;
@@ -41,10 +39,3 @@ enum lan_verdict { LAN_UNKNOWN, LAN_ALIVE, LAN_DEAD };
 
 /* @first_ns: when it was first asked, 0: not yet; @answer_ns: the last answer, 0: none. */
 enum lan_verdict lan_verdict(uint64_t first_ns, uint64_t answer_ns, uint64_t now_ns);
-
-/* An echo request as it is sent; the checksum of an ICMPv6 one is the kernel's to fill in. */
-void lanprobe_request(bool v6, uint16_t id, uint16_t seq, const uint8_t cookie[LANPROBE_COOKIE_LEN],
-                      uint8_t ret[LANPROBE_ECHO_LEN]);
-/* Whether what a raw socket received is an answer to one of ours. IPv4 comes with its header. */
-bool lanprobe_is_answer(bool v6, const uint8_t *packet, size_t len, uint16_t id,
-                        const uint8_t cookie[LANPROBE_COOKIE_LEN]);

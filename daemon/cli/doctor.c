@@ -20,10 +20,7 @@ const char *severity_name(enum severity s)
     return names[s];
 }
 
-static void found(struct doctor *d, const char *check, enum severity severity, const char *remedy,
-                  const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-static void found(struct doctor *d, const char *check, enum severity severity, const char *remedy,
+void doctor_found(struct doctor *d, const char *check, enum severity severity, const char *remedy,
                   const char *format, ...)
 {
     struct finding *f = &d->finding[d->count];
@@ -46,40 +43,41 @@ static void found(struct doctor *d, const char *check, enum severity severity, c
 static void judge_tun(const struct host *h, struct doctor *d)
 {
     if (h->tun == 0)
-        found(d, "tun", FINDING_GOOD, "", "/dev/net/tun can be opened");
+        doctor_found(d, "tun", FINDING_GOOD, "", "/dev/net/tun can be opened");
     else if (h->tun == EACCES || h->tun == EPERM)
-        found(d, "tun", FINDING_NOTE, "run guardmount doctor as root", "/dev/net/tun: %s",
-              strerror(h->tun));
+        doctor_found(d, "tun", FINDING_NOTE, "run guardmount doctor as root", "/dev/net/tun: %s",
+                     strerror(h->tun));
     else
-        found(d, "tun", FINDING_FAIL,
-              "modprobe tun; in a container, let it have the device /dev/net/tun",
-              "/dev/net/tun: %s", strerror(h->tun));
+        doctor_found(d, "tun", FINDING_FAIL,
+                     "modprobe tun; in a container, let it have the device /dev/net/tun",
+                     "/dev/net/tun: %s", strerror(h->tun));
 }
 
 static void judge_clock(const struct host *h, struct doctor *d)
 {
     if (!h->clock_known)
-        found(d, "clock", FINDING_NOTE, "look by hand: timedatectl",
-              "the kernel does not tell whether the clock is synchronised");
+        doctor_found(d, "clock", FINDING_NOTE, "look by hand: timedatectl",
+                     "the kernel does not tell whether the clock is synchronised");
     else if (h->clock_synchronised)
-        found(d, "clock", FINDING_GOOD, "", "the clock is synchronised");
+        doctor_found(d, "clock", FINDING_GOOD, "", "the clock is synchronised");
     else
-        found(d, "clock", FINDING_WARN, "install chrony, or: timedatectl set-ntp true",
-              "nothing synchronises the clock; handshake timestamps need clocks that agree");
+        doctor_found(d, "clock", FINDING_WARN, "install chrony, or: timedatectl set-ntp true",
+                     "nothing synchronises the clock; handshake timestamps need clocks that agree");
 }
 
 static void judge_buffers(const struct host *h, struct doctor *d)
 {
     if (h->rmem_max < 0 || h->wmem_max < 0)
-        found(d, "socket-buffers", FINDING_NOTE, "", "net.core.rmem_max cannot be read");
+        doctor_found(d, "socket-buffers", FINDING_NOTE, "", "net.core.rmem_max cannot be read");
     else if (h->rmem_max >= BUFFER_BYTES && h->wmem_max >= BUFFER_BYTES)
-        found(d, "socket-buffers", FINDING_GOOD, "", "sockets may have 8 MiB");
+        doctor_found(d, "socket-buffers", FINDING_GOOD, "", "sockets may have 8 MiB");
     else
-        found(d, "socket-buffers", FINDING_NOTE,
-              "sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608",
-              "net.core.rmem_max is %ld and wmem_max is %ld: a daemon without CAP_NET_ADMIN would "
-              "get buffers shorter than 8 MiB",
-              h->rmem_max, h->wmem_max);
+        doctor_found(
+            d, "socket-buffers", FINDING_NOTE,
+            "sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608",
+            "net.core.rmem_max is %ld and wmem_max is %ld: a daemon without CAP_NET_ADMIN would "
+            "get buffers shorter than 8 MiB",
+            h->rmem_max, h->wmem_max);
 }
 
 static void judge_memlock(const struct host *h, struct doctor *d)
@@ -88,16 +86,16 @@ static void judge_memlock(const struct host *h, struct doctor *d)
     bool required = h->conf && h->conf->memory_lock_required;
 
     if (!h->memlock_known)
-        found(d, "memlock", FINDING_NOTE, "run guardmount doctor as root",
-              "the limit of locked memory cannot be read");
+        doctor_found(d, "memlock", FINDING_NOTE, "run guardmount doctor as root",
+                     "the limit of locked memory cannot be read");
     else if (h->may_lock || h->memlock >= DOCTOR_LOCKED_BYTES)
-        found(d, "memlock", FINDING_GOOD, "", "the memory of keys can be locked");
+        doctor_found(d, "memlock", FINDING_GOOD, "", "the memory of keys can be locked");
     else
-        found(d, "memlock", required ? FINDING_FAIL : FINDING_WARN,
-              "LimitMEMLOCK=16M in the daemon's unit, or ulimit -l",
-              "only %s of memory may be locked; keys could reach the swap%s",
-              show_bytes(text, h->memlock),
-              required ? ", and a member with MemoryLock = on does not start" : "");
+        doctor_found(d, "memlock", required ? FINDING_FAIL : FINDING_WARN,
+                     "LimitMEMLOCK=16M in the daemon's unit, or ulimit -l",
+                     "only %s of memory may be locked; keys could reach the swap%s",
+                     show_bytes(text, h->memlock),
+                     required ? ", and a member with MemoryLock = on does not start" : "");
 }
 
 /* ---- what the configuration asks for ---- */
@@ -107,23 +105,33 @@ static void judge_conf(const struct host *h, struct doctor *d)
     const char *first = h->conf_error;
 
     if (h->conf)
-        found(d, "configuration", FINDING_GOOD, "", "%s is good", h->conf_path);
+        doctor_found(d, "configuration", FINDING_GOOD, "", "%s is good", h->conf_path);
     else
-        found(d, "configuration", FINDING_FAIL, "guardmount check-config tells all errors", "%.*s",
-              (int)strcspn(first, "\n"), first);
+        doctor_found(d, "configuration", FINDING_FAIL, "guardmount check-config tells all errors",
+                     "%.*s", (int)strcspn(first, "\n"), first);
+}
+
+static void judge_conf_dir(const struct host *h, struct doctor *d)
+{
+    if (h->conf_dir_open)
+        doctor_found(
+            d, "configuration", FINDING_FAIL, "chmod go-w that folder, and look who put what there",
+            "others may write to the folder of %s, and so choose what is in it", h->conf_path);
 }
 
 static void judge_state_dir(const struct host *h, struct doctor *d)
 {
     if (!h->state_dir_known)
-        found(d, "state-directory", FINDING_NOTE, "",
-              "%s is not there yet, or cannot be seen; the daemon makes it", h->conf->state_dir);
+        doctor_found(d, "state-directory", FINDING_NOTE, "",
+                     "%s is not there yet, or cannot be seen; the daemon makes it",
+                     h->conf->state_dir);
     else if (h->state_dir_mode & 077)
-        found(d, "state-directory", FINDING_WARN, "chmod 0700, and ask who read it meanwhile",
-              "%s has mode %04o; it holds preshared keys", h->conf->state_dir, h->state_dir_mode);
+        doctor_found(
+            d, "state-directory", FINDING_WARN, "chmod 0700, and ask who read it meanwhile",
+            "%s has mode %04o; it holds preshared keys", h->conf->state_dir, h->state_dir_mode);
     else
-        found(d, "state-directory", FINDING_GOOD, "", "%s is for its owner alone",
-              h->conf->state_dir);
+        doctor_found(d, "state-directory", FINDING_GOOD, "", "%s is for its owner alone",
+                     h->conf->state_dir);
 }
 
 static bool hub_has(const struct conf *c, bool v6)
@@ -150,11 +158,11 @@ static void judge_forward(struct doctor *d, bool wanted, int value, const char *
              "/etc/sysctl.d/",
              sysctl);
     if (value < 0)
-        found(d, "forwarding", FINDING_NOTE, "", "%s cannot be read", sysctl);
+        doctor_found(d, "forwarding", FINDING_NOTE, "", "%s cannot be read", sysctl);
     else
-        found(d, "forwarding", value ? FINDING_GOOD : FINDING_FAIL, value ? "" : remedy,
-              "%s is %d%s", sysctl, value,
-              value ? "" : ": packets of peers go no further than this machine");
+        doctor_found(d, "forwarding", value ? FINDING_GOOD : FINDING_FAIL, value ? "" : remedy,
+                     "%s is %d%s", sysctl, value,
+                     value ? "" : ": packets of peers go no further than this machine");
 }
 
 static void judge_forwarding(const struct host *h, struct doctor *d)
@@ -171,16 +179,16 @@ static void judge_interfaces(const struct host *h, struct doctor *d)
         const struct host_if *f = &h->iface[i];
 
         if (!f->present)
-            found(d, "interfaces", FINDING_FAIL,
-                  "correct the name in the configuration, or make the interface",
-                  "the interface %s is not there", f->name);
+            doctor_found(d, "interfaces", FINDING_FAIL,
+                         "correct the name in the configuration, or make the interface",
+                         "the interface %s is not there", f->name);
         else if (!f->up)
-            found(d, "interfaces", FINDING_FAIL, "ip link set up, and look at the cable",
-                  "the interface %s is down", f->name);
+            doctor_found(d, "interfaces", FINDING_FAIL, "ip link set up, and look at the cable",
+                         "the interface %s is down", f->name);
         good &= f->present && f->up;
     }
     if (good)
-        found(d, "interfaces", FINDING_GOOD, "", "all interfaces that are named are up");
+        doctor_found(d, "interfaces", FINDING_GOOD, "", "all interfaces that are named are up");
 }
 
 static void judge_rp_filter(const struct host *h, struct doctor *d)
@@ -196,13 +204,15 @@ static void judge_rp_filter(const struct host *h, struct doctor *d)
         good = false;
         snprintf(remedy, sizeof(remedy),
                  "sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.%s.rp_filter=2", f->name);
-        found(d, "rp-filter", FINDING_WARN, remedy,
-              "rp_filter is strict on %s: packets whose way back leads over another interface or "
-              "member are dropped without a word",
-              f->name);
+        doctor_found(
+            d, "rp-filter", FINDING_WARN, remedy,
+            "rp_filter is strict on %s: packets whose way back leads over another interface or "
+            "member are dropped without a word",
+            f->name);
     }
     if (good)
-        found(d, "rp-filter", FINDING_GOOD, "", "rp_filter is strict on no interface that matters");
+        doctor_found(d, "rp-filter", FINDING_GOOD, "",
+                     "rp_filter is strict on no interface that matters");
 }
 
 static void judge_redirects(const struct host *h, struct doctor *d)
@@ -216,10 +226,11 @@ static void judge_redirects(const struct host *h, struct doctor *d)
         snprintf(remedy, sizeof(remedy),
                  "sysctl -w net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.%s.send_redirects=0",
                  f->name);
-        found(d, "redirects", FINDING_WARN, remedy,
-              "ICMP redirects are sent on %s: hosts of the LAN would learn a member instead of the "
-              "VIP",
-              f->name);
+        doctor_found(
+            d, "redirects", FINDING_WARN, remedy,
+            "ICMP redirects are sent on %s: hosts of the LAN would learn a member instead of the "
+            "VIP",
+            f->name);
     }
 }
 
@@ -243,15 +254,17 @@ static void judge_mtu(const struct host *h, struct doctor *d)
                 good = false;
                 snprintf(remedy, sizeof(remedy), "MTU = %u in [Hub %s], on all members and clients",
                          mtu - over, c->hub[u].name);
-                found(d, "mtu", FINDING_WARN, remedy,
-                      "%s has MTU %u, and a full packet of %s needs %u: packets are fragmented",
-                      at->ifname, mtu, c->hub[u].ifname, c->hub[u].mtu + over);
+                doctor_found(
+                    d, "mtu", FINDING_WARN, remedy,
+                    "%s has MTU %u, and a full packet of %s needs %u: packets are fragmented",
+                    at->ifname, mtu, c->hub[u].ifname, c->hub[u].mtu + over);
             }
         }
     if (good)
-        found(d, "mtu", FINDING_GOOD, "",
-              "full packets of the tunnel fit the outer interfaces (the path beyond is not seen "
-              "from here)");
+        doctor_found(
+            d, "mtu", FINDING_GOOD, "",
+            "full packets of the tunnel fit the outer interfaces (the path beyond is not seen "
+            "from here)");
 }
 
 static void judge_ports(const struct host *h, struct doctor *d)
@@ -265,17 +278,18 @@ static void judge_ports(const struct host *h, struct doctor *d)
         if (p->err == 0 || (p->err == EADDRINUSE && h->daemon_runs))
             continue;
         good = false;
-        found(d, "ports", FINDING_FAIL,
-              p->err == EADDRINUSE      ? "ss -lpn shows who has it; a kernel WireGuard interface "
-                                          "on this port must go"
-              : p->err == EADDRNOTAVAIL ? "this address must be on the machine: correct it, or the "
-                                          "configuration"
-                                        : "run guardmount doctor as root",
-              "%s cannot be bound: %s", p->what, strerror(p->err));
+        doctor_found(
+            d, "ports", FINDING_FAIL,
+            p->err == EADDRINUSE      ? "ss -lpn shows who has it; a kernel WireGuard interface "
+                                        "on this port must go"
+            : p->err == EADDRNOTAVAIL ? "this address must be on the machine: correct it, or the "
+                                        "configuration"
+                                      : "run guardmount doctor as root",
+            "%s cannot be bound: %s", p->what, strerror(p->err));
     }
     if (good && h->port_count)
-        found(d, "ports", FINDING_GOOD, "", "the ports are %s",
-              h->daemon_runs ? "the daemon's" : "free");
+        doctor_found(d, "ports", FINDING_GOOD, "", "the ports are %s",
+                     h->daemon_runs ? "the daemon's" : "free");
 }
 
 static void judge_siblings(const struct host *h, struct doctor *d)
@@ -284,14 +298,15 @@ static void judge_siblings(const struct host *h, struct doctor *d)
         const struct host_sibling *s = &h->sibling[i];
 
         if (s->err == 0)
-            found(d, "siblings", FINDING_GOOD, "", "the sync port of %s answers", s->name);
+            doctor_found(d, "siblings", FINDING_GOOD, "", "the sync port of %s answers", s->name);
         else if (s->err == ECONNREFUSED)
-            found(d, "siblings", FINDING_WARN, "start guardmountd there",
-                  "%s is reached, but nothing listens on its sync port", s->name);
+            doctor_found(d, "siblings", FINDING_WARN, "start guardmountd there",
+                         "%s is reached, but nothing listens on its sync port", s->name);
         else
-            found(d, "siblings", FINDING_FAIL,
-                  "let TCP to SyncAddress pass the firewalls of both members, and check routes",
-                  "the sync port of %s is not reached: %s", s->name, strerror(s->err));
+            doctor_found(
+                d, "siblings", FINDING_FAIL,
+                "let TCP to SyncAddress pass the firewalls of both members, and check routes",
+                "the sync port of %s is not reached: %s", s->name, strerror(s->err));
     }
 }
 
@@ -302,30 +317,31 @@ static void judge_keepalived(const struct host *h, struct doctor *d)
     if (!h->conf->vip_count)
         return;
     if (!h->keepalived_installed) {
-        found(d, check, FINDING_FAIL, "install keepalived (2.2 or later)",
-              "keepalived is not installed: no VIP can come to this member");
+        doctor_found(d, check, FINDING_FAIL, "install keepalived (2.2 or later)",
+                     "keepalived is not installed: no VIP can come to this member");
         return;
     }
     if (!h->keepalived_ours)
-        found(d, check, FINDING_FAIL,
-              "guardmount ha render -o /etc/keepalived/conf.d/guardmount.conf, and the line "
-              "'includer /etc/keepalived/conf.d/*.conf' in keepalived.conf",
-              "%s has no instances for all our VIPs", h->keepalived_conf);
+        doctor_found(d, check, FINDING_FAIL,
+                     "guardmount ha render -o /etc/keepalived/conf.d/guardmount.conf, and the line "
+                     "'includer /etc/keepalived/conf.d/*.conf' in keepalived.conf",
+                     "%s has no instances for all our VIPs", h->keepalived_conf);
     else if (!h->keepalived_current)
-        found(d, check, FINDING_WARN,
-              "guardmount ha render -o FILE, then reload keepalived, on all members",
-              "what %s has for our VIPs is not what the configuration asks for now",
-              h->keepalived_conf);
+        doctor_found(d, check, FINDING_WARN,
+                     "guardmount ha render -o FILE, then reload keepalived, on all members",
+                     "what %s has for our VIPs is not what the configuration asks for now",
+                     h->keepalived_conf);
     else
-        found(d, check, FINDING_GOOD, "", "%s has our VIPs, as configured", h->keepalived_conf);
+        doctor_found(d, check, FINDING_GOOD, "", "%s has our VIPs, as configured",
+                     h->keepalived_conf);
     if (h->keepalived_test > 0)
-        found(d, check, FINDING_FAIL, "correct it: a reload would be refused", "keepalived -t: %s",
-              h->keepalived_says);
+        doctor_found(d, check, FINDING_FAIL, "correct it: a reload would be refused",
+                     "keepalived -t: %s", h->keepalived_says);
     if (!h->keepalived_running)
-        found(d, check, FINDING_FAIL, "systemctl enable --now keepalived",
-              "keepalived does not run: no VIP can come to this member");
+        doctor_found(d, check, FINDING_FAIL, "systemctl enable --now keepalived",
+                     "keepalived does not run: no VIP can come to this member");
     else
-        found(d, check, FINDING_GOOD, "", "keepalived runs");
+        doctor_found(d, check, FINDING_GOOD, "", "keepalived runs");
 }
 
 /* What a running daemon believes of the VIP; NULL: none runs. */
@@ -346,33 +362,35 @@ static void judge_vips(const struct host *h, struct doctor *d)
         const struct status_vip *v = vip_of(h, a->vip_id);
 
         if (strcmp(a->ifname, a->wants) != 0)
-            found(d, "vips", FINDING_FAIL, "take it away there: only keepalived may set it",
-                  "%s of VIP %s is on %s instead of %s", a->text, a->vip, a->ifname, a->wants);
+            doctor_found(d, "vips", FINDING_FAIL, "take it away there: only keepalived may set it",
+                         "%s of VIP %s is on %s instead of %s", a->text, a->vip, a->ifname,
+                         a->wants);
         else if (!h->keepalived_running)
-            found(d, "vips", FINDING_FAIL,
-                  "take it out of the network configuration: only keepalived may set it",
-                  "%s of VIP %s is on %s although keepalived does not run", a->text, a->vip,
-                  a->ifname);
+            doctor_found(d, "vips", FINDING_FAIL,
+                         "take it out of the network configuration: only keepalived may set it",
+                         "%s of VIP %s is on %s although keepalived does not run", a->text, a->vip,
+                         a->ifname);
         else if (v && !v->owned && v->owner && v->owner != h->status->id)
-            found(d, "vips", FINDING_FAIL,
-                  "look for lost VRRP adverts between the members (firewall, switch, VRID in use "
-                  "twice)",
-                  "%s of VIP %s is on this machine, and another member claims it", a->text, a->vip);
+            doctor_found(
+                d, "vips", FINDING_FAIL,
+                "look for lost VRRP adverts between the members (firewall, switch, VRID in use "
+                "twice)",
+                "%s of VIP %s is on this machine, and another member claims it", a->text, a->vip);
         else
             continue;
         good = false;
     }
     if (good)
-        found(d, "vips", FINDING_GOOD, "", "no VIP is where it should not be");
+        doctor_found(d, "vips", FINDING_GOOD, "", "no VIP is where it should not be");
 }
 
 static void judge_daemon(const struct host *h, struct doctor *d)
 {
     if (h->status)
-        found(d, "daemon", FINDING_GOOD, "", "guardmountd answers");
+        doctor_found(d, "daemon", FINDING_GOOD, "", "guardmountd answers");
     else
-        found(d, "daemon", FINDING_WARN, "systemctl enable --now guardmountd",
-              "no guardmountd answers on this machine");
+        doctor_found(d, "daemon", FINDING_WARN, "systemctl enable --now guardmountd",
+                     "no guardmountd answers on this machine");
 }
 
 static const struct check {
@@ -380,6 +398,7 @@ static const struct check {
     bool needs_conf;
 } checks[] = {
     {judge_conf},
+    {judge_conf_dir, true},
     {judge_state_dir, true},
     {judge_tun},
     {judge_memlock},
@@ -390,10 +409,13 @@ static const struct check {
     {judge_rp_filter, true},
     {judge_redirects, true},
     {judge_mtu, true},
+    {doctor_judge_paths, true},
+    {doctor_judge_firewall, true},
     {judge_ports, true},
     {judge_siblings, true},
     {judge_keepalived, true},
     {judge_vips, true},
+    {doctor_judge_strangers, true},
     {judge_daemon},
 };
 

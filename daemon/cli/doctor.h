@@ -25,4 +25,10 @@ struct doctor {
 };
 
 void doctor_judge(const struct host *h, struct doctor *ret);
+/* Its parts in doctor_net.c, and how each tells what it found. */
+void doctor_found(struct doctor *d, const char *check, enum severity severity, const char *remedy,
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+void doctor_judge_firewall(const struct host *h, struct doctor *d);
+void doctor_judge_paths(const struct host *h, struct doctor *d);
+void doctor_judge_strangers(const struct host *h, struct doctor *d);
 const char *severity_name(enum severity s); /* "good", "note", "warn", "fail" */

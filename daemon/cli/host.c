@@ -395,6 +395,18 @@ static void read_daemon(const struct cli *c, struct host *h)
     control_reply_done(&reply);
 }
 
+/* May others than root or its owner choose what lies in the folder of @path? */
+static bool is_open(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char dir[CONF_PATH_MAX + 1] = ".";
+    struct stat st;
+
+    if (slash)
+        snprintf(dir, sizeof(dir), "%.*s", (int)MAX(slash - path, 1), path);
+    return stat(dir, &st) == 0 && (st.st_mode & 022) && !(st.st_mode & S_ISVTX);
+}
+
 void host_read(const struct cli *c, const char *keepalived_conf, struct host *ret)
 {
     struct cli with_conf = *c;
@@ -419,11 +431,14 @@ void host_read(const struct cli *c, const char *keepalived_conf, struct host *re
     read_siblings(ret);
     read_addresses(ret);
     read_keepalived(ret);
+    ret->conf_dir_open = is_open(ret->conf_path);
+    host_read_net(ret);
 }
 
 void host_done(struct host *h)
 {
     conf_free(h->conf);
     status_free(h->status);
+    free(h->ruleset);
     *h = (struct host){0};
 }

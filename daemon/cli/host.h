@@ -1,7 +1,8 @@
 /* cli/host.h - what this machine is like, as far as a member cares: facts only, doctor.h judges.
  *
  * Owner:   the caller; host_done(). Threads: one.
- * Never:   changes anything. A socket is bound for a moment, a sibling's sync port connected to. */
+ * Never:   changes anything. A socket is bound for a moment, a sibling's sync port connected to, a
+ *          neighbour asked for an echo (host_net.c). */
 #pragma once
 #include "cli/cli.h"
 #include "conf/conf.h"
@@ -9,6 +10,8 @@
 #define HOST_IFS_MAX 32
 #define HOST_ADDRESSES_MAX 64
 #define HOST_PORTS_MAX 65
+#define HOST_PATHS_MAX 8
+#define HOST_STRANGERS_MAX 4
 #define HOST_TEXT_MAX 256
 
 struct host {
@@ -49,6 +52,16 @@ struct host {
         uint16_t vip_id;
     } address[HOST_ADDRESSES_MAX];
     unsigned address_count;
+    struct host_address stranger[HOST_STRANGERS_MAX]; /* not here, and it answers; no ifname */
+    unsigned stranger_count;
+    struct host_path { /* to a neighbour that answers small packets */
+        char to[ADDR_TEXT_LEN], ifname[IFNAME_MAX + 1];
+        unsigned wants, fits; /* bytes: a full packet of the tunnel; the largest that came back */
+        unsigned overhead;    /* of the tunnel */
+    } path[HOST_PATHS_MAX];
+    unsigned path_count;
+    char *ruleset;      /* of nftables; NULL: was not seen */
+    bool conf_dir_open; /* others than its owner may put files beside the configuration */
     bool state_dir_known;
     unsigned state_dir_mode;
     bool memlock_known, may_lock; /* may_lock: CAP_IPC_LOCK */
@@ -57,4 +70,5 @@ struct host {
 };
 
 void host_read(const struct cli *c, const char *keepalived_conf, struct host *ret);
+void host_read_net(struct host *h); /* what is around it; of host_read(), with a configuration */
 void host_done(struct host *h);

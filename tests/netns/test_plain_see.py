@@ -18,6 +18,7 @@ from netns import (add_netns, delete_netns, end_process, ip_batch, run, run_in, 
                    spawn, wait_until, wg_keypair, wireguard_socket)
 
 NS, HUB, CLIENT, WAN = "gmp-see", "gmpsee0", "gmpseec", "gmpseew"
+FAR = "gmp-see-far"
 VIP = "10.60.1.100"
 PATIENCE_S = 10
 
@@ -118,8 +119,8 @@ def test_a_peer_from_stranger_to_up_and_back(house):
     assert "is served by" not in house.ask("why", key, status=4)
 
 
-def findings(house, keepalived_conf, status=None):
-    done = json.loads(house.ask_in_namespace("doctor", "--json", "-c", str(house.conf), "--keepalived",
+def findings(house, keepalived_conf, status=None, conf=None):
+    done = json.loads(house.ask_in_namespace("doctor", "--json", "-c", str(conf or house.conf), "--keepalived",
                                              str(keepalived_conf), status=status))
     return {(f["check"], f["severity"]): f for f in done["findings"]
             if f["severity"] in ("warn", "fail")
@@ -146,6 +147,34 @@ def test_doctor_finds_what_is_wrong_and_no_more(house):
     assert not findings(house, conf)
     (included / "gm.conf").write_text((included / "gm.conf").read_text().replace("51", "52"))
     assert set(findings(house, conf, 4)) == {("keepalived", "warn")}
+
+
+def test_doctor_looks_around_the_machine(house):
+    """A neighbour behind a short MTU, which uses the VIP's address itself, and a firewall."""
+    conf = house.home / "wide.conf"
+    conf.write_text(house.conf.read_text() + f"[Lan outer]\nInterface = {WAN}\nProbe = 10.60.1.254\n")
+    conf.chmod(0o600)
+    add_netns(FAR)
+    try:
+        run_in(NS, ["ip", "link", "set", f"{WAN}p", "netns", FAR])
+        ip_batch(NS, [f"addr add 10.60.1.1/24 dev {WAN}"])
+        ip_batch(FAR, [f"link set {WAN}p mtu 1400 up", f"addr add 10.60.1.254/24 dev {WAN}p",
+                       f"addr add {VIP}/24 dev {WAN}p"])
+        run_in(NS, ["nft", "-f", "/dev/stdin"], input="""table inet filter {
+            chain input { type filter hook input priority 0; policy drop; ip protocol icmp accept\n }\n}\n""")
+        found = findings(house, house.home / "none", 4, conf)
+        about = {k: f["text"] for k, f in found.items()}
+        assert f"{VIP} of VIP main answers on {WAN}" in about["vips", "fail"], about
+        assert "names UDP port 51820 of VIP main" in about["firewall", "warn"], about
+        fits = int(re.search(r"those of (\d+) do", about["path-mtu", "warn"]).group(1))
+        assert 1392 <= fits <= 1404, about  # a veth lets four bytes more pass, for a VLAN
+
+        run_in(NS, ["nft", "add", "rule", "inet", "filter", "input", "udp", "dport", "51820", "accept"])
+        ip_batch(FAR, [f"link set {WAN}p mtu 1500", f"addr del {VIP}/24 dev {WAN}p"])
+        found = findings(house, house.home / "none", 4, conf)
+        assert not {c for c, _ in found} & {"vips", "firewall", "path-mtu"}, found
+    finally:
+        delete_netns(FAR)
 
 
 def test_metrics_are_served_when_the_configuration_says_so(house):

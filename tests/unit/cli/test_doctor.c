@@ -41,6 +41,10 @@ static struct host healthy(void)
     h.port[0] = (struct host_port){.what = "UDP 192.0.2.1:51820 of VIP main", .err = EADDRINUSE};
     h.sibling_count = 1;
     h.sibling[0] = (struct host_sibling){.name = "berlin"};
+    h.ruleset = (char *)"";
+    h.path_count = 1;
+    h.path[0] = (struct host_path){
+        .to = "192.0.2.254", .ifname = "wan0", .wants = 1480, .fits = 1480, .overhead = 60};
     h.address_count = 1;
     h.address[0] = (struct host_address){
         .text = "192.0.2.1", .vip = "main", .ifname = "wan0", .wants = "wan0", .vip_id = 1};
@@ -54,12 +58,14 @@ static struct host healthy(void)
     conf.self = 1;
     strcpy(conf.state_dir, "/var/lib/guardmount");
     conf.memory_lock_required = true;
+    conf.member[1] = (struct conf_member){.id = 1, .sync_address.port = 51900};
+    conf.member[2].id = 2;
     conf.hub_count = 1;
     conf.hub[0] = (struct conf_hub){
         .id = 1, .name = "main", .ifname = "hub0", .mtu = 1420, .address_count = 2};
     conf.hub[0].address[1].prefix.v6 = true;
     conf.vip_count = 1;
-    conf.vip[0] = (struct vip){.hub = 1, .id = 1, .name = "main", .outer_count = 1};
+    conf.vip[0] = (struct vip){.port = 51820, .hub = 1, .id = 1, .name = "main", .outer_count = 1};
     addr_parse("192.0.2.1", &conf.vip[0].outer[0].addr);
     strcpy(conf.vip[0].outer[0].ifname, "wan0");
     return h;
@@ -231,9 +237,81 @@ TEST(a_vip_in_the_wrong_place_is_named)
     assert_int_equal(d.faults, 2); /* keepalived's own finding, and the address */
 }
 
+TEST(a_firewall_that_names_nothing_of_ours_is_a_finding)
+{
+    static char closed[] =
+        "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority "
+        "0; policy drop;\n\t\ttcp dport 51900 accept\n\t\tip protocol 112 "
+        "accept\n\t}\n}\n",
+                forward[] = "table inet filter {\n\tchain forward {\n\t\ttype filter hook forward "
+                            "priority 0; policy drop;\n\t}\n}\n",
+                whole[] =
+                    "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority "
+                    "0; policy drop;\n\t\tiifname \"lan0\" accept\n\t}\n}\n";
+    struct host h = healthy();
+
+    h.ruleset = closed;
+    sick(&h, "firewall", FINDING_WARN, "UDP port 51820 of VIP main", "udp dport 51820 accept");
+    *strstr(closed, "112") = '2';
+    conf.vip[0].port = 51900;
+    sick(&h, "firewall", FINDING_WARN, "VRRP (112)", "ip protocol 112");
+    conf.member[2].id = 0; /* nobody to speak VRRP with */
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+    h = healthy();
+    h.ruleset = forward;
+    sick(&h, "firewall", FINDING_WARN, "none names hub0", "oifname \"hub0\" accept");
+    h.ruleset = whole;
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+    h.ruleset = NULL;
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+}
+
+TEST(a_path_that_takes_less_than_a_full_packet_is_named)
+{
+    struct host h = healthy();
+
+    h.path[0].fits = 1400;
+    sick(&h, "path-mtu", FINDING_WARN, "1480 bytes do not reach 192.0.2.254 by wan0", "MTU = 1340");
+}
+
+TEST(an_address_that_somebody_else_has_is_named)
+{
+    struct host h = healthy();
+
+    h.address_count = 0;
+    h.stranger_count = 1;
+    h.stranger[0] =
+        (struct host_address){.text = "192.0.2.1", .vip = "main", .wants = "wan0", .vip_id = 1};
+    status.vip[0] = (struct status_vip){.id = 1};
+    sick(&h, "vips", FINDING_FAIL, "192.0.2.1 of VIP main answers on wan0", "ip neighbour");
+    status.member_count = 1; /* a sibling that we do not hear may have it */
+    strcpy(status.member[0].link, "down");
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+    strcpy(status.member[0].link, "live");
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 1);
+    status.vip[0].owner = 2;
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+    h.status = NULL;
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 1); /* that no daemon answers */
+    conf.member[2].id = 0;
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 2);
+}
+
 TEST(files_and_the_daemon_are_judged)
 {
     struct host h = healthy();
+
+    h.conf_dir_open = true;
+    sick(&h, "configuration", FINDING_FAIL, "folder of /etc/guardmount", "chmod go-w");
+    h = healthy();
 
     h.state_dir_mode = 0755;
     sick(&h, "state-directory", FINDING_WARN, "mode 0755", "chmod 0700");
@@ -263,4 +341,7 @@ TEST_MAIN(T(nothing_is_wrong_with_a_healthy_machine),
           T(interfaces_and_their_mtu_are_judged), T(ports_are_the_daemons_or_free),
           T(siblings_are_reached_or_not), T(keepalived_is_judged),
           T(a_vip_in_the_wrong_place_is_named), T(files_and_the_daemon_are_judged),
+          T(a_firewall_that_names_nothing_of_ours_is_a_finding),
+          T(a_path_that_takes_less_than_a_full_packet_is_named),
+          T(an_address_that_somebody_else_has_is_named),
           T(more_findings_than_there_is_room_for_are_counted))
