@@ -138,7 +138,14 @@ void app_fence_stop(struct app *a);
 /* app_store.c */
 int app_open_store(struct app *a);
 
-/* app_peer.c: commands about peers, and the backup */
+/* app_database.c */
+/* CONTROL_BACKUP, CONTROL_AUDIT. */
+void app_read_database(struct app *a, const struct control_request *asked,
+                       struct server_call *call);
+/* An entry of the audit log that is no edit of peers; @did is static. */
+void app_note(struct app *a, const char *actor, const char *did, const char *details);
+
+/* app_peer.c: commands about peers; those about the database are handed on */
 void app_command(void *ctx, const struct control_request *r, struct server_call *call);
 /* The end of a change; false: it is not one of a command. */
 bool app_peer_done(struct app *a, void *token, int err, const char *message);

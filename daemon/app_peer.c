@@ -1,5 +1,5 @@
-/* `guardmount peer ...` and `guardmount backup`: from the operator's words to a change of the node,
- * and back to rows. What is refused names the peer and says what to do. */
+/* `guardmount peer ...`: from the operator's words to a change of the node, and back to rows. What
+ * is refused names the peer and says what to do. */
 #include "app_internal.h"
 #include "base/bytes.h"
 #include "base/secret.h"
@@ -138,6 +138,8 @@ static void list_peers(struct app *a, struct peer_call *p)
     uint64_t cursor = 0;
     int r = reply.peers ? 0 : -ENOMEM;
 
+    if (p->asked.command.secrets)
+        app_note(a, p->asked.actor, "secrets.read", "preshared keys of all peers");
     while (r >= 0 && (record = store_next_uncovered(a->store, &cursor, &nothing)))
         if (record->hub == a->cluster->hub->id &&
             (record->state == PEER_ACTIVE || p->asked.command.gone))
@@ -301,6 +303,7 @@ static bool take_address(struct app *a, struct peer_call *p, struct peer_change 
 static void start(struct app *a, struct peer_call *p, struct change *c)
 {
     list_append(&a->cluster->peer_calls, &p->all);
+    memcpy(c->actor, p->asked.actor, sizeof(c->actor));
     node_change(a->node, c, p, app_now());
 }
 
@@ -591,51 +594,13 @@ bool app_peer_done(struct app *a, void *token, int err, const char *message)
     return true;
 }
 
-/* ---- the backup ---- */
-
-struct backup {
-    uv_work_t work;
-    struct app *app;
-    struct server_call *call;
-    struct control_reply reply;
-};
-
-static void backup_run(uv_work_t *w)
-{
-    struct backup *b = w->data;
-
-    b->reply.error = store_backup(b->app->store, &b->reply.backup, &b->reply.backup_len);
-}
-
-static void backup_done(uv_work_t *w, int status)
-{
-    struct backup *b = w->data;
-
-    if (b->reply.error < 0)
-        snprintf(b->reply.message, sizeof(b->reply.message), "the database cannot be read: %s",
-                 strerror(-b->reply.error));
-    b->app->commits--;
-    server_reply(b->call, &b->reply);
-    free(b);
-}
-
 void app_command(void *ctx, const struct control_request *r, struct server_call *call)
 {
     struct app *a = ctx;
     struct control_reply nothing = {.error = -ENOMEM, .message = "no memory"};
 
-    if (r->kind == CONTROL_BACKUP) {
-        struct backup *b = calloc(1, sizeof(*b));
-
-        if (!b) {
-            server_reply(call, &nothing);
-            return;
-        }
-        b->app = a;
-        b->call = call;
-        b->work.data = b;
-        a->commits++; /* the store stays open as long */
-        uv_queue_work(&a->loop, &b->work, backup_run, backup_done);
+    if (r->kind == CONTROL_BACKUP || r->kind == CONTROL_AUDIT) {
+        app_read_database(a, r, call);
         return;
     }
     struct peer_call *p = calloc(1, sizeof(*p));

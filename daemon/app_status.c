@@ -274,6 +274,17 @@ static int on_move(void *ctx, const struct control_move *m, char ret_message[CON
     int r = node_move(a->node, &move, reason, app_now());
 
     snprintf(ret_message, CONTROL_MESSAGE_LEN, "%s", reason);
+    if (r >= 0) {
+        static const char *const did[MOVE_KINDS] = {[MOVE_DRAIN] = "vip.drain",
+                                                    [MOVE_UNDRAIN] = "vip.undrain",
+                                                    [MOVE_PROMOTE] = "vip.promote"};
+        char details[CHANGE_DETAILS_MAX + 1];
+
+        snprintf(details, sizeof(details), "%s, member %s%s",
+                 m->vip ? app_vip_name(a, m->vip) : "all",
+                 a->cluster->conf->member[move.member].name, m->force ? ", forced" : "");
+        app_note(a, m->actor, did[m->kind], details);
+    }
     return r;
 }
 

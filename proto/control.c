@@ -178,6 +178,7 @@ void control_reply_done(struct control_reply *r)
     free(r->openmetrics);
     free(r->events);
     free(r->why);
+    free(r->audit);
     peer_rows_free(r->peers);
     if (r->backup)
         secret_wipe(r->backup, r->backup_len);
@@ -431,6 +432,8 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
         err = put_status(r, reply->status);
     if (err >= 0 && reply->events)
         err = events_put(&r->w, reply->events, &r->events);
+    if (err >= 0 && reply->audit)
+        err = audit_put_all(&r->w, reply->audit);
     r->w.backup = (ProtobufCBinaryData){reply->backup_len, reply->backup};
     if (err >= 0 && reply->peers) {
         r->w.peer = rows_put(reply->peers);
@@ -452,6 +455,7 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
     free(r->sessions);
     free(r->events);
     free(r->w.peer);
+    free(r->w.audit);
     free(r);
     return err;
 }
@@ -462,7 +466,7 @@ static bool kind_known(unsigned kind)
 {
     return kind <= CONTROL_METRICS || kind == CONTROL_MOVE || kind == CONTROL_EVENTS ||
            kind == CONTROL_WHY || kind == CONTROL_PEER || kind == CONTROL_BACKUP ||
-           kind == CONTROL_BATCH;
+           kind == CONTROL_BATCH || kind == CONTROL_AUDIT;
 }
 
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret)

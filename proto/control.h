@@ -5,6 +5,7 @@
  * Texts:   whatever a row is given, what the other side decodes is sound UTF-8 without control
  *          characters: it can be shown on a terminal, in JSON and in labels. */
 #pragma once
+#include "model/audit.h"
 #include "model/ids.h"
 #include "model/notice.h"
 #include "model/vip.h"
@@ -24,6 +25,7 @@
 #define CONTROL_PEERS_MAX 20000 /* rows of a reply */
 #define CONTROL_SESSIONS_MAX 8  /* of one peer */
 #define CONTROL_EVENTS_MAX 512  /* of a reply; the next request gets the next ones */
+#define CONTROL_AUDIT_MAX 1024  /* entries of a reply; the next request gets the next ones */
 #define CONTROL_WAIT_MAX_MS 4000
 
 enum control_kind {
@@ -34,7 +36,8 @@ enum control_kind {
     CONTROL_WHY = 21,
     CONTROL_PEER = 30,
     CONTROL_BACKUP = 31,
-    CONTROL_BATCH = 32
+    CONTROL_BATCH = 32,
+    CONTROL_AUDIT = 33
 };
 
 enum peer_verb {
@@ -73,17 +76,20 @@ struct control_request {
     uint8_t hub; /* 0: all */
     enum control_kind kind;
     bool peers; /* rows of single peers as well */
-    /* CONTROL_EVENTS: those with a higher serial; how long to wait for the first of them. */
+    /* CONTROL_EVENTS, CONTROL_AUDIT: those with a higher serial; how long to wait for the first
+     * event. */
     uint64_t after;
     uint32_t wait_ms;
-    char peer[64];      /* CONTROL_WHY: name, key, or the beginning of a key */
-    unsigned peers_max; /* (not on the wire) rows of peers; 0: CONTROL_PEERS_MAX */
+    char peer[64];                   /* CONTROL_WHY: name, key, or the beginning of a key */
+    char actor[AUDIT_ACTOR_MAX + 1]; /* (not on the wire) who asks, for the audit log */
+    unsigned peers_max;              /* (not on the wire) rows of peers; 0: CONTROL_PEERS_MAX */
     /* CONTROL_MOVE. */
     struct control_move {
         enum move_kind kind;
         uint16_t vip;   /* id; 0: all */
         uint8_t member; /* 0: the one that is asked */
         bool force;
+        char actor[AUDIT_ACTOR_MAX + 1]; /* (not on the wire) */
     } move;
     struct peer_command command; /* CONTROL_PEER */
     struct peer_command *batch;  /* CONTROL_BATCH: adds, all of them or none; malloc */
@@ -240,6 +246,12 @@ void peer_rows_free(struct peer_rows *r); /* wipes; NULL is fine */
 struct peer_row *peer_rows_add(struct peer_rows *r, unsigned allowed);
 int peer_row_allow(struct peer_row *row, const char *prefix); /* -ENOMEM */
 
+struct control_audit {
+    uint64_t last; /* highest serial that there is */
+    unsigned count;
+    struct audit_entry entry[CONTROL_AUDIT_MAX];
+};
+
 struct control_reply {
     int error;                         /* 0 or negative errno */
     char message[CONTROL_MESSAGE_LEN]; /* with an error: what to do */
@@ -249,6 +261,7 @@ struct control_reply {
     struct control_events *events; /* of CONTROL_EVENTS: malloc; NULL: there never was one */
     struct control_why *why;       /* of CONTROL_WHY: malloc */
     struct peer_rows *peers;       /* of CONTROL_PEER */
+    struct control_audit *audit;   /* of CONTROL_AUDIT: malloc */
     uint8_t *backup;               /* of CONTROL_BACKUP: malloc, wiped */
     size_t backup_len;
 };

@@ -73,6 +73,52 @@ static int take_events(const Guardmount__ControlReply *w, struct control_reply *
     return 0;
 }
 
+/* ---- the audit log ---- */
+
+int audit_put_all(Guardmount__ControlReply *w, const struct control_audit *a)
+{
+    size_t each = sizeof(Guardmount__AuditEntry *) + sizeof(Guardmount__AuditEntry);
+
+    w->audit = calloc(a->count + 1, each);
+    if (!w->audit)
+        return -ENOMEM;
+    Guardmount__AuditEntry *entry = (Guardmount__AuditEntry *)(w->audit + a->count);
+    for (unsigned i = 0; i < a->count; i++) {
+        const struct audit_entry *from = &a->entry[i];
+
+        guardmount__audit_entry__init(&entry[i]);
+        entry[i].serial = from->serial;
+        entry[i].text = (char *)from->text;
+        entry[i].hash = (ProtobufCBinaryData){sizeof(from->hash), (uint8_t *)from->hash};
+        w->audit[i] = &entry[i];
+    }
+    w->n_audit = a->count;
+    w->audit_last = a->last;
+    return 0;
+}
+
+static int take_audit(const Guardmount__ControlReply *w, struct control_reply *ret)
+{
+    struct control_audit *a = ret->audit = calloc(1, sizeof(*a));
+
+    if (!a)
+        return -ENOMEM;
+    if (w->n_audit > CONTROL_AUDIT_MAX)
+        return -EBADMSG;
+    a->last = w->audit_last;
+    for (; a->count < w->n_audit; a->count++) {
+        const Guardmount__AuditEntry *from = w->audit[a->count];
+        struct audit_entry *to = &a->entry[a->count];
+
+        if (from->hash.len != sizeof(to->hash))
+            return -EBADMSG;
+        to->serial = from->serial;
+        text_to(to->text, from->text);
+        memcpy(to->hash, from->hash.data, sizeof(to->hash));
+    }
+    return 0;
+}
+
 /* ---- why ---- */
 
 static Guardmount__PeerFact *fact_put(Guardmount__PeerFact *w, struct control_fact *f)
@@ -195,5 +241,7 @@ int see_take(const Guardmount__ControlReply *w, struct control_reply *ret)
 {
     int r = w->n_events || w->events_last ? take_events(w, ret) : 0;
 
+    if (r >= 0 && (w->n_audit || w->audit_last))
+        r = take_audit(w, ret);
     return r < 0 || !w->why ? r : take_why(w->why, ret);
 }

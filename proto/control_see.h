@@ -12,6 +12,9 @@ void control_text(char *field, size_t room, const char *text);
 /* *ret_memory: for free() when @w was packed. -ENOMEM. */
 int events_put(Guardmount__ControlReply *w, struct control_events *e, void **ret_memory);
 
+/* w->audit is for free() when @w was packed. -ENOMEM. */
+int audit_put_all(Guardmount__ControlReply *w, const struct control_audit *a);
+
 struct wire_why {
     Guardmount__PeerWhy w;
     Guardmount__StatusSession session;

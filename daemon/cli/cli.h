@@ -44,6 +44,7 @@ int cmd_upgrade_check(const struct cli *c, int argc, char **argv);
 int cmd_peer(const struct cli *c, int argc, char **argv);
 int cmd_import(const struct cli *c, int argc, char **argv);
 int cmd_export(const struct cli *c, int argc, char **argv);
+int cmd_audit(const struct cli *c, int argc, char **argv);
 int cmd_backup(const struct cli *c, int argc, char **argv);
 int cmd_restore(const struct cli *c, int argc, char **argv);
 int cmd_ha(const struct cli *c, int argc, char **argv);

@@ -159,6 +159,28 @@ static const struct command commands[] = {
      "(umask 077; guardmount export --wg >peers.conf)\n"
      "guardmount export | jq -r '.peers[].name'",
      cmd_export},
+    {"audit", "VERB [OPTIONS]", "who changed what on this member: list, export, verify",
+     "  list          the last entries\n"
+     "  export        all of them as JSON lines: {\"schema\": 1, \"serial\": ..., \"text\": ...,\n"
+     "                \"hash\": ...}\n"
+     "  verify [FILE] are they, or those of an export, as they were written? Without FILE the\n"
+     "                daemon is asked\n"
+     "\n"
+     "  -n, --count N list: the last N entries (50)\n"
+     "  --all         list: all\n"
+     "  --peer TEXT   list, export: those whose text has it, such as a name or a key\n"
+     "  --expect NUMBER:HASH\n"
+     "                verify: this entry was noted before, and must be there as it was\n"
+     "  -j, --json    list as JSON lines; the verdict as JSON\n"
+     "\n"
+     "Each member keeps the log of what was done on it: one entry for a peer or group that was\n"
+     "changed, for a move of a VIP, a backup, and an export of preshared keys. Each has the hash\n"
+     "of the one before it, so that what was changed or taken out shows; that the last entries\n"
+     "were cut off shows only against a number and a hash that were noted elsewhere. Exit code 1:\n"
+     "tampered with.",
+     "guardmount audit list --peer alice\n"
+     "guardmount audit export >audit.jsonl && guardmount audit verify audit.jsonl",
+     cmd_audit},
     {"backup", "FILE", "write the peer database of this member to a file",
      "  FILE          replaced as a whole; mode 0600: preshared keys are in it",
      "guardmount backup /root/peers.backup", cmd_backup},

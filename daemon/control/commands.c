@@ -86,6 +86,7 @@ void command_run(const struct server_ops *ops, const struct control_request *r, 
         return;
     case CONTROL_PEER:
     case CONTROL_BATCH:
+    case CONTROL_AUDIT:
     case CONTROL_BACKUP:
         err = -EPROTO; /* the server's own */
         break;

@@ -79,7 +79,8 @@ void server_reply(struct server_call *call, struct control_reply *reply)
 
 static bool is_command(const struct control_request *r)
 {
-    return r->kind == CONTROL_PEER || r->kind == CONTROL_BATCH || r->kind == CONTROL_BACKUP;
+    return r->kind == CONTROL_PEER || r->kind == CONTROL_BATCH || r->kind == CONTROL_BACKUP ||
+           r->kind == CONTROL_AUDIT;
 }
 
 static void run_command(struct session *s, const struct control_request *r)
@@ -186,6 +187,8 @@ static size_t on_data(void *ctx, void *state, const uint8_t *buf, size_t len)
         return taken;
     error = more < 0 ? (int)more : control_decode_request(s->body, s->len - CONTROL_HEAD_LEN, &r);
     drop_frame(s);
+    stream_peer(s->client, r.actor, sizeof(r.actor));
+    memcpy(r.move.actor, r.actor, sizeof(r.actor));
     if (error < 0)
         answer(s, NULL, error);
     else if (is_command(&r))

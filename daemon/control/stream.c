@@ -4,7 +4,9 @@
 #include "base/secret.h"
 #include <assert.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 struct stream {
@@ -158,6 +160,19 @@ void stream_answer(struct stream_client *c, void *text, size_t len, bool then_cl
     c->write.data = c;
     if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0)
         stream_hang_up(c);
+}
+
+void stream_peer(const struct stream_client *c, char *ret, size_t room)
+{
+    struct ucred who = {0};
+    socklen_t len = sizeof(who);
+    int fd = -1;
+
+    if (uv_fileno((const uv_handle_t *)&c->pipe, &fd) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+        snprintf(ret, room, "unknown");
+    else
+        snprintf(ret, room, "uid %u", who.uid);
 }
 
 void stream_hang_up(struct stream_client *c)

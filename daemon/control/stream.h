@@ -31,6 +31,8 @@ int stream_new(uv_loop_t *loop, int fd, const struct stream_ops *ops, struct str
 /* Closes all clients (ops.closed is called for each) and frees itself as the loop goes on. */
 void stream_free(struct stream *s);
 
+/* "uid 1000": whose program it is. */
+void stream_peer(const struct stream_client *c, char *ret, size_t room);
 void stream_hang_up(struct stream_client *c); /* ops.closed comes, perhaps only after ops.data */
 void stream_owe(struct stream_client *c);     /* an answer will come later */
 /* Takes @text (malloc), wipes it when it is sent: in one write if the client's socket takes it. */

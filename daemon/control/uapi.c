@@ -149,6 +149,7 @@ static void request_set(struct uapi_session *s, struct change *c)
     call->session = s;
     s->call = call;
     stream_owe(s->client);
+    stream_peer(s->client, c->actor, sizeof(c->actor));
     u->ops.set(u->ops.ctx, c, call);
 }
 

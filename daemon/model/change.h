@@ -4,7 +4,10 @@
  * Owner:   whoever parsed it, until node_change() takes it.
  * Threads: main. */
 #pragma once
+#include "model/audit.h"
 #include "model/peer.h"
+
+#define CHANGE_DETAILS_MAX 127
 
 /* What one "set" of the UAPI can say of a peer; flags tell which members are meant. */
 struct peer_change {
@@ -38,9 +41,13 @@ struct peer_change {
 struct change {
     uint8_t hub;
     bool has_private_key, has_listen_port, has_fwmark, replace_peers;
-    struct secret32 *private_key; /* arena slot; all zero: remove it */
-    uint16_t listen_port;         /* 0: random */
-    uint32_t fwmark;              /* 0: off */
+    struct secret32 *private_key;    /* arena slot; all zero: remove it */
+    uint16_t listen_port;            /* 0: random */
+    uint32_t fwmark;                 /* 0: off */
+    char actor[AUDIT_ACTOR_MAX + 1]; /* for the audit log; "": the daemon itself */
+    /* What was done besides, or instead: for the audit log. */
+    const char *did; /* static; NULL: nothing */
+    char details[CHANGE_DETAILS_MAX + 1];
     struct peer_change *peers;
     unsigned peer_count, peer_room;
 };

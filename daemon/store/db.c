@@ -271,6 +271,16 @@ void db_close(struct db *d)
     free(d);
 }
 
+struct sqlite3 *db_handle(const struct db *d)
+{
+    return d->handle;
+}
+
+int db_error(const struct db *d)
+{
+    return error_of(d);
+}
+
 /* ---- writing ---- */
 
 /* Steps a statement whose values are bound; a row's first column goes to @ret_id. */

@@ -9,6 +9,7 @@
 #include "store/store.h"
 
 struct db;
+struct sqlite3;
 
 /* [n] leads from user_version n to n + 1. Never edit one that was released: add one. (schema.c) */
 extern const char *const db_migrations[STORE_USER_VERSION];
@@ -19,6 +20,9 @@ struct db_clock {
 
 int db_open(const char *path, struct db **ret, char ret_error[STORE_ERROR_LEN]);
 void db_close(struct db *d);
+/* For statements of others, in their own transactions; the error of the last call. */
+struct sqlite3 *db_handle(const struct db *d);
+int db_error(const struct db *d);
 /* All records; @each takes the peer. */
 int db_load(struct db *d, int (*each)(void *ctx, struct peer *p), void *ctx,
             struct db_clock *ret_clock, struct vector *ret_known, char ret_error[STORE_ERROR_LEN]);

@@ -591,6 +591,30 @@ static int edit_finish(struct edit *e)
     return 0;
 }
 
+/* Each record that the change has made different, whatever the command was. */
+static int note_edits(const struct edit *e, const struct change *c, uint64_t real_ns)
+{
+    struct audit_origin origin = {real_ns, e->s->member, c->actor};
+
+    if (!e->s->audit)
+        return 0;
+    for (const struct draft *d = e->top.drafts; d; d = d->hh.next) {
+        char *text = audit_note(&e->w->notes);
+
+        if (!text)
+            return -ENOMEM;
+        audit_write_peer(text, &origin, d->below, d->peer, &e->stamp);
+    }
+    if (c->did) {
+        char *text = audit_note(&e->w->notes);
+
+        if (!text)
+            return -ENOMEM;
+        audit_write(text, &origin, c->did, c->details);
+    }
+    return 0;
+}
+
 int store_apply(struct store *s, struct store_write *w, const struct change *c, uint64_t real_ns,
                 char ret_error[STORE_ERROR_LEN])
 {
@@ -612,6 +636,8 @@ int store_apply(struct store *s, struct store_write *w, const struct change *c, 
         r = edit_peer(&e, c->hub, &c->peers[i]);
     if (r >= 0)
         r = edit_finish(&e);
+    if (r >= 0)
+        r = note_edits(&e, c, real_ns);
     if (r < 0) {
         layer_clear(&e.top);
         if (!ret_error[0])

@@ -1,5 +1,6 @@
 /* store/internal.h - shared by store.c, edit.c and db.c; for nobody else. */
 #pragma once
+#include "store/audit.h"
 #include "store/db.h"
 #include "store/layer.h"
 #include "store/reserve.h"
@@ -24,6 +25,8 @@ struct store {
     uint8_t member;
     struct db *db; /* NULL: in memory only */
     struct reserve reserve;
+    struct audit *audit;           /* NULL: in memory only, or plain mode */
+    struct audit_notes owed_notes; /* of what was published without a commit */
     struct record *records;
     struct claim *claims; /* of active peers; never with no claimants */
     unsigned disputed;    /* claims with more than one claimant */
@@ -50,6 +53,7 @@ struct store_write {
     uint64_t edit_seq; /* of the last edit in it; 0: merges only */
     struct vector cover;
     bool covers;
+    struct audit_notes notes;
     bool stale; /* store_publish() of another write went through its records */
     int broken; /* negative errno: rebasing failed, the commit must too */
 };

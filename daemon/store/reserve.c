@@ -51,6 +51,7 @@ void reserve_refill(struct reserve *r)
 {
     if (!r->path[0] || r->len == RESERVE_LEN || grow(r, RESERVE_LEN))
         return;
-    for (size_t len = RESERVE_LEN / 2; !r->len && len >= RESERVE_LEN_MIN; len /= 2)
-        grow(r, len);
+    for (size_t step = RESERVE_LEN / 2; step >= RESERVE_STEP; step /= 2)
+        if (r->len + step < RESERVE_LEN)
+            grow(r, r->len + step);
 }

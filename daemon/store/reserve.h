@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define RESERVE_LEN (1u << 20)      /* bytes */
-#define RESERVE_LEN_MIN (16u << 10) /* less is not worth a file */
+#define RESERVE_LEN (1u << 20) /* bytes */
+#define RESERVE_STEP (16u << 10)
 
 struct reserve {
     char path[PATH_MAX];

@@ -58,4 +58,10 @@ const char *const db_migrations[STORE_USER_VERSION] = {
     "ALTER TABLE peer ADD COLUMN routes TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE peer ADD COLUMN networks TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE peer ADD COLUMN is_group INTEGER NOT NULL DEFAULT 0;",
+    /* 3: the audit log */
+    "CREATE TABLE audit ("
+    "  serial INTEGER PRIMARY KEY,"
+    "  entry TEXT NOT NULL,"
+    "  hash BLOB NOT NULL"
+    ") STRICT;",
 };

@@ -270,6 +270,13 @@ static void write_unlink(struct store *s, struct store_write *w)
     *at = w->next;
 }
 
+static void write_free(struct store_write *w)
+{
+    layer_clear(&w->layer);
+    audit_notes_clear(&w->notes);
+    free(w);
+}
+
 static void publish(struct store *s, struct store_write *w, bool unsaved,
                     void (*changed)(void *ctx, const struct peer *old, const struct peer *now),
                     void *ctx)
@@ -284,8 +291,7 @@ static void publish(struct store *s, struct store_write *w, bool unsaved,
     for (other = s->writes; other; other = other->next)
         if (other->stale)
             rebase(s, other);
-    layer_clear(&w->layer);
-    free(w);
+    write_free(w);
 }
 
 /* What the write makes known here: all that its siblings promised, and our own edits. */
@@ -307,6 +313,7 @@ void store_publish(struct store *s, struct store_write *w,
 
     vector_join(&s->vector, &known);
     s->owed = (struct vector){0};
+    audit_notes_clear(&s->owed_notes);
     if (s->unsaved)
         for (struct record *r = s->records; r; r = r->hh.next)
             mark_unsaved(s, r, false);
@@ -323,6 +330,7 @@ void store_publish_unsaved(struct store *s, struct store_write *w,
     if (PLANTED("unsaved-counted"))
         vector_join(&s->vector, &known);
     vector_join(&s->owed, &known);
+    audit_notes_join(&s->owed_notes, &w->notes);
     publish(s, w, true, changed, ctx);
 }
 
@@ -334,8 +342,7 @@ unsigned store_unsaved(const struct store *s)
 void store_abort(struct store *s, struct store_write *w)
 {
     write_unlink(s, w);
-    layer_clear(&w->layer);
-    free(w);
+    write_free(w);
 }
 
 /* ---- writes ---- */
@@ -365,7 +372,7 @@ void store_write_cover(struct store_write *w, const struct vector *v)
 
 bool store_write_empty(const struct store_write *w)
 {
-    return !w->layer.drafts && !w->broken && !w->covers;
+    return !w->layer.drafts && !w->broken && !w->covers && !w->notes.first;
 }
 
 int store_merge(struct store *s, struct store_write *w, const struct peer *theirs, uint64_t real_ns,
@@ -409,7 +416,14 @@ static int commit(struct store_write *w)
         r = db_put_clock(s->db, &clock);
     if (r >= 0 && s->member)
         r = db_put_vector(s->db, &known);
-    return db_end(s->db, r);
+    if (r >= 0 && s->audit)
+        r = audit_put(s->audit, &s->owed_notes);
+    if (r >= 0 && s->audit)
+        r = audit_put(s->audit, &w->notes);
+    r = db_end(s->db, r);
+    if (s->audit)
+        audit_end(s->audit, r);
+    return r;
 }
 
 static bool write_revokes(const struct store_write *w)
@@ -510,6 +524,8 @@ int store_open(const char *path, uint8_t member, struct store **ret,
         if (r >= 0)
             r = store_load(s, ret_error);
         if (r >= 0 && member)
+            r = audit_open(s->db, &s->audit);
+        if (r >= 0 && member)
             reserve_open(&s->reserve, path);
         if (r < 0) {
             if (!ret_error[0])
@@ -546,6 +562,12 @@ int store_backup(struct store *s, uint8_t **ret, size_t *ret_len)
     return s->db ? db_serialize(s->db, ret, ret_len) : -ENODATA;
 }
 
+int store_audit(struct store *s, uint64_t after, unsigned max, struct audit_entry *ret,
+                unsigned *ret_count, uint64_t *ret_last)
+{
+    return s->audit ? audit_read(s->audit, after, max, ret, ret_count, ret_last) : -ENODATA;
+}
+
 void store_close(struct store *s)
 {
     struct record *r, *next_r;
@@ -566,6 +588,8 @@ void store_close(struct store *s)
         claim_free(c);
     }
     free(s->places);
+    audit_notes_clear(&s->owed_notes);
+    audit_close(s->audit);
     db_close(s->db);
     free(s);
 }

@@ -8,12 +8,13 @@
  * Owner:   the node. Threads: main; store_commit() alone runs on a pool thread.
  * Never:   a half-applied set: store_apply() takes a change as a whole or refuses it. */
 #pragma once
+#include "model/audit.h"
 #include "model/change.h"
 #include "model/peer.h"
 #include "model/vector.h"
 
 #define STORE_ERROR_LEN 256
-#define STORE_USER_VERSION 3        /* PRAGMA user_version; a newer database is refused */
+#define STORE_USER_VERSION 4        /* PRAGMA user_version; a newer database is refused */
 #define STORE_RECORDS_MAX 262144u   /* of all hubs, tombstones and revocations included */
 #define STORE_PREFIXES_MAX 1048576u /* allowed prefixes of all peers */
 
@@ -32,10 +33,16 @@ int store_set_aside(const char *path, uint64_t real_ns, char *ret, size_t room);
  * is not in it and comes again. Pool thread: it waits for a commit under way. */
 int store_backup(struct store *s, uint8_t **ret, size_t *ret_len);
 
+/* The audit log: up to @max entries behind the serial @after, and the last serial that there is.
+ * Pool thread, as store_backup(). -ENODATA: there is no database. */
+int store_audit(struct store *s, uint64_t after, unsigned max, struct audit_entry *ret,
+                unsigned *ret_count, uint64_t *ret_last);
+
 struct store_write *store_begin(struct store *s);
 /* Stamp (hlc from @real_ns, never back) and apply to the write's copies. Removal leaves a
  * tombstone (PEER_REMOVED, not revoked); an allowed prefix moves from another peer. Device-level
- * fields of the change are not the store's. */
+ * fields of the change are not the store's. With a database each peer that is changed by it, and
+ * what the change notes, is an entry of the audit log. */
 int store_apply(struct store *s, struct store_write *w, const struct change *c, uint64_t real_ns,
                 char ret_error[STORE_ERROR_LEN]);
 /* A sibling's record (P2). *ret_changed: ours differs from before. */

@@ -29,7 +29,7 @@ static void request(const uint8_t *data, size_t len)
         return;
     must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS || r.kind == CONTROL_MOVE ||
          r.kind == CONTROL_EVENTS || r.kind == CONTROL_WHY || r.kind == CONTROL_PEER ||
-         r.kind == CONTROL_BACKUP || r.kind == CONTROL_BATCH);
+         r.kind == CONTROL_BACKUP || r.kind == CONTROL_BATCH || r.kind == CONTROL_AUDIT);
     must(r.wait_ms <= CONTROL_WAIT_MAX_MS);
     sound(r.peer, sizeof(r.peer));
     must(control_encode_request(&r, &frame, &len) == 0);
@@ -65,6 +65,8 @@ static void reply(const uint8_t *data, size_t len)
     for (unsigned i = 0; r.events && i < r.events->count; i++)
         for (unsigned f = 0; f < r.events->event[i].field_count; f++)
             sound(r.events->event[i].field[f].value, sizeof(r.events->event[i].field[f].value));
+    for (unsigned i = 0; r.audit && i < r.audit->count; i++)
+        sound(r.audit->entry[i].text, sizeof(r.audit->entry[i].text));
     if (r.why)
         sound(r.why->refused.reason, sizeof(r.why->refused.reason));
     must(control_encode_reply(&r, &frame, &len) == 0);

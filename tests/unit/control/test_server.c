@@ -79,6 +79,10 @@ static void take_batch(void *ctx, const struct control_request *r, struct server
 {
     struct control_reply reply = {.peers = peer_rows_new()};
 
+    char self[32];
+
+    snprintf(self, sizeof(self), "uid %u", getuid());
+    assert_string_equal(r->actor, self);
     assert_int_equal(r->kind, CONTROL_BATCH);
     for (unsigned i = 0; i < r->batch_count; i++) {
         const struct peer_command *c = &r->batch[i];

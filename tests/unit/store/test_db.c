@@ -182,7 +182,7 @@ TEST(newer_database_is_refused_and_left_alone)
     store_close(file_store(at->path, 1));
     run_sql(at->path, "PRAGMA user_version = 99");
     expect_refused(at->path, -EPROTONOSUPPORT, "newer");
-    run_sql(at->path, "PRAGMA user_version = 3");
+    run_sql(at->path, "PRAGMA user_version = 4");
     store_close(file_store(at->path, 1));
 }
 

@@ -419,23 +419,24 @@ TEST(database_of_the_first_version_is_taken_over)
     struct peer *before = peer_dup(find(s, 1));
     store_close(s);
     assert_int_equal(sqlite3_open(at->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db,
-                                  "DROP TABLE known; ALTER TABLE peer DROP COLUMN disabled;"
-                                  "ALTER TABLE peer DROP COLUMN expires;"
-                                  "ALTER TABLE peer DROP COLUMN pending;"
-                                  "ALTER TABLE peer DROP COLUMN replaces;"
-                                  "ALTER TABLE peer DROP COLUMN mtu;"
-                                  "ALTER TABLE peer DROP COLUMN owner;"
-                                  "ALTER TABLE peer DROP COLUMN device;"
-                                  "ALTER TABLE peer DROP COLUMN note;"
-                                  "ALTER TABLE peer DROP COLUMN dns;"
-                                  "ALTER TABLE peer DROP COLUMN routes;"
-                                  "ALTER TABLE peer DROP COLUMN networks;"
-                                  "ALTER TABLE peer DROP COLUMN is_group;"
-                                  "UPDATE peer SET versions = substr(versions, 1, 11 * 17);"
-                                  "PRAGMA user_version = 1",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db,
+                     "DROP TABLE known; DROP TABLE audit; ALTER TABLE peer DROP COLUMN disabled;"
+                     "ALTER TABLE peer DROP COLUMN expires;"
+                     "ALTER TABLE peer DROP COLUMN pending;"
+                     "ALTER TABLE peer DROP COLUMN replaces;"
+                     "ALTER TABLE peer DROP COLUMN mtu;"
+                     "ALTER TABLE peer DROP COLUMN owner;"
+                     "ALTER TABLE peer DROP COLUMN device;"
+                     "ALTER TABLE peer DROP COLUMN note;"
+                     "ALTER TABLE peer DROP COLUMN dns;"
+                     "ALTER TABLE peer DROP COLUMN routes;"
+                     "ALTER TABLE peer DROP COLUMN networks;"
+                     "ALTER TABLE peer DROP COLUMN is_group;"
+                     "UPDATE peer SET versions = substr(versions, 1, 11 * 17);"
+                     "PRAGMA user_version = 1",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
     sqlite3_close(db);
     s = file_store(at->path, 1);
     for (unsigned f = PEER_FIELD_DISABLED; f < PEER_FIELDS; f++) /* nobody has said these yet */
