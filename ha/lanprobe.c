@@ -155,7 +155,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     report(l->owner);
 }
 
-static int open_socket(const struct lan *l, bool v6)
+int lanprobe_socket(const char *ifname, bool v6)
 {
     int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
                     v6 ? (int)IPPROTO_ICMPV6 : (int)IPPROTO_ICMP);
@@ -175,8 +175,7 @@ static int open_socket(const struct lan *l, bool v6)
         r = setsockopt(fd, SOL_RAW, ICMP4_FILTER, &unwanted, sizeof(unwanted));
     }
     if (r == 0)
-        r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, l->conf.ifname,
-                       (socklen_t)strlen(l->conf.ifname));
+        r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname));
     if (r == 0)
         return fd;
     r = -errno;
@@ -194,7 +193,7 @@ static void on_closed(uv_handle_t *h)
 
 static int line_open(struct lanprobe *p, struct line *line)
 {
-    int fd = open_socket(line->lan, line->v6), r;
+    int fd = lanprobe_socket(line->lan->conf.ifname, line->v6), r;
 
     if (fd < 0)
         return fd;

@@ -35,6 +35,9 @@ int lanprobe_start(uv_loop_t *loop, const struct conf_lan *lans, unsigned count,
 /* NULL is fine; freed when the loop has closed its handles. */
 void lanprobe_stop(struct lanprobe *p);
 
+/* A raw socket for echo on one interface, which hears answers only. Negative errno. */
+int lanprobe_socket(const char *ifname, bool v6);
+
 /* ---- pure parts ---- */
 
 enum lan_verdict { LAN_UNKNOWN, LAN_ALIVE, LAN_DEAD };
