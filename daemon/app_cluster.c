@@ -204,7 +204,7 @@ int app_set_up_interface(struct app *a, struct cluster *c)
 
 /* ---- addresses and keepalived ---- */
 
-static uint16_t slot_of_vip(const struct cluster *c, uint16_t id)
+uint16_t app_vip_slot(const struct cluster *c, uint16_t id)
 {
     for (unsigned i = 0; i < c->conf->vip_count; i++)
         if (c->conf->vip[i].id == id)
@@ -295,7 +295,7 @@ static void on_fifo_line(void *ctx, const struct fifo_line *line)
     enum fifo_part part;
     uint16_t vip, slot;
 
-    if (!fifo_vip(line, &vip, &part) || !(slot = slot_of_vip(a->cluster, vip)))
+    if (!fifo_vip(line, &vip, &part) || !(slot = app_vip_slot(a->cluster, vip)))
         return;
     switch (line->state) {
     case FIFO_MASTER:
@@ -583,6 +583,7 @@ static int start_node(struct app *a, struct cluster *c)
     ops.set_weight = op_set_weight;
     ops.route = op_route;
     ops.save_drained = op_save_drained;
+    ops.drill = app_drill_heard;
     ops.set_fit = op_set_fit;
     ops.raise_seq = op_raise_seq;
     ops.reserve_stamps = op_reserve_stamps;
@@ -678,6 +679,7 @@ int app_cluster_start(struct app *a)
     uv_timer_init(&a->loop, &c->announcing);
     uv_timer_init(&a->loop, &c->settling);
     uv_timer_init(&a->loop, &c->ending);
+    app_drill_open(a);
     c->beat.data = c->announcing.data = c->settling.data = c->ending.data = a;
     if ((r = netlink_open(&c->netlink)) < 0)
         return r;
@@ -757,6 +759,7 @@ void app_cluster_free(struct app *a)
         return;
     if (c->conf && c->sentinel)
         sentinel_end(c->sentinel);
+    app_drill_stop(a);
     app_status_stop(a);
     links_free(c->links);
     fifo_close(c->fifo);

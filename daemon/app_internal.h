@@ -19,7 +19,9 @@
 #include "ha/fifo.h"
 #include "ha/health.h"
 #include "ha/lanprobe.h"
+#include "ha/probeboard.h"
 #include "ha/sentinel.h"
+#include "ha/tunnelprobe.h"
 #include "node/node.h"
 #include "os/announce.h"
 #include "os/netlink.h"
@@ -58,6 +60,25 @@ struct app {
     struct cluster *cluster; /* NULL: plain mode */
 };
 
+/* A drill: ours, or a sibling's that we help. */
+struct app_drill {
+    uv_timer_t doing;          /* what must not be done while the node is told of it */
+    struct tunnelprobe *probe; /* NULL: nobody is asked now */
+    struct probeboard *board;  /* of the last asking that was ours; NULL: there was none */
+    unsigned slots;            /* of an asking that is over */
+    struct public_key peer[TUNNELPROBE_PEERS_MAX];
+    unsigned count, stride;
+    bool cut;
+    uint64_t run, age_ns;
+    uint16_t vip; /* id */
+    uint8_t tell; /* member whose drill it is; 0: ours */
+    uint8_t answers[SYNC_DRILL_ANSWERS_MAX * SYNC_DRILL_ANSWER_LEN];
+    unsigned answer_count;
+    struct sync_drill fault; /* asked for by @fault_from, and not yet done or refused */
+    uint8_t fault_from;      /* 0: none */
+    uint8_t refused_by;      /* 0: nobody */
+};
+
 /* What only a member has. */
 struct cluster {
     struct conf *conf;
@@ -75,6 +96,7 @@ struct cluster {
     bool fence_behind, fence_open; /* as last told */
     struct list peer_calls;        /* commands that the node has */
     struct list peer_waiting;      /* that wait for one before them */
+    struct app_drill drill;
     struct journal *journal;
     struct verdicts *verdicts, *strangers; /* of peers; of keys that are no peer's */
     uint64_t strangers_second;             /* when the last ones were told, and how many then */
@@ -102,7 +124,15 @@ void app_link_changed(void *ctx, const struct netlink_link *l, bool present);
 void app_read_mtu(void *ctx);
 int app_start_engine(struct app *a, const struct engine_config *c);
 
+/* app_drill.c */
+void app_drill_open(struct app *a);
+void app_drill_stop(struct app *a);
+void app_drill_heard(void *ctx, uint8_t member, const struct sync_drill *d); /* the node's op */
+int app_drill_run(void *ctx, const struct control_request *r, struct control_drill *ret,
+                  char ret_message[CONTROL_MESSAGE_LEN]);
+
 /* app_cluster.c */
+uint16_t app_vip_slot(const struct cluster *c, uint16_t id); /* 0: none */
 int app_cluster_open(struct app *a, const char *conf_path);
 int app_cluster_start(struct app *a);
 void app_cluster_turn(struct app *a);   /* before node_tick(): addresses that are to be read */

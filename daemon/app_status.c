@@ -296,6 +296,7 @@ int app_status_start(struct app *a)
                              .last_event = app_last_event,
                              .why = app_fill_why,
                              .move = on_move,
+                             .drill = app_drill_run,
                              .command = app_command};
     char path[CONF_PATH_MAX + 16];
 

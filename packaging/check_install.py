@@ -45,6 +45,23 @@ def check_unit(root):
     print(re.search(r"Overall exposure.*", out).group())
 
 
+def check_drill_units(root):
+    """What systemd itself thinks of them, with a VIP's name in the place of the instance."""
+    folder = root / "drill-units"
+    folder.mkdir()
+    for kind in ("service", "timer"):
+        unit = root / str(PREFIX / f"lib/systemd/system/guardmount-drill@.{kind}").lstrip("/")
+        text = unit.read_text()
+        installed = str(PREFIX / "bin/guardmount")
+        if kind == "service":
+            assert f"exec {installed} drill --scheduled" in text and "%I" in text, text
+        (folder / f"guardmount-drill@main.{kind}").write_text(
+            text.replace(f"exec {installed}", f"exec {root}{installed}"))
+    out = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+              *sorted(folder.glob("*main.*")), stdin=subprocess.DEVNULL)
+    print(out)
+
+
 def check_system_files(root):
     """In a root of its own: the users exist, and the folders have their modes."""
     etc = root / "etc"
@@ -176,6 +193,7 @@ def main():
         run("cmake", "--install", BUILD, env=dict(os.environ, DESTDIR=name))
         check_files(root)
         check_unit(root)
+        check_drill_units(root)
         check_completions(root / "")
         check_system_files(root)
         check_confinement(root)

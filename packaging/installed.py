@@ -8,6 +8,8 @@ FILES = """
 bin/guardmount
 sbin/guardmountd
 lib/systemd/system/guardmountd.service
+lib/systemd/system/guardmount-drill@.service
+lib/systemd/system/guardmount-drill@.timer
 lib/sysusers.d/guardmount.conf
 lib/tmpfiles.d/guardmount.conf
 libexec/guardmount/complete

@@ -27,6 +27,7 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
     [SYNC_SNAPSHOT_END] = GUARDMOUNT__SYNC_MESSAGE__BODY_SNAPSHOT_END,
     [SYNC_MOVE] = GUARDMOUNT__SYNC_MESSAGE__BODY_MOVE,
     [SYNC_STRAY] = GUARDMOUNT__SYNC_MESSAGE__BODY_STRAY,
+    [SYNC_DRILL] = GUARDMOUNT__SYNC_MESSAGE__BODY_DRILL,
 };
 
 /* ---- what is allowed, both ways ---- */
@@ -85,6 +86,15 @@ static bool in_log(enum sync_kind k)
     return k != SYNC_HELLO && k != SYNC_HEARTBEAT && k != SYNC_ACK;
 }
 
+static bool drill_valid(const struct sync_drill *d)
+{
+    return (unsigned)d->kind < SYNC_DRILL_KINDS && (unsigned)d->fault < DRILL_FAULTS && d->vip &&
+           d->ms <= SYNC_DRILL_MS_MAX && d->stride <= SYNC_DRILL_STRIDE_MAX &&
+           d->answer_count <= SYNC_DRILL_ANSWERS_MAX &&
+           (d->kind != SYNC_DRILL_PROBE || d->stride > 0) &&
+           (d->kind == SYNC_DRILL_ANSWERS) == (d->answer_count > 0);
+}
+
 /* All but what makes sense on one side only. */
 static bool valid(const struct sync_msg *m)
 {
@@ -118,6 +128,8 @@ static bool valid(const struct sync_msg *m)
         return (unsigned)m->move.kind < MOVE_KINDS && member_valid(m->move.member);
     case SYNC_STRAY:
         return m->stray.hub && m->stray.len && m->stray.len <= SYNC_STRAY_MAX;
+    case SYNC_DRILL:
+        return drill_valid(&m->drill);
     default:
         return true;
     }
@@ -159,6 +171,7 @@ union wire {
     Guardmount__Claim claim;
     Guardmount__Move move;
     Guardmount__Stray stray;
+    Guardmount__Drill drill;
     struct {
         Guardmount__Vector body;
         struct wire_vector entries;
@@ -320,6 +333,21 @@ static void put_move(union wire *w, const struct sync_move *m)
     b->force = m->force;
 }
 
+static void put_drill(union wire *w, const struct sync_drill *d)
+{
+    Guardmount__Drill *b = &w->drill;
+
+    guardmount__drill__init(b);
+    b->kind = (Guardmount__DrillKind)d->kind;
+    b->run = d->run;
+    b->vip = d->vip;
+    b->ms = d->ms;
+    b->stride = d->stride;
+    b->fault = (Guardmount__DrillFault)d->fault;
+    if (d->answer_count)
+        b->answers = wire_bytes(d->answers, (size_t)d->answer_count * SYNC_DRILL_ANSWER_LEN);
+}
+
 int codec_encode(const struct sync_msg *m, const struct codec_key *key, const struct rng *rng,
                  uint8_t *buf, size_t room)
 {
@@ -416,6 +444,10 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
         w.stray.peer = wire_bytes(m->stray.peer.b, sizeof(m->stray.peer.b));
         w.stray.packet = wire_bytes(m->stray.packet, m->stray.len);
         s.stray = &w.stray;
+        break;
+    case SYNC_DRILL:
+        put_drill(&w, &m->drill);
+        s.drill = &w.drill;
         break;
     case SYNC_KINDS:
         return -EINVAL;
@@ -572,6 +604,28 @@ static int get_stray(bool *ok, const Guardmount__Stray *b, struct sync_msg *m)
     return 0;
 }
 
+static int get_drill(bool *ok, const Guardmount__Drill *b, struct sync_msg *m)
+{
+    struct sync_drill *d = &m->drill;
+
+    d->kind = (enum sync_drill_kind)wire_in(ok, (uint64_t)b->kind, 0, SYNC_DRILL_KINDS - 1);
+    d->run = b->run;
+    d->vip = (uint16_t)wire_in(ok, b->vip, 1, UINT16_MAX);
+    d->ms = (uint32_t)wire_in(ok, b->ms, 0, SYNC_DRILL_MS_MAX);
+    d->stride = (uint16_t)wire_in(ok, b->stride, 0, SYNC_DRILL_STRIDE_MAX);
+    d->fault = (enum drill_fault)wire_in(ok, (uint64_t)b->fault, 0, DRILL_FAULTS - 1);
+    d->answer_count =
+        (unsigned)wire_in(ok, b->answers.len / SYNC_DRILL_ANSWER_LEN, 0, SYNC_DRILL_ANSWERS_MAX);
+    *ok &= b->answers.len % SYNC_DRILL_ANSWER_LEN == 0;
+    if (!*ok || !d->answer_count)
+        return 0;
+    m->owned = malloc(b->answers.len);
+    if (!m->owned)
+        return -ENOMEM;
+    d->answers = memcpy(m->owned, b->answers.data, b->answers.len);
+    return 0;
+}
+
 static bool has_unknown_kind(const ProtobufCMessage *m)
 {
     for (unsigned i = 0; i < m->n_unknown_fields; i++)
@@ -637,6 +691,9 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
         break;
     case SYNC_STRAY:
         r = get_stray(&ok, s->stray, m);
+        break;
+    case SYNC_DRILL:
+        r = get_drill(&ok, s->drill, m);
         break;
     case SYNC_KINDS:
         return -EPROTO;

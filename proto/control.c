@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "proto/control.pb-c.h"
+#include "proto/control_drill.h"
 #include "proto/control_peer.h"
 #include "proto/control_see.h"
 #include "proto/memory.h"
@@ -180,6 +181,7 @@ void control_reply_done(struct control_reply *r)
     free(r->why);
     free(r->audit);
     peer_rows_free(r->peers);
+    free(r->drill);
     if (r->backup)
         secret_wipe(r->backup, r->backup_len);
     free(r->backup);
@@ -215,6 +217,7 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
     Guardmount__ControlRequest w = GUARDMOUNT__CONTROL_REQUEST__INIT;
     Guardmount__PeerCommand command;
     _cleanup_(freep) Guardmount__PeerCommand **batch = NULL;
+    Guardmount__DrillCommand drill;
     uint8_t *frame;
     int err;
 
@@ -239,6 +242,10 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
             return -ENOMEM;
         w.batch = batch;
         w.n_batch = r->batch_count;
+    }
+    if (r->kind == CONTROL_DRILL) {
+        drill_command_put(&drill, &r->drill);
+        w.drill = &drill;
     }
     err =
         frame_alloc(guardmount__control_request__get_packed_size(&w), CONTROL_REQUEST_MAX, &frame);
@@ -439,6 +446,10 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
         r->w.peer = rows_put(reply->peers);
         err = r->w.peer ? 0 : -ENOMEM;
     }
+    if (err >= 0 && reply->drill) {
+        r->w.drill = drill_put(reply->drill);
+        err = r->w.drill ? 0 : -ENOMEM;
+    }
     if (reply->why)
         r->w.why = why_put(&r->why, reply->why);
     if (err >= 0)
@@ -456,6 +467,7 @@ int control_encode_reply(const struct control_reply *reply, uint8_t **ret, size_
     free(r->events);
     free(r->w.peer);
     free(r->w.audit);
+    free(r->w.drill);
     free(r);
     return err;
 }
@@ -466,7 +478,7 @@ static bool kind_known(unsigned kind)
 {
     return kind <= CONTROL_METRICS || kind == CONTROL_MOVE || kind == CONTROL_EVENTS ||
            kind == CONTROL_WHY || kind == CONTROL_PEER || kind == CONTROL_BACKUP ||
-           kind == CONTROL_BATCH || kind == CONTROL_AUDIT;
+           kind == CONTROL_BATCH || kind == CONTROL_AUDIT || kind == CONTROL_DRILL;
 }
 
 int control_decode_request(const uint8_t *buf, size_t len, struct control_request *ret)
@@ -502,6 +514,8 @@ int control_decode_request(const uint8_t *buf, size_t len, struct control_reques
         r = command_take(w->command, &q.command);
     if (r >= 0 && q.kind == CONTROL_BATCH)
         r = commands_take(w->batch, w->n_batch, &q.batch, &q.batch_count);
+    if (r >= 0 && q.kind == CONTROL_DRILL)
+        r = drill_command_take(w->drill, &q.drill);
     guardmount__control_request__free_unpacked(w, &m.allocator);
     if (r >= 0)
         *ret = q;
@@ -653,6 +667,8 @@ static int take_reply(const Guardmount__ControlReply *w, struct control_reply *r
         ret->backup_len = w->backup.len;
     }
     int r = w->peer ? rows_take(w->peer, &ret->peers) : 0;
+    if (r >= 0 && w->drill)
+        r = drill_take(w->drill, &ret->drill);
     if (r >= 0)
         r = see_take(w, ret);
     if (r < 0)

@@ -37,7 +37,8 @@ enum control_kind {
     CONTROL_PEER = 30,
     CONTROL_BACKUP = 31,
     CONTROL_BATCH = 32,
-    CONTROL_AUDIT = 33
+    CONTROL_AUDIT = 33,
+    CONTROL_DRILL = 40
 };
 
 enum peer_verb {
@@ -71,6 +72,20 @@ struct peer_command {
     bool secrets;      /* list: with preshared keys */
 };
 
+enum drill_verb {
+    DRILL_LOOK,
+    DRILL_ASK,   /* peers that agreed to it, at all members, for so long */
+    DRILL_FAULT, /* to the owner of the VIP */
+    DRILL_VERBS,
+};
+
+struct drill_command {
+    enum drill_verb verb;
+    uint16_t vip; /* id */
+    enum drill_fault fault;
+    uint32_t ms; /* of asking, or of a freeze */
+};
+
 struct control_request {
     uint32_t version;
     uint8_t hub; /* 0: all */
@@ -94,6 +109,7 @@ struct control_request {
     struct peer_command command; /* CONTROL_PEER */
     struct peer_command *batch;  /* CONTROL_BATCH: adds, all of them or none; malloc */
     unsigned batch_count;
+    struct drill_command drill; /* CONTROL_DRILL; rows of peers if .peers */
 };
 
 void control_request_done(struct control_request *r); /* wipes all of it */
@@ -252,6 +268,26 @@ struct control_audit {
     struct audit_entry entry[CONTROL_AUDIT_MAX];
 };
 
+#define CONTROL_DRILL_PEERS_MAX 256
+#define CONTROL_IFNAMES_MAX 255
+
+/* What a drill has to know of the member that it asks. */
+struct control_drill {
+    uint32_t every_ms, age_ms;      /* between two questions to a peer, 0: none; since the first */
+    char refused[VIP_NAME_MAX + 1]; /* member that refuses the fault; "": none */
+    /* Of the configuration. */
+    bool faults;
+    uint32_t max_takeover_ms, max_gap_ms, max_lost;
+    char interfaces[CONTROL_IFNAMES_MAX + 1]; /* of the VIP, with commas */
+    uint16_t sync_port;                       /* of this member */
+    unsigned peer_count;
+    bool peers_cut;
+    struct control_drill_peer {
+        struct public_key key;
+        uint32_t answered, lost, gap_ms, gap_from_ms, silent_ms;
+    } peer[CONTROL_DRILL_PEERS_MAX];
+};
+
 struct control_reply {
     int error;                         /* 0 or negative errno */
     char message[CONTROL_MESSAGE_LEN]; /* with an error: what to do */
@@ -262,6 +298,7 @@ struct control_reply {
     struct control_why *why;       /* of CONTROL_WHY: malloc */
     struct peer_rows *peers;       /* of CONTROL_PEER */
     struct control_audit *audit;   /* of CONTROL_AUDIT: malloc */
+    struct control_drill *drill;   /* of CONTROL_DRILL: malloc */
     uint8_t *backup;               /* of CONTROL_BACKUP: malloc, wiped */
     size_t backup_len;
 };

@@ -21,6 +21,7 @@ static const char *const names[SYNC_KINDS] = {
     [SYNC_SNAPSHOT_END] = "snapshot_end",
     [SYNC_MOVE] = "move",
     [SYNC_STRAY] = "stray",
+    [SYNC_DRILL] = "drill",
 };
 
 const char *sync_kind_name(enum sync_kind k)
@@ -40,6 +41,10 @@ void sync_msg_clear(struct sync_msg *m)
     case SYNC_STRAY:
         free(TAKE_PTR(m->owned));
         m->stray.packet = NULL;
+        break;
+    case SYNC_DRILL:
+        free(TAKE_PTR(m->owned));
+        m->drill.answers = NULL;
         break;
     default:
         break;

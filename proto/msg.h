@@ -15,6 +15,7 @@
 #define SYNC_VERSION_MIN 1
 #define SYNC_VERSION_MAX 1
 #define SYNC_FEATURE_VECTOR 1ull /* in hello.features: takes SYNC_VECTOR */
+#define SYNC_FEATURE_DRILL 2ull  /* ... SYNC_DRILL */
 #define SYNC_FRAME_MAX 65536
 #define SYNC_DIGEST_LEN 16
 #define SYNC_SEQ_MAX (1ull << 61)     /* of a member's operations: milliseconds, with room */
@@ -41,6 +42,7 @@ enum sync_kind {
     SYNC_SNAPSHOT_END, /* everything that existed when the connection began has been sent */
     SYNC_MOVE,         /* an operator wants a VIP elsewhere */
     SYNC_STRAY,        /* a packet for a peer whose VIP the sender has just handed over */
+    SYNC_DRILL,        /* an operator's drill: probes, faults */
     SYNC_KINDS,
 };
 
@@ -156,6 +158,31 @@ struct sync_stray {
     size_t len;
 };
 
+enum sync_drill_kind {
+    SYNC_DRILL_PROBE,   /* ask the peers of the VIP while it is yours, and tell me who answers */
+    SYNC_DRILL_ANSWERS, /* sync_drill_answer each */
+    SYNC_DRILL_FAULT,   /* stop, die or freeze */
+    SYNC_DRILL_REFUSED, /* no */
+    SYNC_DRILL_KINDS,
+};
+
+#define SYNC_DRILL_TAG_LEN 8                           /* the beginning of a public key */
+#define SYNC_DRILL_ANSWER_LEN (SYNC_DRILL_TAG_LEN + 4) /* ... and the slot, big endian */
+#define SYNC_DRILL_ANSWERS_MAX 1024
+#define SYNC_DRILL_MS_MAX 120000
+#define SYNC_DRILL_STRIDE_MAX 1000
+
+struct sync_drill {
+    enum sync_drill_kind kind;
+    uint64_t run; /* the same in all messages of one measurement */
+    uint16_t vip; /* id */
+    uint32_t ms;  /* of the measurement, or of the freeze */
+    uint16_t stride;
+    enum drill_fault fault;
+    const uint8_t *answers; /* of a decoded message: the message's own, sync_msg_clear() */
+    unsigned answer_count;
+};
+
 /* A peer record with more than SYNC_PART_PREFIXES allowed prefixes travels in parts: consecutive
  * log entries, the first with all fields, the others with key and more prefixes. replica_send()
  * makes the parts and the other side's replica joins them: users of replica see whole records. */
@@ -185,6 +212,7 @@ struct sync_msg {
         struct sync_move move;
         struct sync_stray stray;
         struct sync_vector vector;
+        struct sync_drill drill;
     };
     void *owned; /* what a decoded message has allocated beside */
 };

@@ -18,9 +18,9 @@ static const char head[] =
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
     "<title>Guardmount drill</title>\n<style>\n"
     ":root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#c9ced6;--bar:#8db4e2;"
-    "--hot:#1a7f37;--hand:#9a6700;--bad:#cf222e}\n"
+    "--gap:#d4a72c;--hot:#1a7f37;--hand:#9a6700;--bad:#cf222e}\n"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--paper:#14171c;--line:#444b55;"
-    "--bar:#33608f;--hot:#56d364;--hand:#e3b341;--bad:#ff7b72}}\n"
+    "--bar:#33608f;--gap:#9e6a03;--hot:#56d364;--hand:#e3b341;--bad:#ff7b72}}\n"
     "body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);"
     "max-width:60rem;margin:2rem auto;padding:0 1rem}\n"
     "table{border-collapse:collapse;display:block;overflow-x:auto}"
@@ -28,7 +28,8 @@ static const char head[] =
     ".n{text-align:right;font-variant-numeric:tabular-nums}\n"
     ".pass{color:var(--hot)}.fail{color:var(--bad);font-weight:bold}\n"
     "svg{width:100%;height:auto}svg text{fill:var(--ink);font-size:12px}"
-    ".bar{fill:var(--bar)}.grid{stroke:var(--line)}.limit{stroke:var(--bad);"
+    ".bar{fill:var(--bar)}.gap{fill:var(--gap);opacity:.7}.detect{stroke:var(--ink)}.grid{stroke:"
+    "var(--line)}.limit{stroke:var(--bad);"
     "stroke-dasharray:4 3}.hot{fill:var(--hot)}.handshake{fill:var(--hand)}"
     ".refused{fill:var(--bad)}\n"
     "</style>\n</head>\n<body>\n";
@@ -66,12 +67,14 @@ static void put_cell(FILE *out, const char *text)
     fputs("</td>", out);
 }
 
-static void put_number(FILE *out, bool known, uint64_t n)
+/* @key: what it is called in the JSON. */
+static void put_number(FILE *out, const char *key, bool known, uint64_t n)
 {
+    fprintf(out, "<td class=\"n\" data-key=\"%s\">", key);
     if (known)
-        fprintf(out, "<td class=\"n\">%" PRIu64 "</td>", n);
+        fprintf(out, "%" PRIu64 "</td>", n);
     else
-        fputs("<td class=\"n\">-</td>", out);
+        fputs("-</td>", out);
 }
 
 /* ---- the drawing ---- */
@@ -83,9 +86,15 @@ static uint64_t longest_ms(const struct drill *d)
     for (unsigned i = 0; i < d->step_count; i++) {
         if (d->step[i].has_owner)
             most = MAX(most, d->step[i].owner_ms);
-        for (unsigned p = 0; p < d->peer_count; p++)
-            if (d->peer[p].step[i].has_ms)
-                most = MAX(most, d->peer[p].step[i].ms);
+        for (unsigned p = 0; p < d->peer_count; p++) {
+            const struct drill_cell *c = &d->peer[p].step[i];
+            int64_t gap_end_ms = c->gap_from_ms + (int64_t)c->gap_ms;
+
+            if (c->has_ms)
+                most = MAX(most, c->ms);
+            if (c->asked && gap_end_ms > 0)
+                most = MAX(most, (uint64_t)gap_end_ms);
+        }
     }
     return most;
 }
@@ -93,6 +102,33 @@ static uint64_t longest_ms(const struct drill *d)
 static unsigned place(uint64_t ms, uint64_t axis_ms)
 {
     return LEFT + (unsigned)((double)ms / (double)axis_ms * WIDE);
+}
+
+/* Of the peer that waited longest. */
+static const struct drill_cell *worst(const struct drill *d, unsigned step)
+{
+    const struct drill_cell *found = NULL;
+
+    for (unsigned p = 0; p < d->peer_count; p++) {
+        const struct drill_cell *c = &d->peer[p].step[step];
+
+        if (c->asked && c->lost && (!found || c->gap_ms > found->gap_ms))
+            found = c;
+    }
+    return found;
+}
+
+static void draw_gap(const struct drill *d, unsigned step, unsigned y, uint64_t axis_ms, FILE *out)
+{
+    const struct drill_cell *c = worst(d, step);
+    int64_t end_ms = c ? c->gap_from_ms + (int64_t)c->gap_ms : 0;
+
+    if (end_ms <= 0)
+        return;
+    unsigned from = place((uint64_t)MAX(c->gap_from_ms, 0), axis_ms);
+    unsigned to = place((uint64_t)end_ms, axis_ms);
+    fprintf(out, "<rect class=\"gap\" x=\"%u\" y=\"%u\" width=\"%u\" height=\"6\"/>\n", from,
+            y + 14, MAX(to - from, 1));
 }
 
 /* A mark for each place where something was seen, not for each of thousands of peers. */
@@ -148,11 +184,18 @@ static void draw(const struct drill *d, FILE *out)
         if (s->has_owner)
             fprintf(out, "<rect class=\"bar\" x=\"%d\" y=\"%u\" width=\"%u\" height=\"20\"/>\n",
                     LEFT, y, MAX(place(s->owner_ms, axis_ms) - LEFT, 1));
+        draw_gap(d, i, y, axis_ms, out);
+        if (s->has_detect && s->detect_ms <= axis_ms)
+            fprintf(out, "<line class=\"detect\" x1=\"%u\" y1=\"%u\" x2=\"%u\" y2=\"%u\"/>\n",
+                    place(s->detect_ms, axis_ms), y, place(s->detect_ms, axis_ms), y + 20);
         draw_marks(d, i, y, axis_ms, out);
     }
-    fputs("</svg>\n<p>Bar: from the command to the new owner. Circle: a session that moved. "
-          "Triangle: a handshake. Square: a session that could not be taken over. ",
-          out);
+    fputs(
+        "</svg>\n<p>Bar: from the command to the new owner. Upright line: this member saw that the "
+        "owner is gone. Low bar: the longest time that a peer was without an answer. Circle: a "
+        "session that moved. "
+        "Triangle: a handshake. Square: a session that could not be taken over. ",
+        out);
     fprintf(out, "%s %" PRIu64 " ms%s.</p>\n",
             d->max_ms <= axis_ms ? "Dashed line:" : "Threshold:", d->max_ms,
             d->max_ms <= axis_ms ? ", the threshold" : ", beyond the drawing");
@@ -163,7 +206,8 @@ static void draw(const struct drill *d, FILE *out)
 static void step_table(const struct drill *d, FILE *out)
 {
     fputs("<table id=\"steps\">\n<thead><tr><th>Step</th><th>From</th><th>To</th>"
-          "<th>Command</th><th>New owner, ms</th><th>First session, ms</th><th>Moved</th>"
+          "<th>Command</th><th>Detected, ms</th><th>New owner, ms</th><th>First session, ms</th>"
+          "<th>First packet, ms</th><th>Worst gap, ms</th><th>Worst loss</th><th>Moved</th>"
           "<th>Handshakes</th><th>Refused</th><th>Result</th></tr></thead>\n<tbody>\n",
           out);
     for (unsigned i = 0; i < d->step_count; i++) {
@@ -174,11 +218,15 @@ static void step_table(const struct drill *d, FILE *out)
         put_cell(out, s->from);
         put_cell(out, s->arrived ? s->to : "-");
         put_cell(out, show_time(at, s->command_real_ns));
-        put_number(out, s->has_owner, s->owner_ms);
-        put_number(out, s->has_first, s->first_ms);
-        put_number(out, true, s->sessions);
-        put_number(out, true, s->handshakes);
-        put_number(out, true, s->refused);
+        put_number(out, "detection_ms", s->has_detect, s->detect_ms);
+        put_number(out, "owner_ms", s->has_owner, s->owner_ms);
+        put_number(out, "first_session_ms", s->has_first, s->first_ms);
+        put_number(out, "first_packet_ms", s->has_packet, s->packet_ms);
+        put_number(out, "worst_gap_ms", s->asked, s->gap_ms);
+        put_number(out, "worst_lost", s->asked, s->lost);
+        put_number(out, "sessions_moved", true, s->sessions);
+        put_number(out, "handshakes", true, s->handshakes);
+        put_number(out, "refused", true, s->refused);
         fprintf(out, "<td class=\"%s\">%s", s->pass ? "pass" : "fail", s->pass ? "pass" : "fail: ");
         put(out, s->reason);
         if (s->missed)
@@ -186,6 +234,17 @@ static void step_table(const struct drill *d, FILE *out)
         fputs("</td></tr>\n", out);
     }
     fputs("</tbody>\n</table>\n", out);
+}
+
+static void put_peer_numbers(FILE *out, const struct drill_cell *c)
+{
+    if (c->asked)
+        fprintf(out,
+                ", gap <b data-key=\"gap_ms\">%" PRIu64
+                "</b> ms, lost <b data-key=\"lost\">%" PRIu64 "</b>%s",
+                c->gap_ms, c->lost, c->silent ? ", <b class=\"fail\">silent</b>" : "");
+    else if (c->has_data)
+        fprintf(out, ", data <b data-key=\"first_data_ms\">%" PRIu64 "</b> ms", c->data_ms);
 }
 
 static void peer_table(const struct drill *d, FILE *out)
@@ -203,6 +262,7 @@ static void peer_table(const struct drill *d, FILE *out)
             fprintf(out, "<td>%s", drill_how_name(c->how));
             if (c->has_ms)
                 fprintf(out, " %" PRIu64 " ms", c->ms);
+            put_peer_numbers(out, c);
             fputs("</td>", out);
         }
         fputs("</tr>\n", out);
@@ -225,9 +285,14 @@ void drill_html(const struct drill *d, FILE *out)
     put(out, d->cluster);
     fputs(", seen from ", out);
     put(out, d->member);
-    fprintf(out, ", %s, %u round%s by drain%s. %s</p>\n", show_time(began, d->began_real_ns),
-            d->repeat, d->repeat == 1 ? "" : "s", d->forced ? ", forced" : "",
-            d->restored ? "The VIP is where it was." : "The VIP is NOT where it was.");
+    fprintf(out, ", %s, %u round%s by %s%s, ", show_time(began, d->began_real_ns), d->repeat,
+            d->repeat == 1 ? "" : "s", drill_methods[d->method].name, d->forced ? ", forced" : "");
+    if (d->every_ms)
+        fprintf(out, "each peer that agreed to it was asked every %u ms. ", d->every_ms);
+    else
+        fputs("no peer was asked. ", out);
+    fputs(d->restored ? "The VIP is where it was.</p>\n" : "The VIP is NOT where it was.</p>\n",
+          out);
     fputs("<h2>Timeline</h2>\n", out);
     draw(d, out);
     fputs("<h2>Steps</h2>\n", out);

@@ -46,17 +46,24 @@ static const struct command commands[] = {
      "  -j, --json    as drain\n"
      "Waits until it has arrived. Exit code: 0 arrived, 1 refused or not arrived within 12 s.",
      "guardmount promote main berlin", cmd_promote},
-    {"drill", "--vip VIP [--repeat N] [--report FILE] [--force]",
-     "prove on this cluster that a planned move works: there and back, measured",
-     "  --vip VIP     which; this member owns it\n"
-     "  --method drain\n"
-     "                how it is moved; the only one so far\n"
+    {"drill", "--vip VIP [--method METHOD] [--repeat N] [--report FILE] [--force]",
+     "prove on this cluster that a failover works: there and back, measured",
+     "  --vip VIP     which\n"
+     "  --method METHOD\n"
+     "                how it leaves its owner. Run it on the owner: drain (a planned move; the\n"
+     "                default), isolate (its LANs are dead for a while; needs root and nft). On a\n"
+     "                sibling, which watches: stop, kill, freeze (the owner's daemon; Faults = on\n"
+     "                in [Drill] there)\n"
      "  --repeat N    so many times there and back (1 to 50; default 1)\n"
-     "  --max-ms N    a step passes if the new owner is known N ms after the command (1000)\n"
+     "  --hold S      seconds of a freeze or an isolation (0.5 to 8; default 3)\n"
+     "  --max-ms N    a step passes if the new owner is known N ms after the command,\n"
+     "  --max-gap N   no peer that is asked was without an answer for longer than N ms,\n"
+     "  --max-lost N  and no more than N questions to one had none (defaults: [Drill])\n"
      "  --settle S    seconds that sessions are watched for after each step (3)\n"
      "  --report FILE a page with a timeline, one file\n"
      "  --force       also when no sibling in sync could take it\n"
-     "  -j, --json    {\"schema\": 1, \"pass\": ..., \"steps\": [...], \"peers\": [...]}\n"
+     "  --scheduled   do nothing where it is another member's to run it: for a timer on all\n"
+     "  -j, --json    {\"schema\": 2, \"pass\": ..., \"steps\": [...], \"peers\": [...]}\n"
      "The VIP is put back whatever happens, also when interrupted.\n"
      "Exit code: 0 passed, 4 a step did not pass, 1 refused, broken off, or not put back.",
      "guardmount drill --vip main --repeat 5 --report drill.html", cmd_drill},

@@ -1,5 +1,7 @@
 #include "conf/conf.h"
 #include "base/err.h"
+#include "conf/value.h"
+#include "model/peer.h"
 #include <fcntl.h>
 #include <grp.h>
 #include <sodium.h>
@@ -119,6 +121,20 @@ const struct ip_addr *conf_inner_address(const struct conf_member *m, bool v6)
         if (addr_is_v4(&m->inner_address[i]) != v6)
             return &m->inner_address[i];
     return NULL;
+}
+
+bool conf_lists_peer(const char *list, const char *name)
+{
+    char one[PEER_NAME_MAX + 1];
+
+    if (strcmp(list, "all") == 0)
+        return true;
+    if (strcmp(list, "none") == 0)
+        return false;
+    while (value_list_next(&list, one, sizeof(one)))
+        if (*one && strcmp(one, name) == 0)
+            return true;
+    return false;
 }
 
 void conf_free(struct conf *c)

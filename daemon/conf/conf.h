@@ -28,6 +28,7 @@
 #define CONF_ADDRS_MAX 16
 #define CONF_INNER_MAX 2 /* LAN addresses of a member: one of each family */
 #define MEMBER_NAME_MAX 31
+#define CONF_PEERS_LEN 512 /* bytes of a list of peers */
 
 struct conf_member {
     uint8_t id;
@@ -94,6 +95,10 @@ struct conf {
     bool metrics; /* over HTTP */
     struct endpoint metrics_listen;
     unsigned metrics_peers; /* with series of their own */
+    /* [Drill] */
+    bool drill_faults;                /* siblings may stop, kill or freeze this daemon */
+    char drill_probe[CONF_PEERS_LEN]; /* "all", "none", or names with commas */
+    unsigned drill_takeover_ms, drill_gap_ms, drill_lost; /* more than this: not passed */
 };
 
 /* Parse @path. On failure *ret_error has the errors, without a newline behind the last. */
@@ -109,6 +114,9 @@ static inline void conf_freep(struct conf **c)
 
 /* The member's LAN address of a family; NULL: none was given. */
 const struct ip_addr *conf_inner_address(const struct conf_member *m, bool v6);
+
+/* Is the peer of this name meant by a list such as drill_probe? */
+bool conf_lists_peer(const char *list, const char *name);
 
 /* Can @next be taken over while running? -EBUSY: a line for each key that differs and needs a
  * restart. */

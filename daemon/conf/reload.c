@@ -82,6 +82,7 @@ int conf_reload_check(const struct conf *now, const struct conf *next,
     compare(&d, SECTION_CLUSTER, "", now, next);
     compare(&d, SECTION_KEEPALIVED, "", now, next);
     compare(&d, SECTION_METRICS, "", now, next);
+    compare(&d, SECTION_DRILL, "", now, next);
     for (unsigned m = 1; m < MEMBERS_MAX; m++)
         if (is_same(&d, SECTION_MEMBER, now->member[m].name, next->member[m].name))
             compare(&d, SECTION_MEMBER, now->member[m].name, &now->member[m], &next->member[m]);

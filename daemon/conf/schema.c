@@ -27,6 +27,8 @@ const struct conf_section_info conf_sections[SECTIONS] = {
     [SECTION_KEEPALIVED] = {"Keepalived", false, 1, false, "What *guardmount ha render* writes."},
     [SECTION_METRICS] = {"Metrics", false, 1, false,
                          "Counters and gauges for Prometheus, over HTTP."},
+    [SECTION_DRILL] = {"Drill", false, 1, false,
+                       "What *guardmount drill* may do here, and what it is measured against."},
 };
 
 /* In the order of enum log_level. */
@@ -150,6 +152,21 @@ const struct conf_key conf_keys[] = {
      .max = CONF_METRICS_PEERS_MAX, .fallback = "100",
      .help = "So many peers have series of their own, in the order in which they were added; 0: "
              "none. Public keys and names are in them."},
+    {SECTION_DRILL, "Faults", TYPE_SWITCH, CONF(drill_faults), LIVE, .fallback = "off",
+     .help = "on: a drill that runs at a sibling may stop, kill or freeze the daemon of this "
+             "member. Something must start it again: the packaged unit does."},
+    {SECTION_DRILL, "Probe", TYPE_PEERS, CONF(drill_probe), LIVE, .max = CONF_PEERS_LEN - 1,
+     .fallback = "none",
+     .help = "Peers that agreed to be asked for ICMP echo through the tunnel while a drill runs. "
+             "What the others send and receive anyway is counted."},
+    {SECTION_DRILL, "MaxTakeover", TYPE_DURATION, CONF(drill_takeover_ms), LIVE, .min = 1,
+     .max = 60000, .fallback = "1s",
+     .help = "A drill passes when the VIP had its new owner within this time of the command."},
+    {SECTION_DRILL, "MaxGap", TYPE_DURATION, CONF(drill_gap_ms), LIVE, .min = 1, .max = 60000,
+     .fallback = "2s", .help = "... when no peer that is asked was without an answer for longer."},
+    {SECTION_DRILL, "MaxLost", TYPE_UINT, CONF(drill_lost), LIVE, .max = 100000,
+     .fallback = "100000",
+     .help = "... when no more questions to one peer were without an answer, in one step."},
 };
 const unsigned conf_key_count = ARRAY_LEN(conf_keys);
 _Static_assert(ARRAY_LEN(conf_keys) <= CONF_KEYS_MAX, "struct origin has a line for each key");

@@ -17,6 +17,7 @@ enum conf_section {
     SECTION_LAN,
     SECTION_KEEPALIVED,
     SECTION_METRICS,
+    SECTION_DRILL,
     SECTIONS,
 };
 
@@ -37,6 +38,7 @@ enum conf_type {
     TYPE_VIP_ADDRESSES,       /* list of "address/length dev interface" */
     TYPE_MEMBERS,             /* list of member names */
     TYPE_ADDRESSES,           /* list */
+    TYPE_PEERS,               /* all, none, or a list of names */
 };
 
 /* Where a value goes: into struct conf, or into the struct of a section that has a name

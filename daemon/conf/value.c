@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "conf/parse.h"
+#include "model/peer.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,6 +234,18 @@ static bool members_ok(const char *text)
     return true;
 }
 
+static bool peers_ok(const char *text, size_t max)
+{
+    char name[PEER_NAME_MAX + 1];
+
+    if (strlen(text) > max)
+        return false;
+    while (value_list_next(&text, name, sizeof(name)))
+        if (!*name)
+            return false;
+    return true;
+}
+
 bool value_store(const struct conf_key *k, const char *text, void *base)
 {
     void *to = (uint8_t *)base + k->offset;
@@ -271,6 +284,8 @@ bool value_store(const struct conf_key *k, const char *text, void *base)
         return addr_parse(text, to) == 0 && value_is_unicast(to);
     case TYPE_MEMBERS:
         return members_ok(text) && store_text(to, k->size, text);
+    case TYPE_PEERS:
+        return peers_ok(text, k->max) && store_text(to, k->size, text);
     case TYPE_INTERFACE_ADDRESSES:
     case TYPE_PREFIXES:
     case TYPE_VIP_ADDRESSES:
@@ -310,6 +325,7 @@ bool value_equal(const struct conf_key *k, const void *a_base, const void *b_bas
     case TYPE_IFNAME:
     case TYPE_PATH:
     case TYPE_MEMBERS:
+    case TYPE_PEERS:
         return strcmp(a, b) == 0;
     case TYPE_KEY:
         return secret_equal(*key_a, *key_b, sizeof(**key_a));
@@ -359,6 +375,7 @@ const char *value_expected(const struct conf_key *k, char buf[VALUE_EXPECTED_LEN
         [TYPE_VIP_ADDRESSES] = "ADDRESS/LENGTH dev INTERFACE, ...",
         [TYPE_MEMBERS] = "names of members, ...",
         [TYPE_ADDRESSES] = "IP addresses, ...",
+        [TYPE_PEERS] = "all, none, or names of peers, ...",
     };
     unsigned long long min = k->min, max = k->max;
 

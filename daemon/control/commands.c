@@ -50,6 +50,20 @@ static int take_why(const struct server_ops *ops, const struct control_request *
     return 0;
 }
 
+static int run_drill(const struct server_ops *ops, const struct control_request *r,
+                     struct control_reply *ret)
+{
+    char message[CONTROL_MESSAGE_LEN] = "";
+    int err = -ENOMEM;
+
+    ret->drill = calloc(1, sizeof(*ret->drill));
+    if (ret->drill)
+        err = ops->drill(ops->ctx, r, ret->drill, message);
+    if (err < 0)
+        refuse(ret, err, *message ? message : strerror(-err));
+    return 0;
+}
+
 static void begin_move(const struct server_ops *ops, const struct control_request *r,
                        struct control_reply *ret)
 {
@@ -84,6 +98,9 @@ void command_run(const struct server_ops *ops, const struct control_request *r, 
     case CONTROL_MOVE:
         begin_move(ops, r, ret);
         return;
+    case CONTROL_DRILL:
+        err = run_drill(ops, r, ret);
+        break;
     case CONTROL_PEER:
     case CONTROL_BATCH:
     case CONTROL_AUDIT:

@@ -23,6 +23,9 @@ struct server_ops {
                char ret_message[CONTROL_MESSAGE_LEN]);
     /* CONTROL_MOVE: begun (0), or negative errno with what to do about it. */
     int (*move)(void *ctx, const struct control_move *m, char ret_message[CONTROL_MESSAGE_LEN]);
+    /* CONTROL_DRILL: what is asked for was begun, and how things are (@ret is zeroed). */
+    int (*drill)(void *ctx, const struct control_request *r, struct control_drill *ret,
+                 char ret_message[CONTROL_MESSAGE_LEN]);
     /* CONTROL_PEER, CONTROL_BATCH, CONTROL_BACKUP, CONTROL_AUDIT: server_reply(@call) must follow
      * once, at once or later; @r is gone then. */
     void (*command)(void *ctx, const struct control_request *r, struct server_call *call);

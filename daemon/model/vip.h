@@ -17,6 +17,9 @@ struct vip_addr {
 /* What an operator may want of a VIP: away from a member, allowed again, or to a member. */
 enum move_kind { MOVE_DRAIN, MOVE_UNDRAIN, MOVE_PROMOTE, MOVE_KINDS };
 
+/* What a drill may do to the daemon of a member. */
+enum drill_fault { DRILL_FAULT_STOP, DRILL_FAULT_KILL, DRILL_FAULT_FREEZE, DRILL_FAULTS };
+
 struct vip {
     uint8_t hub;
     uint16_t id; /* 1..65535 */

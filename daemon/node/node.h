@@ -91,6 +91,8 @@ struct node_ops {
      * no more. <0: not now; it is told again. */
     int (*route)(void *ctx, uint16_t vip_slot, const struct ip_prefix *dst, uint8_t to);
     void (*set_weight)(void *ctx, uint16_t vip_slot, int weight);
+    /* What a sibling's drill asks or tells. NULL: nothing is done. */
+    void (*drill)(void *ctx, uint8_t member, const struct sync_drill *d);
     int (*save_drained)(void *ctx, const uint16_t *vip_ids, unsigned count); /* durable */
     void (*set_fit)(void *ctx, bool fit);
     /* Durable facts of this member's life. */
@@ -166,6 +168,8 @@ bool node_drain(struct node *n, struct instant now);
  * itself is keepalived's; looking at the VIP tells when it has arrived. */
 int node_move(struct node *n, const struct sync_move *m, char ret_reason[MOVE_REASON_LEN],
               struct instant now);
+/* To @member (0: to all). False: nobody that knows of drills is connected. */
+bool node_drill(struct node *n, uint8_t member, const struct sync_drill *d, struct instant now);
 bool node_drained(const struct node *n, uint16_t vip_slot);
 bool node_all_drained(const struct node *n); /* of every VIP that it may have */
 bool node_sibling_drained(const struct node *n, uint8_t member);

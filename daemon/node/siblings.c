@@ -580,6 +580,10 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
     case SYNC_STRAY:
         moves_stray(n, &m->stray, n->now);
         break;
+    case SYNC_DRILL:
+        if (n->ops.drill)
+            n->ops.drill(n->ops.ctx, member, &m->drill);
+        break;
     default:
         break;
     }
@@ -739,6 +743,24 @@ uint64_t siblings_tick(struct node *n, struct instant now)
     if (n->gap_ended_ns && now.boot_ns >= atomic_load(&n->gate->resume_ns))
         node_gap_look(n, true); /* R12: T_FRESH passed without an answer */
     return next;
+}
+
+bool node_drill(struct node *n, uint8_t member, const struct sync_drill *d, struct instant now)
+{
+    struct sync_msg m = {.kind = SYNC_DRILL, .drill = *d};
+    bool sent = false;
+
+    siblings_now(n, now);
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
+        struct sibling *s = &n->sibling[i];
+
+        if ((member && i != member) || !is_up(s) || !(s->hello.features & SYNC_FEATURE_DRILL))
+            continue;
+        siblings_send(n, s, &m, NULL, now);
+        sent = true;
+    }
+    node_flush(n, now);
+    return sent;
 }
 
 bool node_sibling_drained(const struct node *n, uint8_t member)

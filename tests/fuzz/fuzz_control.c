@@ -29,13 +29,15 @@ static void request(const uint8_t *data, size_t len)
         return;
     must(r.kind == CONTROL_STATUS || r.kind == CONTROL_METRICS || r.kind == CONTROL_MOVE ||
          r.kind == CONTROL_EVENTS || r.kind == CONTROL_WHY || r.kind == CONTROL_PEER ||
-         r.kind == CONTROL_BACKUP || r.kind == CONTROL_BATCH || r.kind == CONTROL_AUDIT);
+         r.kind == CONTROL_BACKUP || r.kind == CONTROL_BATCH || r.kind == CONTROL_AUDIT ||
+         r.kind == CONTROL_DRILL);
     must(r.wait_ms <= CONTROL_WAIT_MAX_MS);
     sound(r.peer, sizeof(r.peer));
     must(control_encode_request(&r, &frame, &len) == 0);
     must(control_decode_request(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, &again) == 0);
     must(again.kind == r.kind && again.hub == r.hub && again.peers == r.peers);
     must(again.after == r.after && strcmp(again.peer, r.peer) == 0);
+    must(memcmp(&again.drill, &r.drill, sizeof(r.drill)) == 0);
     must(memcmp(&again.command, &r.command, sizeof(r.command)) == 0);
     must(again.batch_count == r.batch_count);
     for (unsigned i = 0; i < r.batch_count; i++)
@@ -69,12 +71,15 @@ static void reply(const uint8_t *data, size_t len)
         sound(r.audit->entry[i].text, sizeof(r.audit->entry[i].text));
     if (r.why)
         sound(r.why->refused.reason, sizeof(r.why->refused.reason));
+    if (r.drill)
+        sound(r.drill->interfaces, sizeof(r.drill->interfaces));
     must(control_encode_reply(&r, &frame, &len) == 0);
     must(control_decode_reply(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, &again) == 0);
     must(again.status->peer_count == r.status->peer_count);
     must(again.status->metric_count == r.status->metric_count);
     must(again.openmetrics_len == r.openmetrics_len);
     must(!r.events == !again.events || r.events->count + r.events->last == 0);
+    must(!r.drill || memcmp(r.drill, again.drill, sizeof(*r.drill)) == 0);
     must(!r.why || memcmp(r.why, again.why, sizeof(*r.why)) == 0);
     free(frame);
     control_reply_done(&r);

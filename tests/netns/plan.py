@@ -207,6 +207,10 @@ Probe = {SERVER[0]}
 AdvertInterval = {round(advert_s * 1000)}ms
 Mode = {"unicast" if unicast else "multicast"}
 RtPriority = 50
+
+[Drill]
+Faults = on
+Probe = all
 """
 
 

@@ -155,16 +155,40 @@ static int move(void *ctx, const struct control_move *m, char ret_message[CONTRO
     return 0;
 }
 
+static int drill(void *ctx, const struct control_request *r, struct control_drill *ret,
+                 char ret_message[CONTROL_MESSAGE_LEN])
+{
+    struct house *h = ctx;
+    struct status_vip *v = &h->status->vip[0];
+
+    *ret = h->drill;
+    if (r->drill.verb == DRILL_LOOK)
+        return 0;
+    if (r->drill.verb == DRILL_ASK && r->drill.ms == 0)
+        return 0; /* the end of it */
+    h->drilled = r->drill;
+    if (r->drill.verb == DRILL_FAULT && !*h->drill.refused) {
+        uint8_t from = v->owner;
+
+        v->owned = true;
+        v->owner = h->status->id;
+        note_move(h, v, from);
+    }
+    return 0;
+}
+
 int house_setup(void **state)
 {
     struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {h, fill, events, last_event, why, move};
+    struct server_ops ops = {h, fill, events, last_event, why, move, drill};
 
     h->server = socket_open(&h->loop, h->dir, h->path, &ops);
     h->status = healthy();
     h->journal = journal_new();
     assert_non_null(h->journal);
     h->peers = 2;
+    h->drill = (struct control_drill){
+        .max_takeover_ms = 1000, .max_gap_ms = 2000, .max_lost = 100, .interfaces = "no such"};
     *state = h;
     return 0;
 }

@@ -16,12 +16,14 @@ struct house {
     struct server *server;
     struct status *status; /* what is answered; rows of peers are made anew each time */
     unsigned peers;
-    uint16_t peers_vip;        /* theirs; 0: any */
-    struct journal *journal;   /* events that are answered */
-    struct control_move moved; /* as last asked; done at once */
-    unsigned lag_ms;           /* of a move's events behind its command */
-    const char *refuse;        /* what a move is refused with; NULL: it is done */
-    struct control_why why;    /* answered about the peer whose name it has */
+    uint16_t peers_vip;           /* theirs; 0: any */
+    struct journal *journal;      /* events that are answered */
+    struct control_move moved;    /* as last asked; done at once */
+    unsigned lag_ms;              /* of a move's events behind its command */
+    const char *refuse;           /* what a move is refused with; NULL: it is done */
+    struct control_why why;       /* answered about the peer whose name it has */
+    struct control_drill drill;   /* answered to drills */
+    struct drill_command drilled; /* as last asked, but for looking; a fault moves the VIP here */
 };
 
 int house_setup(void **state);

@@ -42,6 +42,8 @@ static struct drill *begun(void)
     d->vip_id = 7;
     d->repeat = 1;
     d->max_ms = 100;
+    d->max_gap_ms = 400;
+    d->max_lost = 40;
     d->began_real_ns = NOW;
     assert_int_equal(drill_add_peers(d, s), 0);
     assert_int_equal(d->peer_count, 2); /* the third one is of another VIP */
@@ -82,6 +84,17 @@ static struct drill *good(void)
     drill_end(d, "m1", 60, NULL);
     d->restored = true;
     return d;
+}
+
+/* Of one peer; the asking began half a second before the command. */
+static void answers(struct drill *d, uint8_t peer, uint32_t answered, uint32_t lost,
+                    uint32_t gap_ms, uint32_t gap_from_ms, uint32_t silent_ms)
+{
+    struct control_drill c = {.every_ms = 10, .age_ms = 2000, .peer_count = 1};
+
+    c.peer[0] =
+        (struct control_drill_peer){{{peer}}, answered, lost, gap_ms, gap_from_ms, silent_ms};
+    drill_answers(d, &c, 500);
 }
 
 static char *page_of(const struct drill *d)
@@ -242,6 +255,179 @@ TEST(a_session_younger_than_the_step_is_a_handshake_at_the_sibling)
     drill_free(d);
 }
 
+/* As seen by a sibling of the owner, berlin. */
+static struct drill *begun_at_sibling(enum drill_method method)
+{
+    struct status *s = two_members();
+    struct drill *d = drill_new();
+
+    s->vip[0].owned = false;
+    s->vip[0].owner = 2;
+    strcpy(d->vip, "main");
+    d->vip_id = 7;
+    d->repeat = 1;
+    d->method = method;
+    d->max_ms = 500;
+    d->max_gap_ms = 400;
+    d->max_lost = 40;
+    assert_int_equal(drill_add_peers(d, s), 0);
+    assert_string_equal(d->owner, "berlin");
+    assert_int_equal(d->owner_id, 2);
+    status_free(s);
+    return d;
+}
+
+static void lost_member(struct drill *d, const char *number, int64_t ms)
+{
+    const struct drill_step *s = &d->step[d->step_count - 1];
+    struct control_event e = {.real_ns = s->command_real_ns + (uint64_t)ms * NS_PER_MS,
+                              .name = "member.lost",
+                              .field_count = 1};
+
+    strcpy(e.field[0].key, "member");
+    strcpy(e.field[0].value, number);
+    drill_event(d, &e);
+}
+
+TEST(a_crash_is_detected_before_the_vip_is_here)
+{
+    struct drill *d = begun_at_sibling(METHOD_KILL);
+    const struct drill_step *s = &d->step[0];
+
+    drill_begin(d, true, "berlin", NOW);
+    lost_member(d, "3", 1); /* another one */
+    lost_member(d, "2", 4);
+    happens(d, "vip.owned", "main", -1, 280);
+    happens(d, "session.adopted", "main", 0, 281);
+    answers(d, 0, 100, 29, 300, 495, 0);
+    drill_end(d, "m1", 300, NULL);
+    assert_true(s->pass);
+    assert_string_equal(drill_action(d, s), "kill");
+    assert_int_equal(s->detect_ms, 4);
+    assert_int_equal(s->owner_ms, 280);
+    assert_int_equal(s->packet_ms, 295);
+    assert_int_equal(s->gap_ms, 300);
+    assert_int_equal(s->lost, 29);
+    assert_int_equal(d->peer[0].step[0].gap_from_ms, -5);
+    drill_begin(d, false, "m1", NOW);
+    happens(d, "vip.claimed", "main", -1, 30);
+    drill_end(d, "berlin", 300, NULL);
+    assert_int_equal(d->step[1].owner_ms, 30);
+    assert_false(d->step[1].has_packet);
+    drill_free(d);
+}
+
+TEST(a_peer_that_waits_too_long_or_loses_too_much_fails_the_step)
+{
+    static const struct {
+        uint32_t lost, gap_ms, silent_ms;
+        const char *reason;
+    } cases[] = {{40, 400, 300, ""},
+                 {40, 401, 0, "a peer was without an answer for 401 ms, more than 400"},
+                 {41, 400, 0, "41 questions to a peer had no answer, more than 40"},
+                 {0, 10, 301, "1 peer did not answer any more"}};
+
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct drill *d = begun_at_sibling(METHOD_STOP);
+
+        drill_begin(d, true, "berlin", NOW);
+        answers(d, 0, 100, cases[i].lost, cases[i].gap_ms, 500, cases[i].silent_ms);
+        answers(d, 1, 0, 0, 0, 0, 2000); /* it never answers such questions */
+        drill_end(d, "m1", 300, NULL);
+        assert_string_equal(d->step[0].reason, cases[i].reason);
+        assert_int_equal(d->step[0].asked, 1);
+        drill_free(d);
+    }
+}
+
+TEST(who_answers_no_more_has_waited_until_the_end)
+{
+    struct drill *d = begun_at_sibling(METHOD_STOP);
+
+    drill_begin(d, true, "berlin", NOW);
+    answers(d, 0, 50, 0, 10, 100, 1500);
+    drill_end(d, "m1", 300, NULL);
+    assert_int_equal(d->peer[0].step[0].gap_ms, 1500);
+    assert_int_equal(d->peer[0].step[0].gap_from_ms, 0);
+    assert_false(d->step[0].has_packet);
+    drill_free(d);
+}
+
+TEST(traffic_tells_of_a_peer_that_is_not_asked)
+{
+    struct drill *d = begun_at_sibling(METHOD_KILL);
+    struct status *s = two_members();
+
+    s->peer[0].rx_bytes = 100;
+    s->peer[1].rx_bytes = 0;
+    drill_traffic(d, s, 0);
+    drill_begin(d, true, "berlin", NOW);
+    drill_traffic(d, s, 200);
+    assert_false(d->peer[0].step[0].has_data);
+    s->peer[1].rx_bytes = 60;
+    drill_traffic(d, s, 310);
+    s->peer[0].rx_bytes = s->peer[1].rx_bytes = 999;
+    drill_traffic(d, s, 420);
+    assert_int_equal(d->peer[0].step[0].data_ms, 420);
+    assert_int_equal(d->peer[1].step[0].data_ms, 310);
+    answers(d, 1, 90, 0, 10, 0, 0); /* it was never gone: its traffic tells nothing */
+    drill_end(d, "m1", 200, NULL);
+    assert_int_equal(d->step[0].packet_ms, 420);
+    drill_begin(d, false, "m1", NOW); /* it goes away: not our traffic */
+    drill_traffic(d, s, 10);
+    drill_end(d, "berlin", 200, NULL);
+    assert_false(d->step[1].has_packet);
+    status_free(s);
+    drill_free(d);
+}
+
+TEST(one_member_is_the_one_to_run_a_scheduled_drill)
+{
+    struct status *s = two_members();
+    struct drill *d = begun();
+
+    s->member_count = 3;
+    s->member[2] =
+        (struct status_member){.id = 3, .name = "paris", .link = "live", .in_sync = true};
+    assert_false(drill_is_others(d, s)); /* the owner drains */
+    d->method = METHOD_KILL;
+    assert_true(drill_is_others(d, s));
+    s->vip[0].owned = false;
+    s->vip[0].owner = 2;
+    assert_false(drill_is_others(d, s)); /* of 1 and 3 the first */
+    s->id = 3;
+    s->member[0].self = false;
+    strcpy(s->member[0].link, "live");
+    s->member[0].in_sync = s->member[2].self = true;
+    assert_true(drill_is_others(d, s));
+    s->member[0].in_sync = false; /* it could not take the VIP */
+    assert_false(drill_is_others(d, s));
+    status_free(s);
+    drill_free(d);
+}
+
+TEST(the_owner_is_back_when_it_could_take_the_vip_again)
+{
+    struct drill *d = begun_at_sibling(METHOD_KILL);
+    struct status *s = two_members();
+
+    s->vip[0].owned = true;
+    assert_true(drill_owner_back(d, s));
+    strcpy(s->member[1].link, "loading");
+    assert_false(drill_owner_back(d, s));
+    drill_free(d);
+    d = begun(); /* isolated, and the VIP is at berlin */
+    d->method = METHOD_ISOLATE;
+    strcpy(s->member[1].link, "live");
+    s->vip[0].owned = false;
+    s->vip[0].owner = 2;
+    assert_false(drill_owner_back(d, s));
+    s->fit = true;
+    assert_true(drill_owner_back(d, s));
+    status_free(s);
+    drill_free(d);
+}
+
 static void objects(struct drill *d, const struct status *s, const char *word)
 {
     char buf[DRILL_TEXT_MAX];
@@ -273,6 +459,16 @@ TEST(a_drill_is_refused_when_it_would_cost_somebody_something)
     s->vip[0].owned = false;
     s->vip[0].owner = 2;
     objects(d, s, "is at berlin");
+    d->method = METHOD_KILL;
+    objects(d, s, "is drained here");
+    s->vip[0].drained = false;
+    objects(d, s, NULL);
+    s->member[1].in_sync = false;
+    objects(d, s, "not in sync with the owner");
+    s->vip[0].owner = 0;
+    objects(d, s, "nobody has the VIP");
+    s->vip[0].owned = true;
+    objects(d, s, "on a sibling in sync (none is in sync now)");
     strcpy(d->vip, "none");
     objects(d, s, "no VIP 'none'");
     status_free(s);
@@ -365,20 +561,22 @@ static void cell(char *row, size_t room, const json_t *step, const char *key)
     size_t len = strlen(row);
 
     if (n)
-        snprintf(row + len, room - len, "<td class=\"n\">%lld</td>",
+        snprintf(row + len, room - len, "<td class=\"n\" data-key=\"%s\">%lld</td>", key,
                  (long long)json_integer_value(n));
     else
-        snprintf(row + len, room - len, "<td class=\"n\">-</td>");
+        snprintf(row + len, room - len, "<td class=\"n\" data-key=\"%s\">-</td>", key);
 }
 
 TEST(the_page_has_the_numbers_of_the_json)
 {
-    static const char *const keys[] = {"owner_ms", "first_session_ms", "sessions_moved",
-                                       "handshakes", "refused"};
+    static const char *const keys[] = {"detection_ms",    "owner_ms",     "first_session_ms",
+                                       "first_packet_ms", "worst_gap_ms", "worst_lost",
+                                       "sessions_moved",  "handshakes",   "refused"};
     struct drill *d = good();
     d->repeat = 2;
     drill_begin(d, true, "m1", NOW + 9 * NS_PER_S);
     happens(d, "session.yielded", "main", 1, 5);
+    answers(d, 1, 90, 30, 310, 500, 0);
     drill_end(d, NULL, 12000, "the VIP did not arrive");
     char *page = page_of(d);
     const char *at = strstr(page, "<table id=\"steps\">");
@@ -389,7 +587,7 @@ TEST(the_page_has_the_numbers_of_the_json)
     assert_int_equal(json_array_size(steps), 3);
     for (size_t i = 0; i < 3; i++) {
         const json_t *step = json_array_get(steps, i);
-        char row[512] = "";
+        char row[1024] = "";
 
         for (unsigned k = 0; k < ARRAY_LEN(keys); k++)
             cell(row, sizeof(row), step, keys[k]);
@@ -401,6 +599,9 @@ TEST(the_page_has_the_numbers_of_the_json)
     }
     assert_false(json_is_true(json_object_get(o, "pass")));
     assert_non_null(strstr(page, "<td>handshake 77 ms</td>"));
+    assert_non_null(strstr(page, "<td>hot 5 ms, gap <b data-key=\"gap_ms\">310</b> ms, lost "
+                                 "<b data-key=\"lost\">30</b></td>"));
+    assert_non_null(strstr(page, "class=\"gap\""));
     json_decref(o);
     free(page);
     drill_free(d);
@@ -411,7 +612,8 @@ TEST(marks_of_the_drawing_stay_within_it)
     struct drill *d = good();
     char *page;
 
-    d->peer[1].step[0] = (struct drill_cell){DRILL_HANDSHAKE, true, 5000}; /* the longest */
+    d->peer[1].step[0] =
+        (struct drill_cell){.how = DRILL_HANDSHAKE, .has_ms = true, .ms = 5000}; /* the longest */
     page = page_of(d);
     assert_non_null(strstr(page, "M810 "));
     assert_non_null(strstr(page, "class=\"limit\""));
@@ -419,7 +621,13 @@ TEST(marks_of_the_drawing_stay_within_it)
     drill_free(d);
 }
 
-TEST_MAIN(T(a_planned_move_passes_and_tells_what_moved),
+TEST_MAIN(T(a_crash_is_detected_before_the_vip_is_here),
+          T(a_peer_that_waits_too_long_or_loses_too_much_fails_the_step),
+          T(who_answers_no_more_has_waited_until_the_end),
+          T(traffic_tells_of_a_peer_that_is_not_asked),
+          T(one_member_is_the_one_to_run_a_scheduled_drill),
+          T(the_owner_is_back_when_it_could_take_the_vip_again),
+          T(a_planned_move_passes_and_tells_what_moved),
           T(a_drill_passes_only_when_complete_and_put_back),
           T(a_move_slower_than_the_threshold_does_not_pass),
           T(a_vip_that_does_not_arrive_has_no_time), T(without_an_event_the_status_tells_the_time),

@@ -110,6 +110,30 @@ TEST(metrics_are_off_and_on_this_machine_unless_the_file_says_otherwise)
     conf_free(c);
 }
 
+TEST(nobody_is_drilled_unless_the_file_says_so)
+{
+    struct conf *c = sample_conf(sample);
+
+    assert_true(!c->drill_faults && c->drill_takeover_ms == 1000 && c->drill_gap_ms == 2000);
+    assert_false(conf_lists_peer(c->drill_probe, "alice"));
+    assert_false(conf_lists_peer(c->drill_probe, "none"));
+    conf_free(c);
+    c = sample_conf(sample_with("[Keepalived]", "[Drill]\nFaults = on\nProbe = alice's pc, bob\n"
+                                                "MaxTakeover = 500ms\nMaxGap = 300ms\nMaxLost = 0\n"
+                                                "[Keepalived]"));
+    assert_true(c->drill_faults && c->drill_takeover_ms == 500 && c->drill_gap_ms == 300);
+    assert_int_equal(c->drill_lost, 0);
+    assert_true(conf_lists_peer(c->drill_probe, "alice's pc"));
+    assert_true(conf_lists_peer(c->drill_probe, "bob"));
+    assert_false(conf_lists_peer(c->drill_probe, "bo"));
+    assert_false(conf_lists_peer(c->drill_probe, ""));
+    conf_free(c);
+    assert_true(conf_lists_peer("all", "anybody"));
+    assert_non_null(strstr(
+        sample_error(sample_with("[Keepalived]", "[Drill]\nProbe = alice,,bob\n[Keepalived]")),
+        "names of peers"));
+}
+
 TEST(every_key_of_the_hub_and_keepalived_is_stored)
 {
     struct conf *c = sample_conf(
@@ -214,6 +238,7 @@ TEST(reference_has_every_section_and_key)
 TEST_MAIN(T(sample_is_read), T(defaults_are_those_of_the_manual),
           T(every_key_of_the_node_and_the_cluster_is_stored),
           T(metrics_are_off_and_on_this_machine_unless_the_file_says_otherwise),
+          T(nobody_is_drilled_unless_the_file_says_so),
           T(every_key_of_the_hub_and_keepalived_is_stored), T(unicast_takes_the_members_addresses),
           T(lan_without_probes_asks_the_siblings),
           T(fifteen_members_and_sixty_three_vips_are_taken), T(reference_has_every_section_and_key))

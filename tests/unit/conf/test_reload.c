@@ -69,6 +69,11 @@ static const struct {
     {SECTION_METRICS, "Enabled", "[Keepalived]", "[Metrics]\nEnabled = on\n[Keepalived]"},
     {SECTION_METRICS, "Listen", "[Keepalived]", "[Metrics]\nListen = [::1]:9586\n[Keepalived]"},
     {SECTION_METRICS, "PeerSeries", "[Keepalived]", "[Metrics]\nPeerSeries = 5\n[Keepalived]"},
+    {SECTION_DRILL, "Faults", "[Keepalived]", "[Drill]\nFaults = on\n[Keepalived]"},
+    {SECTION_DRILL, "Probe", "[Keepalived]", "[Drill]\nProbe = alice, bob\n[Keepalived]"},
+    {SECTION_DRILL, "MaxTakeover", "[Keepalived]", "[Drill]\nMaxTakeover = 2s\n[Keepalived]"},
+    {SECTION_DRILL, "MaxGap", "[Keepalived]", "[Drill]\nMaxGap = 300ms\n[Keepalived]"},
+    {SECTION_DRILL, "MaxLost", "[Keepalived]", "[Drill]\nMaxLost = 0\n[Keepalived]"},
     {SECTION_KEEPALIVED, "RtPriority", "AdvertInterval = 100ms", "RtPriority = 49"},
 };
 

@@ -537,6 +537,48 @@ TEST(events_and_facts_survive_the_way)
     free(e);
 }
 
+TEST(what_a_drill_asks_and_is_told_survives_the_way)
+{
+    struct control_request there, q = {.version = CONTROL_VERSION,
+                                       .kind = CONTROL_DRILL,
+                                       .peers = true,
+                                       .drill = {DRILL_FAULT, 7, DRILL_FAULT_FREEZE, 3000}};
+    struct control_drill *d = calloc(1, sizeof(*d));
+    struct control_reply back, r = {.drill = d};
+    uint8_t *frame;
+    size_t len;
+
+    assert_int_equal(control_encode_request(&q, &frame, &len), 0);
+    assert_int_equal(
+        control_decode_request(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, &there), 0);
+    free(frame);
+    assert_memory_equal(&there.drill, &q.drill, sizeof(q.drill));
+    assert_true(there.peers);
+    q.drill.vip = 0;
+    assert_int_equal(control_encode_request(&q, &frame, &len), 0);
+    assert_int_equal(
+        control_decode_request(frame + CONTROL_HEAD_LEN, len - CONTROL_HEAD_LEN, &there), -EBADMSG);
+    free(frame);
+
+    *d = (struct control_drill){.every_ms = 10,
+                                .age_ms = 11,
+                                .refused = "berlin",
+                                .faults = true,
+                                .max_takeover_ms = 12,
+                                .max_gap_ms = 13,
+                                .max_lost = 14,
+                                .interfaces = "eth0,eth1",
+                                .sync_port = 51900,
+                                .peers_cut = true};
+    for (; d->peer_count < CONTROL_DRILL_PEERS_MAX; d->peer_count++)
+        d->peer[d->peer_count] =
+            (struct control_drill_peer){{{(uint8_t)d->peer_count}}, 1, 2, 3, 4, 5};
+    assert_int_equal(way(&r, &back), 0);
+    assert_memory_equal(back.drill, d, sizeof(*d));
+    control_reply_done(&back);
+    free(d);
+}
+
 TEST(everything_survives_the_way)
 {
     struct control_reply there = {.status = status_new()}, back;
@@ -691,9 +733,10 @@ TEST(rows_beyond_a_bound_are_left_out)
 TEST_MAIN(TD(who_waits_is_answered_when_something_happens), TD(what_is_there_is_answered_at_once),
           TD(waiting_ends_with_an_empty_answer),
           TD(so_many_may_wait_and_those_that_left_take_no_place_for_long), TD(why_is_asked_by_name),
-          T(events_and_facts_survive_the_way), TD(socket_is_for_root_and_one_group),
-          TD(second_server_is_refused), TD(status_has_peers_only_when_asked_for),
-          TD(metrics_come_as_text), TD(request_may_come_a_byte_at_a_time_and_be_followed_by_others),
+          T(events_and_facts_survive_the_way), T(what_a_drill_asks_and_is_told_survives_the_way),
+          TD(socket_is_for_root_and_one_group), TD(second_server_is_refused),
+          TD(status_has_peers_only_when_asked_for), TD(metrics_come_as_text),
+          TD(request_may_come_a_byte_at_a_time_and_be_followed_by_others),
           TD(batch_comes_in_pieces_and_one_without_commands_is_refused),
           TD(more_peers_than_the_bound_are_cut_and_said_to_be),
           TD(clients_that_make_no_sense_are_told_and_sent_away),

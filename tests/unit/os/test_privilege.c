@@ -1,7 +1,9 @@
 /* What is left of a process that made itself small; in children, since nothing is given back. */
+#include "base/clock.h"
 #include "base/err.h"
 #include "lib/in_child.h"
 #include "lib/test.h"
+#include "os/fault.h"
 #include "os/netlink.h"
 #include "os/privilege.h"
 #include <fcntl.h>
@@ -343,6 +345,9 @@ static void daemon_lives(void)
     CHECK(uv_queue_work(&loop, &work[0], pool_work, NULL) == 0); /* the pool's threads start here */
     CHECK(raise(SIGTERM) == 0);
     CHECK(uv_run(&loop, UV_RUN_DEFAULT) == 0);
+    uint64_t before_ns = clock_boot_ns();
+    CHECK(fault_freeze(20) == 0);
+    CHECK(clock_boot_ns() - before_ns >= 20 * NS_PER_MS);
     CHECK(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
     CHECK(getgrnam("root") && !getgrnam("gm-no-such-group"));
     int watch = inotify_init1(IN_CLOEXEC);
@@ -387,6 +392,18 @@ static void sentinel_lives(void)
     fprintf(stderr, "%s", "");
 }
 
+static void daemon_kills_itself(void)
+{
+    filter();
+    fault_kill();
+}
+
+TEST(a_drill_kills_the_process_behind_the_filter)
+{
+    role = PRIVILEGE_DAEMON;
+    assert_int_equal(in_child(daemon_kills_itself), SIGKILL);
+}
+
 TEST(each_role_can_do_its_work_behind_the_filter)
 {
     strcpy(dir, "/tmp/gm-privilege-XXXXXX");
@@ -406,4 +423,5 @@ TEST_MAIN(T(a_hardened_process_leaves_no_core_and_is_not_traced),
           T(what_is_not_of_the_list_looks_as_if_the_kernel_did_not_have_it),
           T(threads_that_were_there_before_are_filtered_too),
           T(a_broken_invariant_still_ends_it_as_one),
+          T(a_drill_kills_the_process_behind_the_filter),
           T(each_role_can_do_its_work_behind_the_filter))

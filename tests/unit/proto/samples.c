@@ -293,6 +293,21 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
         rng_fill(r, m.owned, m.stray.len);
         m.stray.packet = m.owned;
         break;
+    case SYNC_DRILL:
+        m.drill = (struct sync_drill){.kind = (enum sync_drill_kind)test_below(r, SYNC_DRILL_KINDS),
+                                      .run = number(r),
+                                      .vip = (uint16_t)(1 + test_below(r, 65535)),
+                                      .ms = test_below(r, SYNC_DRILL_MS_MAX + 1),
+                                      .stride = (uint16_t)(1 + test_below(r, 1000)),
+                                      .fault = (enum drill_fault)test_below(r, DRILL_FAULTS)};
+        if (m.drill.kind != SYNC_DRILL_ANSWERS)
+            break;
+        m.drill.answer_count = 1 + test_below(r, 50);
+        m.owned = malloc((size_t)m.drill.answer_count * SYNC_DRILL_ANSWER_LEN);
+        assert_non_null(m.owned);
+        rng_fill(r, m.owned, (size_t)m.drill.answer_count * SYNC_DRILL_ANSWER_LEN);
+        m.drill.answers = m.owned;
+        break;
     case SYNC_MOVE:
         m.move = (struct sync_move){.kind = (enum move_kind)test_below(r, MOVE_KINDS),
                                     .vip = (uint16_t)number(r),
@@ -433,6 +448,14 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
         return a->stray.hub == b->stray.hub && public_key_equal(&a->stray.peer, &b->stray.peer) &&
                a->stray.len == b->stray.len &&
                memcmp(a->stray.packet, b->stray.packet, a->stray.len) == 0;
+    case SYNC_DRILL:
+        return a->drill.kind == b->drill.kind && a->drill.run == b->drill.run &&
+               a->drill.vip == b->drill.vip && a->drill.ms == b->drill.ms &&
+               a->drill.stride == b->drill.stride && a->drill.fault == b->drill.fault &&
+               a->drill.answer_count == b->drill.answer_count &&
+               (!a->drill.answer_count ||
+                memcmp(a->drill.answers, b->drill.answers,
+                       (size_t)a->drill.answer_count * SYNC_DRILL_ANSWER_LEN) == 0);
     case SYNC_MOVE:
         return a->move.kind == b->move.kind && a->move.vip == b->move.vip &&
                a->move.member == b->move.member && a->move.force == b->move.force;

@@ -209,6 +209,17 @@ TEST(what_no_reader_takes_is_not_written)
     m.peer->allowed[1].len = 33;
     assert_int_equal(encode(&m), -EINVAL);
     sync_msg_clear(&m);
+    m = (struct sync_msg){.kind = SYNC_DRILL, .position = 1, .drill = {.vip = 1, .stride = 1}};
+    assert_true(encode(&m) > 0);
+    m.drill.stride = 0;
+    assert_int_equal(encode(&m), -EINVAL);
+    m.drill.kind = SYNC_DRILL_ANSWERS; /* of nobody */
+    assert_int_equal(encode(&m), -EINVAL);
+    m.drill = (struct sync_drill){.kind = SYNC_DRILL_FAULT,
+                                  .vip = 1,
+                                  .ms = SYNC_DRILL_MS_MAX + 1,
+                                  .fault = DRILL_FAULT_FREEZE};
+    assert_int_equal(encode(&m), -EINVAL);
 }
 
 /* ---- hostile bytes ---- */
