@@ -1,5 +1,5 @@
 /* The peer database at start: opened, or set aside when it is damaged and siblings have what was in
- * it. */
+ * it. And `guardmount backup`. */
 #include "app_internal.h"
 
 static bool has_siblings(const struct conf *conf)
@@ -30,4 +30,46 @@ int app_open_store(struct app *a)
     if (r < 0)
         log_error(error, "path=%s", path);
     return r;
+}
+
+/* ---- the backup ---- */
+
+struct backup {
+    uv_work_t work;
+    struct app *app;
+    struct server_call *call;
+    struct control_reply reply;
+};
+
+static void backup_run(uv_work_t *w)
+{
+    struct backup *b = w->data;
+
+    b->reply.error = store_backup(b->app->store, &b->reply.backup, &b->reply.backup_len);
+}
+
+static void backup_done(uv_work_t *w, int status)
+{
+    struct backup *b = w->data;
+
+    if (b->reply.error < 0)
+        snprintf(b->reply.message, sizeof(b->reply.message), "the database cannot be read: %s",
+                 strerror(-b->reply.error));
+    b->app->commits--;
+    server_reply(b->call, &b->reply);
+    free(b);
+}
+
+int app_backup(struct app *a, struct server_call *call)
+{
+    struct backup *b = calloc(1, sizeof(*b));
+
+    if (!b)
+        return -ENOMEM;
+    b->app = a;
+    b->call = call;
+    b->work.data = b;
+    a->commits++; /* the store stays open as long */
+    uv_queue_work(&a->loop, &b->work, backup_run, backup_done);
+    return 0;
 }
