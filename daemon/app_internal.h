@@ -175,10 +175,27 @@ void app_read_database(struct app *a, const struct control_request *asked,
 /* An entry of the audit log that is no edit of peers; @did is static. */
 void app_note(struct app *a, const char *actor, const char *did, const char *details);
 
-/* app_peer.c: commands about peers; those about the database are handed on */
+/* app_peer.c: commands about peers and groups; those about the database are handed on */
 void app_command(void *ctx, const struct control_request *r, struct server_call *call);
 /* The end of a change; false: it is not one of a command. */
 bool app_peer_done(struct app *a, void *token, int err, const char *message);
+
+/* app_rows.c */
+const char *app_record_state(const struct peer *p); /* one word */
+const char *app_record_name(const struct peer *p);  /* or its key; static buffer */
+int app_add_row(const struct app *a, struct peer_rows *rows, const struct peer *p, bool secrets);
+void app_rows_link(struct peer_rows *rows); /* keys that are replaced with those that wait */
+/* The keys that wait to take the place of @key; *cursor starts at 0. NULL: no more. */
+const struct peer *app_heir_next(const struct app *a, const struct public_key *key,
+                                 uint64_t *cursor);
+/* Where @client (NULL: anybody) finds the hub, and what its group says, for its file. */
+void app_describe_hub(const struct app *a, const struct peer *client, struct peer_rows *rows);
+
+/* app_group.c */
+const struct peer *app_group_find(const struct app *a, const char *name); /* NULL: there is none */
+/* Negative errno: refused, with why. */
+int app_group_change(const struct app *a, const struct peer_command *c, struct change *ret,
+                     char message[CONTROL_MESSAGE_LEN]);
 
 /* app_peers.c */
 void app_fill_peers(struct app *a, struct status *s, unsigned rows, struct instant now);

@@ -12,7 +12,8 @@ struct peer_call {
     struct list all;
     struct server_call *call;
     struct control_request asked; /* holds a PSK: wiped */
-    struct public_key key;        /* of the peer, once it is known */
+    struct public_key key;        /* of the peer, once it is known; of a rotation: the new one */
+    struct public_key old;        /* of a rotation */
     struct names *names;          /* of a batch: of the active peers */
     const struct change *batch;   /* as far as it is built */
 };
@@ -59,72 +60,29 @@ static void refuse(struct peer_call *p, int err, const char *format, ...)
     call_free(p);
 }
 
-static const char *state_name(const struct peer *p)
-{
-    return p->state == PEER_REVOKED   ? "revoked"
-           : p->state == PEER_REMOVED ? "removed"
-           : p->disabled              ? "disabled"
-                                      : "enabled";
-}
-
-static int add_row(const struct app *a, struct peer_rows *rows, const struct peer *p, bool secrets)
-{
-    const struct peer *served = store_find(a->store, p->hub, &p->key);
-    struct peer_row *row = peer_rows_add(rows, p->allowed_count);
-    char text[MAX(PREFIX_TEXT_LEN, ENDPOINT_TEXT_LEN)];
-    const struct version *last = &p->version[0];
-
-    if (!row)
-        return -ENOMEM;
-    row->hub = p->hub;
-    row->key = p->key;
-    snprintf(row->name, sizeof(row->name), "%s", p->name);
-    snprintf(row->state, sizeof(row->state), "%s", state_name(p));
-    if (endpoint_is_set(&p->endpoint))
-        snprintf(row->endpoint, sizeof(row->endpoint), "%s", endpoint_format(&p->endpoint, text));
-    row->has_psk = p->psk != NULL;
-    if (p->psk && secrets)
-        memcpy(row->psk, p->psk->b, sizeof(row->psk));
-    row->keepalive_s = p->keepalive_s;
-    row->vip = p->vip;
-    for (unsigned f = 1; f < PEER_FIELDS; f++)
-        if (version_compare(&p->version[f], last) > 0)
-            last = &p->version[f];
-    row->changed_real_ns = (last->hlc >> 16) * NS_PER_MS;
-    row->changed_by = last->member;
-    row->waiting = served ? p->allowed_count - served->allowed_count : 0;
-    for (unsigned i = 0; i < p->allowed_count; i++)
-        if (peer_row_allow(row, prefix_format(&p->allowed[i], text)) < 0)
-            return -ENOMEM;
-    return 0;
-}
-
-/* Where clients find the hub, for their files. */
-static void describe_hub(const struct app *a, struct peer_rows *rows)
-{
-    const struct conf *conf = a->cluster->conf;
-    char text[ENDPOINT_TEXT_LEN];
-
-    if (node_identity(a->node))
-        key_to_base64(node_identity(a->node)->public_key.b, rows->hub_public_key);
-    rows->hub_mtu = a->cluster->hub->mtu;
-    if (!conf->vip_count || !conf->vip[0].outer_count)
-        return;
-    struct endpoint e = {.addr = conf->vip[0].outer[0].addr, .port = conf->vip[0].port};
-    snprintf(rows->hub_endpoint, sizeof(rows->hub_endpoint), "%s", endpoint_format(&e, text));
-}
-
 static void answer(struct app *a, struct peer_call *p, const char *note)
 {
-    const struct peer *record = store_record(a->store, a->cluster->hub->id, &p->key);
+    const struct peer_command *cmd = &p->asked.command;
+    bool rotated = cmd->verb == PEER_ROTATE && !cmd->cancel;
+    const struct public_key *key = rotated ? &p->old : &p->key;
+    const struct peer *record = store_record(a->store, a->cluster->hub->id, key), *heir;
     struct control_reply reply = {.peers = peer_rows_new()};
+    uint64_t cursor = 0;
 
-    if (!reply.peers || (record && add_row(a, reply.peers, record, false) < 0)) {
+    if (!reply.peers || (record && app_add_row(a, reply.peers, record, false) < 0)) {
         control_reply_done(&reply);
         refuse(p, -ENOMEM, "no memory for the answer; the change itself is done");
         return;
     }
-    describe_hub(a, reply.peers);
+    if (record && (heir = app_heir_next(a, key, &cursor))) {
+        reply.peers->row[0].has_next = true;
+        reply.peers->row[0].next = heir->key;
+    }
+    if (record && rotated) { /* as it will be, for the client's file */
+        reply.peers->row[0].key = p->key;
+        reply.peers->row[0].has_psk = !secret_is_zero(cmd->psk, sizeof(cmd->psk));
+    }
+    app_describe_hub(a, record, reply.peers);
     snprintf(reply.peers->note, sizeof(reply.peers->note), "%s", note);
     server_reply(p->call, &reply);
     call_free(p);
@@ -141,15 +99,16 @@ static void list_peers(struct app *a, struct peer_call *p)
     if (p->asked.command.secrets)
         app_note(a, p->asked.actor, "secrets.read", "preshared keys of all peers");
     while (r >= 0 && (record = store_next_uncovered(a->store, &cursor, &nothing)))
-        if (record->hub == a->cluster->hub->id &&
+        if (record->hub == a->cluster->hub->id && record->is_group == p->asked.command.is_group &&
             (record->state == PEER_ACTIVE || p->asked.command.gone))
-            r = add_row(a, reply.peers, record, p->asked.command.secrets);
+            r = app_add_row(a, reply.peers, record, p->asked.command.secrets);
     if (r < 0) {
         control_reply_done(&reply);
         refuse(p, -ENOMEM, "no memory for the list of peers");
         return;
     }
-    describe_hub(a, reply.peers);
+    app_rows_link(reply.peers);
+    app_describe_hub(a, NULL, reply.peers);
     server_reply(p->call, &reply);
     call_free(p);
 }
@@ -166,12 +125,13 @@ static int find_peer(const struct app *a, const char *text, const struct peer **
 
     if (key_from_base64(text, key.b)) {
         *ret = store_record(a->store, a->cluster->hub->id, &key);
-        return *ret ? 0 : -ENOENT;
+        return *ret && !(*ret)->is_group ? 0 : -ENOENT;
     }
     while ((record = store_next(a->store, &cursor))) {
         bool better = found && found->state != PEER_ACTIVE && record->state == PEER_ACTIVE;
 
-        if (record->hub != a->cluster->hub->id || strcmp(record->name, text) != 0)
+        if (record->hub != a->cluster->hub->id || record->is_group ||
+            strcmp(record->name, text) != 0)
             continue;
         if (!found || better) {
             found = record;
@@ -201,14 +161,6 @@ static const struct peer *active_by_name(const struct app *a, const struct peer_
     return r != -ENOENT && p && p->state == PEER_ACTIVE && strcmp(p->name, name) == 0 ? p : NULL;
 }
 
-static const char *shown(const struct peer *p)
-{
-    static char key[KEY_TEXT_LEN + 1];
-
-    key_to_base64(p->key.b, key);
-    return *p->name ? p->name : key;
-}
-
 /* ---- prefixes ---- */
 
 /* The name of another peer that has some address of @prefix, or of one before it in the batch. */
@@ -221,7 +173,7 @@ static const char *overlapping(const struct app *a, const struct peer_call *p,
         for (unsigned n = 0; n < p->batch->peers[i].allowed_count; n++)
             if (prefix_overlaps(&p->batch->peers[i].allowed[n].prefix, prefix))
                 return p->batch->peers[i].name;
-    return record ? shown(record) : NULL;
+    return record ? app_record_name(record) : NULL;
 }
 
 /* False: refused and answered. */
@@ -307,6 +259,39 @@ static void start(struct app *a, struct peer_call *p, struct change *c)
     node_change(a->node, c, p, app_now());
 }
 
+/* What is noted of a peer, and how long it lasts. False: refused and answered. */
+static bool take_notes(struct app *a, struct peer_call *p, struct peer_change *pc)
+{
+    const struct peer_command *c = &p->asked.command;
+    const struct peer *group = app_group_find(a, c->group);
+
+    if (c->has_group && *c->group && !group) {
+        refuse(p, -ENOENT, "there is no group '%s'; 'guardmount group add %s' makes it", c->group,
+               c->group);
+        return false;
+    }
+    pc->has_group = c->has_group;
+    snprintf(pc->group, sizeof(pc->group), "%s", c->group);
+    if (c->verb == PEER_ADD && group && !c->has_keepalive && group->keepalive_s) {
+        pc->has_keepalive = true;
+        pc->keepalive_s = group->keepalive_s;
+    }
+    if (c->has_expires && c->verb == PEER_ADD && c->expires_s &&
+        c->expires_s <= app_now().real_ns / NS_PER_S) {
+        refuse(p, -EINVAL, "that time is over already; say --expires 30d, or a date to come");
+        return false;
+    }
+    pc->has_expires = c->has_expires;
+    pc->expires_s = c->expires_s;
+    pc->has_pending = pc->pending = c->verb == PEER_ADD && c->pending;
+    for (unsigned t = 0; t < PEER_TEXTS; t++)
+        if (c->has_text[t] && peer_change_text(pc, (enum peer_text)t, c->text[t]) < 0) {
+            refuse(p, -ENOMEM, "no memory");
+            return false;
+        }
+    return true;
+}
+
 static bool take_fields(struct app *a, struct peer_call *p, struct peer_change *pc)
 {
     const struct peer_command *c = &p->asked.command;
@@ -346,27 +331,37 @@ static bool take_fields(struct app *a, struct peer_call *p, struct peer_change *
     pc->has_keepalive = c->has_keepalive;
     pc->keepalive_s = c->keepalive_s;
     pc->replace_allowed = c->has_allowed;
-    return (!c->has_allowed || take_allowed(a, p, pc)) &&
+    return take_notes(a, p, pc) && (!c->has_allowed || take_allowed(a, p, pc)) &&
            (!c->address_auto || take_address(a, p, pc));
+}
+
+/* A key that a peer can be given. False: refused and answered. */
+static bool key_is_free(struct app *a, struct peer_call *p, const struct public_key *key)
+{
+    const struct peer *was = store_record(a->store, a->cluster->hub->id, key);
+
+    if (was && was->state == PEER_ACTIVE)
+        refuse(p, -EEXIST, "that key is peer '%s' already; see 'guardmount peer set'",
+               app_record_name(was));
+    else if (was && was->state == PEER_REVOKED && !p->asked.command.reinstate)
+        refuse(p, -EKEYREVOKED,
+               "that key (peer '%s') was revoked; make a new one, or say --reinstate if it is safe",
+               app_record_name(was));
+    else
+        return true;
+    return false;
 }
 
 /* False: refused and answered. */
 static bool fill_new(struct app *a, struct peer_call *p, struct peer_change *pc)
 {
     const struct peer_command *cmd = &p->asked.command;
-    const struct peer *was = store_record(a->store, a->cluster->hub->id, &pc->key);
     uint8_t unused[32];
 
     pc->reinstate = cmd->reinstate;
     if (!*cmd->peer || key_from_base64(cmd->peer, unused))
         refuse(p, -EINVAL, "a peer needs a name that is not a key");
-    else if (was && was->state == PEER_ACTIVE)
-        refuse(p, -EEXIST, "that key is peer '%s' already; see 'guardmount peer set'", shown(was));
-    else if (was && was->state == PEER_REVOKED && !cmd->reinstate)
-        refuse(p, -EKEYREVOKED,
-               "that key (peer '%s') was revoked; make a new one, or say --reinstate if it is safe",
-               shown(was));
-    else
+    else if (key_is_free(a, p, &pc->key))
         return take_fields(a, p, pc);
     return false;
 }
@@ -389,7 +384,8 @@ static int names_take(struct app *a, struct peer_call *p)
     while ((record = store_next(a->store, &cursor))) {
         struct names *n;
 
-        if (record->hub != a->cluster->hub->id || record->state != PEER_ACTIVE || !*record->name)
+        if (record->hub != a->cluster->hub->id || record->state != PEER_ACTIVE ||
+            record->is_group || !*record->name)
             continue;
         n = calloc(1, sizeof(*n));
         if (!n)
@@ -449,10 +445,126 @@ static void add_batch(struct app *a, struct peer_call *p)
     start(a, p, c);
 }
 
+/* ---- rotation ---- */
+
+/* Whatever ends a peer ends the keys that wait to take its place. */
+static int end_heirs(const struct app *a, const struct public_key *key, struct change *c,
+                     bool revoke)
+{
+    const struct peer *heir;
+    uint64_t cursor = 0;
+
+    while ((heir = app_heir_next(a, key, &cursor))) {
+        struct peer_change *pc = change_add_peer(c, &heir->key);
+
+        if (!pc)
+            return -ENOMEM;
+        pc->revoke = revoke;
+        pc->remove = !revoke;
+    }
+    return 0;
+}
+
+static bool fits_rotation(struct app *a, struct peer_call *p, const struct peer *old)
+{
+    const struct peer_command *cmd = &p->asked.command;
+
+    if (peer_is_heir(old))
+        refuse(p, -EINVAL, "that key waits to take the place of another; rotate the peer by name");
+    else if (cmd->cancel)
+        return true;
+    else if (!cmd->has_key)
+        refuse(p, -EINVAL, "a rotation needs the new public key");
+    else if (old->psk && !cmd->has_psk)
+        refuse(p, -EINVAL,
+               "peer '%s' has a preshared key: say --psk for a new one, --psk-file, or --no-psk",
+               app_record_name(old));
+    else
+        return key_is_free(a, p, &cmd->key);
+    return false;
+}
+
+/* The new key is a peer without networks until it is used; the old one goes on as it is. */
+static void rotate(struct app *a, struct peer_call *p, const struct peer *old)
+{
+    const struct peer_command *cmd = &p->asked.command;
+    struct change *c;
+    struct peer_change *pc = NULL;
+
+    if (!fits_rotation(a, p, old))
+        return;
+    c = change_new(a->cluster->hub->id);
+    int r = c ? end_heirs(a, &old->key, c, false) : -ENOMEM;
+    if (r >= 0 && cmd->cancel && !c->peer_count) {
+        refuse(p, -ENOENT, "no new key waits for peer '%s'", app_record_name(old));
+        change_free(c);
+        return;
+    }
+    p->old = p->key = old->key;
+    if (r >= 0 && !cmd->cancel) {
+        p->key = cmd->key;
+        pc = change_add_peer(c, &cmd->key);
+        r = pc ? 0 : -ENOMEM;
+    }
+    if (pc) {
+        pc->reinstate = cmd->reinstate;
+        pc->has_replaces = true;
+        pc->replaces = old->key;
+        pc->has_psk = cmd->has_psk;
+        pc->psk = cmd->has_psk ? secret_alloc() : NULL;
+        if (pc->psk)
+            memcpy(pc->psk, cmd->psk, sizeof(cmd->psk));
+        else if (cmd->has_psk)
+            r = -ENOMEM;
+    }
+    if (r < 0) {
+        change_free(c);
+        refuse(p, r, "no memory");
+        return;
+    }
+    start(a, p, c);
+}
+
+static bool take_vip(const struct app *a, struct peer_call *p, struct peer_change *pc)
+{
+    const struct conf *conf = a->cluster->conf;
+    const char *word = p->asked.command.vip;
+    char names[128] = "";
+    size_t len = 0;
+
+    for (unsigned i = 0; i < conf->vip_count; i++) {
+        char id[8];
+
+        snprintf(id, sizeof(id), "%u", conf->vip[i].id);
+        if (strcmp(word, conf->vip[i].name) == 0 || strcmp(word, id) == 0) {
+            pc->has_vip = true;
+            pc->vip = conf->vip[i].id;
+            return true;
+        }
+        if (len < sizeof(names))
+            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
+                                    conf->vip[i].name);
+    }
+    refuse(p, -ENOENT, "there is no VIP '%s'; there is %s", word, names);
+    return false;
+}
+
 static void change_peer(struct app *a, struct peer_call *p, struct change *c,
                         struct peer_change *pc)
 {
+    int r = 0;
+
     switch (p->asked.command.verb) {
+    case PEER_MOVE:
+        if (!take_vip(a, p, pc)) {
+            change_free(c);
+            return;
+        }
+        pc->update_only = true;
+        break;
+    case PEER_APPROVE:
+        pc->update_only = pc->has_pending = true;
+        break;
     case PEER_SET:
         if (!take_fields(a, p, pc)) {
             change_free(c);
@@ -467,11 +579,45 @@ static void change_peer(struct app *a, struct peer_call *p, struct change *c,
         break;
     case PEER_REVOKE:
         pc->revoke = true;
+        r = end_heirs(a, &p->key, c, true);
         break;
     default:
         pc->remove = true;
+        r = end_heirs(a, &p->key, c, false);
         break;
     }
+    if (r >= 0) {
+        start(a, p, c);
+        return;
+    }
+    change_free(c);
+    refuse(p, r, "no memory");
+}
+
+static void change_group(struct app *a, struct peer_call *p)
+{
+    const struct peer_command *cmd = &p->asked.command;
+    const struct peer *group = app_group_find(a, cmd->peer);
+    char message[CONTROL_MESSAGE_LEN];
+    struct change *c;
+
+    if (cmd->verb == PEER_SHOW && group) {
+        p->key = group->key;
+        answer(a, p, "");
+        return;
+    }
+    c = change_new(a->cluster->hub->id);
+    if (!c) {
+        refuse(p, -ENOMEM, "no memory");
+        return;
+    }
+    int r = app_group_change(a, cmd, c, message);
+    if (r < 0) {
+        change_free(c);
+        refuse(p, r, "%s", message);
+        return;
+    }
+    p->key = c->peers[0].key;
     start(a, p, c);
 }
 
@@ -503,8 +649,12 @@ static void change_for(struct app *a, struct peer_call *p)
         return;
     }
     if (record && record->state != PEER_ACTIVE && cmd->verb != PEER_REVOKE) {
-        refuse(p, -ENOENT, "peer '%s' is %s; 'guardmount peer add' makes it anew", shown(record),
-               state_name(record));
+        refuse(p, -ENOENT, "peer '%s' is %s; 'guardmount peer add' makes it anew",
+               app_record_name(record), app_record_state(record));
+        return;
+    }
+    if (cmd->verb == PEER_ROTATE) {
+        rotate(a, p, record);
         return;
     }
     c = change_new(a->cluster->hub->id);
@@ -525,7 +675,7 @@ static bool must_wait(const struct app *a, const struct peer_call *p)
 {
     enum peer_verb v = p->asked.command.verb;
 
-    if (v != PEER_ADD && v != PEER_SET)
+    if (v != PEER_ADD && v != PEER_SET && v != PEER_ROTATE)
         return false;
     list_for_each (it, &a->cluster->peer_calls) {
         const struct peer_call *other = list_entry(it, struct peer_call, all);
@@ -542,10 +692,13 @@ static void run(struct app *a, struct peer_call *p)
         add_batch(a, p);
     else if (p->asked.command.verb == PEER_LIST)
         list_peers(a, p);
-    else if (p->asked.command.verb == PEER_ADD && !p->asked.batch && !p->asked.command.has_key)
+    else if (p->asked.command.verb == PEER_ADD && !p->asked.batch && !p->asked.command.is_group &&
+             !p->asked.command.has_key)
         refuse(p, -EINVAL, "a new peer needs a public key");
     else if (must_wait(a, p))
         list_append(&a->cluster->peer_waiting, &p->all);
+    else if (p->asked.command.is_group)
+        change_group(a, p);
     else
         change_for(a, p);
 }

@@ -94,7 +94,7 @@ static int find_key(const struct app *a, const char *text, struct public_key *re
         char key[KEY_TEXT_LEN + 1];
 
         key_to_base64(record->key.b, key);
-        if (record->hub != a->cluster->hub->id ||
+        if (record->hub != a->cluster->hub->id || record->is_group ||
             (strcmp(record->name, text) != 0 &&
              (len < KEY_PREFIX_MIN || strncmp(key, text, len) != 0)))
             continue;
@@ -172,12 +172,9 @@ static void fill_served(struct app *a, struct wg_peer *p, struct control_why *re
 
 static const char *state_of(const struct peer *record)
 {
-    static const char *const states[] = {
-        [PEER_ACTIVE] = "active", [PEER_REMOVED] = "removed", [PEER_REVOKED] = "revoked"};
-
     if (!record)
         return "unknown";
-    return record->state == PEER_ACTIVE && record->disabled ? "disabled" : states[record->state];
+    return peer_enabled(record, app_now().real_ns / NS_PER_S) ? "active" : app_record_state(record);
 }
 
 int app_fill_why(void *ctx, const struct control_request *r, struct control_why *ret,

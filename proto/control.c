@@ -215,7 +215,7 @@ static int frame_alloc(size_t len, size_t max, uint8_t **ret)
 int control_encode_request(const struct control_request *r, uint8_t **ret, size_t *ret_len)
 {
     Guardmount__ControlRequest w = GUARDMOUNT__CONTROL_REQUEST__INIT;
-    Guardmount__PeerCommand command;
+    struct wire_command command;
     _cleanup_(freep) Guardmount__PeerCommand **batch = NULL;
     Guardmount__DrillCommand drill;
     uint8_t *frame;
@@ -234,7 +234,7 @@ int control_encode_request(const struct control_request *r, uint8_t **ret, size_
     w.move_force = r->move.force;
     if (r->kind == CONTROL_PEER) {
         command_put(&command, &r->command);
-        w.command = &command;
+        w.command = &command.command;
     }
     if (r->kind == CONTROL_BATCH) {
         batch = commands_put(r->batch, r->batch_count);

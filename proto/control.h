@@ -8,6 +8,7 @@
 #include "model/audit.h"
 #include "model/ids.h"
 #include "model/notice.h"
+#include "model/peer.h"
 #include "model/vip.h"
 #include <stddef.h>
 
@@ -50,6 +51,9 @@ enum peer_verb {
     PEER_ENABLE,
     PEER_REVOKE,
     PEER_REMOVE,
+    PEER_APPROVE,
+    PEER_ROTATE,
+    PEER_MOVE,
     PEER_VERBS,
 };
 
@@ -70,6 +74,16 @@ struct peer_command {
     char endpoint[80]; /* "": as it is */
     bool disabled;     /* add: not served until it is enabled */
     bool secrets;      /* list: with preshared keys */
+    bool is_group;     /* it is about the group of that name, not about a peer */
+    bool has_group, has_expires, has_mtu;
+    char group[64];     /* "": none */
+    uint64_t expires_s; /* UTC, 0: never */
+    bool pending;       /* add: not served until it is approved */
+    bool cancel;        /* rotate: the key that waits is dropped */
+    char vip[64];       /* move: name or id */
+    uint16_t mtu;       /* of a group; 0: the hub's */
+    bool has_text[PEER_TEXTS];
+    char text[PEER_TEXTS][PEER_TEXT_MAX + 1];
 };
 
 enum drill_verb {
@@ -248,12 +262,20 @@ struct peer_rows {
         uint32_t waiting;         /* prefixes that another peer has (given to both at once) */
         char **allowed;           /* malloc each */
         unsigned allowed_count;
+        char group[64];
+        uint64_t expires_s;          /* UTC, 0: never */
+        bool has_replaces, has_next; /* a key that waits; one that such a key waits for */
+        struct public_key replaces, next;
+        uint16_t mtu;           /* of a group */
+        char *text[PEER_TEXTS]; /* malloc; NULL: empty */
+        bool disabled, pending; /* as stored, whatever the state */
     } * row;
     unsigned count, room;
     char note[CONTROL_MESSAGE_LEN]; /* done, but: what the operator must know */
     /* For a client's file. */
     char hub_public_key[48], hub_endpoint[80];
     unsigned hub_mtu;
+    char dns[PEER_TEXT_MAX + 1], routes[PEER_TEXT_MAX + 1], vip[VIP_NAME_MAX + 1];
 };
 
 struct peer_rows *peer_rows_new(void);
@@ -261,6 +283,11 @@ void peer_rows_free(struct peer_rows *r); /* wipes; NULL is fine */
 /* A zeroed row with room for so many prefixes; NULL: no memory. */
 struct peer_row *peer_rows_add(struct peer_rows *r, unsigned allowed);
 int peer_row_allow(struct peer_row *row, const char *prefix); /* -ENOMEM */
+int peer_row_say(struct peer_row *row, enum peer_text which, const char *text);
+static inline const char *peer_row_text(const struct peer_row *row, enum peer_text which)
+{
+    return row->text[which] ? row->text[which] : "";
+}
 
 struct control_audit {
     uint64_t last; /* highest serial that there is */

@@ -6,9 +6,31 @@
 
 /* ---- the command ---- */
 
-void command_put(Guardmount__PeerCommand *w, const struct peer_command *c)
+void command_put(struct wire_command *out, const struct peer_command *c)
 {
+    Guardmount__PeerCommand *w = &out->command;
+
     guardmount__peer_command__init(w);
+    w->texts = out->texts;
+    for (unsigned t = 0; t < PEER_TEXTS; t++) {
+        if (!c->has_text[t])
+            continue;
+        Guardmount__PeerText *text = &out->text[w->n_texts];
+        guardmount__peer_text__init(text);
+        text->kind = (Guardmount__PeerTextKind)t;
+        text->text = (char *)c->text[t];
+        out->texts[w->n_texts++] = text;
+    }
+    w->is_group = c->is_group;
+    w->has_group = c->has_group;
+    w->group = (char *)c->group;
+    w->has_expires = c->has_expires;
+    w->expires_s = c->expires_s;
+    w->pending = c->pending;
+    w->cancel = c->cancel;
+    w->vip = (char *)c->vip;
+    w->has_mtu = c->has_mtu;
+    w->mtu = c->mtu;
     w->verb = (Guardmount__PeerVerb)c->verb;
     w->peer = (char *)c->peer;
     if (c->has_key)
@@ -45,8 +67,27 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
 
     if (!good || !take_name(ret->peer, sizeof(ret->peer), w->peer) ||
         !take_name(ret->name, sizeof(ret->name), w->name) ||
-        !take_name(ret->endpoint, sizeof(ret->endpoint), w->endpoint))
+        !take_name(ret->endpoint, sizeof(ret->endpoint), w->endpoint) ||
+        !take_name(ret->group, sizeof(ret->group), w->group) ||
+        !take_name(ret->vip, sizeof(ret->vip), w->vip) || w->mtu > UINT16_MAX)
         return -EBADMSG;
+    for (size_t i = 0; i < w->n_texts; i++) {
+        unsigned kind = w->texts[i]->kind;
+
+        if (kind >= PEER_TEXTS)
+            continue; /* of a later version */
+        if (!take_name(ret->text[kind], sizeof(ret->text[kind]), w->texts[i]->text))
+            return -EBADMSG;
+        ret->has_text[kind] = true;
+    }
+    ret->is_group = w->is_group;
+    ret->has_group = w->has_group;
+    ret->has_expires = w->has_expires;
+    ret->expires_s = w->expires_s;
+    ret->pending = w->pending;
+    ret->cancel = w->cancel;
+    ret->has_mtu = w->has_mtu;
+    ret->mtu = (uint16_t)w->mtu;
     ret->verb = (enum peer_verb)w->verb;
     ret->has_key = w->public_key.len;
     if (ret->has_key)
@@ -69,12 +110,14 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
 
 Guardmount__PeerCommand **commands_put(const struct peer_command *c, unsigned count)
 {
-    size_t each = sizeof(Guardmount__PeerCommand) + sizeof(Guardmount__PeerCommand *);
+    size_t each = sizeof(struct wire_command) + sizeof(Guardmount__PeerCommand *);
     Guardmount__PeerCommand **w = calloc(count + 1, each);
-    Guardmount__PeerCommand *one = (Guardmount__PeerCommand *)(w + count);
+    struct wire_command *one = (struct wire_command *)(w + count);
 
-    for (unsigned i = 0; w && i < count; i++)
-        command_put(w[i] = &one[i], &c[i]);
+    for (unsigned i = 0; w && i < count; i++) {
+        command_put(&one[i], &c[i]);
+        w[i] = &one[i].command;
+    }
     return w;
 }
 
@@ -114,6 +157,8 @@ void peer_rows_free(struct peer_rows *r)
         for (unsigned n = 0; n < r->row[i].allowed_count; n++)
             free(r->row[i].allowed[n]);
         free(r->row[i].allowed);
+        for (unsigned t = 0; t < PEER_TEXTS; t++)
+            free(r->row[i].text[t]);
     }
     if (r && r->row)
         secret_wipe(r->row, r->room * sizeof(*r->row));
@@ -156,9 +201,49 @@ int peer_row_allow(struct peer_row *row, const char *prefix)
     return 0;
 }
 
-static void put_row(Guardmount__PeerRow *w, const struct peer_row *row)
+int peer_row_say(struct peer_row *row, enum peer_text which, const char *text)
 {
+    char *copy = *text ? strdup(text) : NULL;
+
+    if (*text && !copy)
+        return -ENOMEM;
+    free(row->text[which]);
+    row->text[which] = copy;
+    return 0;
+}
+
+struct wire_row {
+    Guardmount__PeerRow row;
+    Guardmount__PeerText text[PEER_TEXTS], *texts[PEER_TEXTS];
+};
+
+static ProtobufCBinaryData key_bytes(bool there, const struct public_key *key)
+{
+    return (ProtobufCBinaryData){there ? sizeof(key->b) : 0, (uint8_t *)key->b};
+}
+
+static void put_row(struct wire_row *out, const struct peer_row *row)
+{
+    Guardmount__PeerRow *w = &out->row;
+
     guardmount__peer_row__init(w);
+    w->texts = out->texts;
+    for (unsigned t = 0; t < PEER_TEXTS; t++) {
+        if (!row->text[t])
+            continue;
+        Guardmount__PeerText *text = &out->text[w->n_texts];
+        guardmount__peer_text__init(text);
+        text->kind = (Guardmount__PeerTextKind)t;
+        text->text = row->text[t];
+        out->texts[w->n_texts++] = text;
+    }
+    w->group = (char *)row->group;
+    w->expires_s = row->expires_s;
+    w->replaces = key_bytes(row->has_replaces, &row->replaces);
+    w->next = key_bytes(row->has_next, &row->next);
+    w->mtu = row->mtu;
+    w->disabled = row->disabled;
+    w->pending = row->pending;
     w->hub = row->hub;
     w->public_key = (ProtobufCBinaryData){sizeof(row->key.b), (uint8_t *)row->key.b};
     w->name = (char *)row->name;
@@ -178,22 +263,27 @@ static void put_row(Guardmount__PeerRow *w, const struct peer_row *row)
 
 Guardmount__PeerReply *rows_put(const struct peer_rows *r)
 {
-    size_t each = sizeof(Guardmount__PeerRow) + sizeof(Guardmount__PeerRow *);
+    size_t each = sizeof(struct wire_row) + sizeof(Guardmount__PeerRow *);
     Guardmount__PeerReply *w = calloc(1, sizeof(*w) + r->count * each);
 
     if (!w)
         return NULL;
-    Guardmount__PeerRow *row = (Guardmount__PeerRow *)(w + 1);
+    struct wire_row *row = (struct wire_row *)(w + 1);
     Guardmount__PeerRow **rows = (Guardmount__PeerRow **)(row + r->count);
     guardmount__peer_reply__init(w);
-    for (unsigned i = 0; i < r->count; i++)
-        put_row(rows[i] = &row[i], &r->row[i]);
+    for (unsigned i = 0; i < r->count; i++) {
+        put_row(&row[i], &r->row[i]);
+        rows[i] = &row[i].row;
+    }
     w->rows = rows;
     w->n_rows = r->count;
     w->note = (char *)r->note;
     w->hub_public_key = (char *)r->hub_public_key;
     w->hub_endpoint = (char *)r->hub_endpoint;
     w->hub_mtu = r->hub_mtu;
+    w->dns = (char *)r->dns;
+    w->routes = (char *)r->routes;
+    w->vip = (char *)r->vip;
     return w;
 }
 
@@ -203,7 +293,9 @@ static int take_row(const Guardmount__PeerRow *w, struct peer_rows *r)
 
     if (w->hub > HUB_ID_MAX || (w->psk.len && w->psk.len != sizeof(row->psk)) ||
         w->public_key.len != sizeof(row->key.b) || w->keepalive_s > UINT16_MAX ||
-        w->vip > UINT16_MAX || w->changed_by > MEMBER_ID_MAX)
+        w->vip > UINT16_MAX || w->changed_by > MEMBER_ID_MAX || w->mtu > UINT16_MAX ||
+        (w->replaces.len && w->replaces.len != sizeof(row->key.b)) ||
+        (w->next.len && w->next.len != sizeof(row->key.b)))
         return -EBADMSG;
     row = peer_rows_add(r, (unsigned)w->n_allowed);
     if (!row)
@@ -221,6 +313,25 @@ static int take_row(const Guardmount__PeerRow *w, struct peer_rows *r)
     row->changed_real_ns = w->changed_real_ns;
     row->changed_by = (uint8_t)w->changed_by;
     row->waiting = w->waiting;
+    text_to(row->group, w->group);
+    row->expires_s = w->expires_s;
+    row->mtu = (uint16_t)w->mtu;
+    row->disabled = w->disabled;
+    row->pending = w->pending;
+    row->has_replaces = w->replaces.len;
+    if (row->has_replaces)
+        memcpy(row->replaces.b, w->replaces.data, sizeof(row->replaces.b));
+    row->has_next = w->next.len;
+    if (row->has_next)
+        memcpy(row->next.b, w->next.data, sizeof(row->next.b));
+    for (size_t i = 0; i < w->n_texts; i++) {
+        char text[PEER_TEXT_MAX + 1];
+
+        text_to(text, w->texts[i]->text);
+        if ((unsigned)w->texts[i]->kind < PEER_TEXTS &&
+            peer_row_say(row, (enum peer_text)w->texts[i]->kind, text) < 0)
+            return -ENOMEM;
+    }
     for (size_t i = 0; i < w->n_allowed; i++) {
         char text[PREFIX_TEXT_LEN];
 
@@ -246,6 +357,9 @@ int rows_take(const Guardmount__PeerReply *w, struct peer_rows **ret)
     text_to(r->hub_public_key, w->hub_public_key);
     text_to(r->hub_endpoint, w->hub_endpoint);
     r->hub_mtu = w->hub_mtu;
+    text_to(r->dns, w->dns);
+    text_to(r->routes, w->routes);
+    text_to(r->vip, w->vip);
     *ret = r;
     return 0;
 }

@@ -6,7 +6,12 @@
 #include "proto/control.h"
 #include "proto/control.pb-c.h"
 
-void command_put(Guardmount__PeerCommand *w, const struct peer_command *c);
+struct wire_command {
+    Guardmount__PeerCommand command;
+    Guardmount__PeerText text[PEER_TEXTS], *texts[PEER_TEXTS];
+};
+
+void command_put(struct wire_command *out, const struct peer_command *c);
 int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret); /* -EBADMSG */
 /* Several. malloc, in one piece; NULL: no memory. */
 Guardmount__PeerCommand **commands_put(const struct peer_command *c, unsigned count);

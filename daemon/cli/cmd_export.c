@@ -1,7 +1,8 @@
 /* export: all peers, to be kept or carried elsewhere. */
 #include "base/bytes.h"
 #include "base/secret.h"
-#include "cli/writer.h"
+#include "cli/cli.h"
+#include "cli/row.h"
 #include <jansson.h>
 #include <string.h>
 
@@ -34,33 +35,13 @@ static void write_wg(const struct peer_rows *rows, FILE *out)
     }
 }
 
-static json_t *row_json(const struct peer_row *r)
-{
-    char key[KEY_TEXT_LEN + 1], time[SHOWN_LEN];
-    json_t *allowed = json_array(), *o;
-
-    for (unsigned n = 0; n < r->allowed_count; n++)
-        json_array_append_new(allowed, json_string(r->allowed[n]));
-    key_to_base64(r->key.b, key);
-    o = json_pack("{s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:i, s:s, s:i}", "hub", r->hub, "name",
-                  r->name, "public_key", key, "state", r->state, "allowed_ips", allowed,
-                  "keepalive_s", r->keepalive_s, "endpoint", r->endpoint, "vip", r->vip, "changed",
-                  show_time(time, r->changed_real_ns), "changed_by", r->changed_by);
-    if (o && r->has_psk) {
-        key_to_base64(r->psk, key);
-        json_object_set_new(o, "preshared_key", json_string(key));
-        secret_wipe(key, sizeof(key));
-    }
-    return o;
-}
-
 static int write_json(const struct peer_rows *rows)
 {
     json_t *list = json_array(), *o = json_pack("{s:i, s:o}", "schema", SCHEMA, "peers", list);
     int r;
 
     for (unsigned i = 0; i < rows->count; i++)
-        json_array_append_new(list, row_json(&rows->row[i]));
+        json_array_append_new(list, row_peer_json(&rows->row[i], true));
     r = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     putchar('\n');
     json_decref(o);

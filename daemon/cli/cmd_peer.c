@@ -1,10 +1,13 @@
-/* peer: add, list, show, set, disable, enable, revoke, remove. Private keys of clients are made
- * here and never reach the daemon. */
+/* peer: add, list, show, set, disable, enable, approve, rotate, move, revoke, remove. Private keys
+ * of clients are made here and never reach the daemon. */
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/secret.h"
 #include "cli/handout.h"
+#include "cli/row.h"
+#include "cli/when.h"
 #include "cli/writer.h"
 #include <jansson.h>
 #include <sodium.h>
@@ -19,7 +22,8 @@ static const struct verb {
 } verbs[] = {
     {"list", PEER_LIST, false},    {"show", PEER_SHOW, true},       {"add", PEER_ADD, true},
     {"set", PEER_SET, true},       {"disable", PEER_DISABLE, true}, {"enable", PEER_ENABLE, true},
-    {"revoke", PEER_REVOKE, true}, {"remove", PEER_REMOVE, true},
+    {"revoke", PEER_REVOKE, true}, {"remove", PEER_REMOVE, true},   {"approve", PEER_APPROVE, true},
+    {"rotate", PEER_ROTATE, true}, {"move", PEER_MOVE, true},
 };
 
 struct asked {
@@ -56,6 +60,40 @@ static int say_allowed(struct peer_command *c, const char *list)
     snprintf(c->allowed + len, sizeof(c->allowed) - len, "%s%s", len ? "," : "", list);
     c->has_allowed = true;
     return EXIT_GOOD;
+}
+
+/* Of what is noted and how long it lasts. -ENOENT: it is none of them. */
+static int take_note(struct peer_command *c, char **argv, int *i)
+{
+    static const char *const words[] = {"--owner", "--device", "--note", "--group", "--expires"};
+    const char *v = NULL;
+    unsigned n = 0;
+
+    while (n < ARRAY_LEN(words) && !(v = cli_value(argv, i, words[n], words[n])))
+        n++;
+    if (!v)
+        return -ENOENT;
+    if (n <= PEER_NOTE) {
+        if (strlen(v) >= sizeof(c->text[n]))
+            return cli_fail(EXIT_USAGE, "%s takes %d bytes at most", words[n], PEER_TEXT_MAX);
+        c->has_text[n] = true;
+        strcpy(c->text[n], v);
+        return EXIT_GOOD;
+    }
+    if (n == 3) {
+        if (!*v || strlen(v) >= sizeof(c->group))
+            return cli_fail(EXIT_USAGE, "--group takes the name of a group, or none");
+        c->has_group = true;
+        strcpy(c->group, strcmp(v, "none") == 0 ? "" : v);
+        return EXIT_GOOD;
+    }
+    c->has_expires = true;
+    return when_parse(v, clock_real_ns() / NS_PER_S, &c->expires_s) == 0
+               ? EXIT_GOOD
+               : cli_fail(EXIT_USAGE,
+                          "--expires takes 90m, 12h, 30d, 2w, 1y, a date as 2026-12-24 or "
+                          "2026-12-24T18:00Z (UTC), or never; not '%s'",
+                          v);
 }
 
 /* An option with a value. -ENOENT: it is none of them. */
@@ -132,14 +170,22 @@ static int take_argument(struct asked *a, const struct verb *v, char **argv, int
         c->reinstate = true;
     } else if (strcmp(arg, "--overlap") == 0) {
         c->overlap = true;
+    } else if (strcmp(arg, "--pending") == 0) {
+        c->pending = true;
+    } else if (strcmp(arg, "--cancel") == 0 && v->verb == PEER_ROTATE) {
+        c->cancel = true;
     } else if (strcmp(arg, "--all") == 0 && v->verb == PEER_LIST) {
         c->gone = true;
     } else if (arg[0] == '-') {
-        r = take_value(a, argv, i);
+        r = take_note(c, argv, i);
+        if (r == -ENOENT)
+            r = take_value(a, argv, i);
         if (r == -ENOENT)
             return cli_fail(EXIT_USAGE, "peer %s: unexpected '%s'; try 'guardmount peer --help'",
                             v->word, arg);
         return r;
+    } else if (v->verb == PEER_MOVE && *c->peer && !*c->vip && strlen(arg) < sizeof(c->vip)) {
+        strcpy(c->vip, arg);
     } else if (!v->names_peer || *c->peer) {
         return cli_fail(EXIT_USAGE, "peer %s: unexpected '%s'; try 'guardmount peer --help'",
                         v->word, arg);
@@ -151,40 +197,84 @@ static int take_argument(struct asked *a, const struct verb *v, char **argv, int
     return EXIT_GOOD;
 }
 
+static bool says_notes(const struct peer_command *c)
+{
+    return c->has_group || c->has_expires || c->has_text[PEER_OWNER] || c->has_text[PEER_DEVICE] ||
+           c->has_text[PEER_NOTE];
+}
+
+/* Who gets a new key: how the client comes to know it. */
+static int check_key(const struct asked *a, const struct verb *v)
+{
+    const struct peer_command *c = &a->command;
+    const struct handout *h = &a->handout;
+
+    if (!handout_wanted(h) == !c->has_key)
+        return cli_fail(EXIT_USAGE,
+                        "peer %s: say --conf FILE, --qr, --qr-png FILE or --qr-svg FILE (a key is "
+                        "made, and the client's file) or --pubkey KEY (the client has one), not "
+                        "both",
+                        v->word);
+    if (a->make_psk && (!handout_wanted(h) || c->has_psk))
+        return cli_fail(EXIT_USAGE,
+                        "peer %s: --psk makes a key for the client's file: it needs --conf or "
+                        "--qr, and no --psk-file",
+                        v->word);
+    return EXIT_GOOD;
+}
+
 /* What does not go together. */
 static int check(const struct asked *a, const struct verb *v)
 {
     const struct peer_command *c = &a->command;
     const struct handout *h = &a->handout;
-    bool changes = c->has_psk || c->has_keepalive || c->has_allowed || c->address_auto || *c->name;
+    bool keys =
+        handout_wanted(h) || a->make_psk || c->has_key || c->reinstate || h->dns || h->routes;
+    bool fields = c->has_keepalive || c->has_allowed || c->address_auto || *c->name || c->overlap ||
+                  says_notes(c);
+    int r;
 
     if (v->names_peer && !*c->peer)
         return cli_fail(EXIT_USAGE, "peer %s needs a peer's name%s; try 'guardmount peer --help'",
                         v->word, v->verb == PEER_ADD ? "" : " or key");
-    if (v->verb != PEER_ADD &&
-        (handout_wanted(h) || a->make_psk || c->has_key || c->reinstate || h->dns || h->routes))
+    if (c->pending && v->verb != PEER_ADD)
+        return cli_fail(EXIT_USAGE, "peer %s: --pending belongs to 'peer add'", v->word);
+    switch (v->verb) {
+    case PEER_ADD:
+        if (*c->name)
+            return cli_fail(EXIT_USAGE, "peer add takes the name without --name");
+        r = check_key(a, v);
+        if (r == EXIT_GOOD && !c->has_allowed && !c->address_auto)
+            r = cli_fail(EXIT_USAGE, "peer add: say --address auto, or which --address or "
+                                     "--allowed-ips it has");
+        return r;
+    case PEER_ROTATE:
+        if (fields)
+            return cli_fail(EXIT_USAGE, "peer rotate changes the keys and nothing else; see "
+                                        "'guardmount peer set'");
+        if (c->cancel && (keys || c->has_psk))
+            return cli_fail(EXIT_USAGE, "peer rotate: --cancel goes with no key");
+        return c->cancel ? EXIT_GOOD : check_key(a, v);
+    case PEER_SET:
+        if (!keys && !fields && !c->has_psk)
+            return cli_fail(EXIT_USAGE, "peer set: nothing to set; try 'guardmount peer --help'");
+        break;
+    case PEER_MOVE:
+        if (!*c->vip)
+            return cli_fail(EXIT_USAGE, "peer move needs a peer and a VIP");
+        /* fallthrough */
+    default:
+        if (fields || c->has_psk)
+            return cli_fail(EXIT_USAGE, "peer %s takes no fields; see 'guardmount peer set'",
+                            v->word);
+        break;
+    }
+    if (keys)
         return cli_fail(
             EXIT_USAGE,
             "peer %s: --conf, --qr, --qr-png, --qr-svg, --dns, --route, --psk, --pubkey and "
-            "--reinstate belong to 'peer add'",
+            "--reinstate belong to 'peer add' and 'peer rotate'",
             v->word);
-    if (v->verb == PEER_ADD && *c->name)
-        return cli_fail(EXIT_USAGE, "peer add takes the name without --name");
-    if (v->verb == PEER_ADD && !handout_wanted(h) == !c->has_key)
-        return cli_fail(EXIT_USAGE,
-                        "peer add: say --conf FILE, --qr, --qr-png FILE or --qr-svg FILE (a key is "
-                        "made, and the client's file) or --pubkey KEY (the client has one), not "
-                        "both");
-    if (v->verb == PEER_ADD && !c->has_allowed && !c->address_auto)
-        return cli_fail(EXIT_USAGE, "peer add: say --address auto, or which --address or "
-                                    "--allowed-ips it has");
-    if (a->make_psk && (!handout_wanted(h) || c->has_psk))
-        return cli_fail(EXIT_USAGE, "peer add: --psk makes a key for the client's file: it needs "
-                                    "--conf or --qr, and no --psk-file");
-    if (v->verb == PEER_SET && !changes)
-        return cli_fail(EXIT_USAGE, "peer set: nothing to set; try 'guardmount peer --help'");
-    if (v->verb != PEER_SET && v->verb != PEER_ADD && changes)
-        return cli_fail(EXIT_USAGE, "peer %s takes no fields; see 'guardmount peer set'", v->word);
     return EXIT_GOOD;
 }
 
@@ -214,21 +304,6 @@ static int make_keys(struct asked *a, bool json)
 
 /* ---- showing ---- */
 
-static json_t *row_json(const struct peer_row *r)
-{
-    char key[KEY_TEXT_LEN + 1], time[SHOWN_LEN];
-    json_t *allowed = json_array();
-
-    for (unsigned i = 0; i < r->allowed_count; i++)
-        json_array_append_new(allowed, json_string(r->allowed[i]));
-    key_to_base64(r->key.b, key);
-    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:o, s:i, s:s, s:i, s:s, s:i, s:i}", "hub", r->hub,
-                     "name", r->name, "public_key", key, "state", r->state, "psk", r->has_psk,
-                     "allowed_ips", allowed, "keepalive_s", r->keepalive_s, "endpoint", r->endpoint,
-                     "vip", r->vip, "changed", show_time(time, r->changed_real_ns), "changed_by",
-                     r->changed_by, "waiting", (int)r->waiting);
-}
-
 static int show_json(const struct peer_rows *rows, bool one)
 {
     json_t *o = json_pack("{s:i}", "schema", SCHEMA), *list = one ? NULL : json_array();
@@ -236,9 +311,9 @@ static int show_json(const struct peer_rows *rows, bool one)
 
     for (unsigned i = 0; i < rows->count; i++)
         if (one)
-            json_object_set_new(o, "peer", row_json(&rows->row[i]));
+            json_object_set_new(o, "peer", row_peer_json(&rows->row[i], false));
         else
-            json_array_append_new(list, row_json(&rows->row[i]));
+            json_array_append_new(list, row_peer_json(&rows->row[i], false));
     if (list)
         json_object_set_new(o, "peers", list);
     if (*rows->note)
@@ -247,6 +322,17 @@ static int show_json(const struct peer_rows *rows, bool one)
     putchar('\n');
     json_decref(o);
     return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+}
+
+/* A key that waits has no name of its own: whose it will be. */
+static void show_name(struct table *t, const struct peer_rows *rows, const struct peer_row *r)
+{
+    for (unsigned i = 0; r->has_replaces && i < rows->count; i++)
+        if (public_key_equal(&rows->row[i].key, &r->replaces)) {
+            table_cell(t, TONE_DIM, "(next key of %s)", rows->row[i].name);
+            return;
+        }
+    table_cell(t, TONE_PLAIN, "%s", *r->name ? r->name : "-");
 }
 
 static void show_table(const struct peer_rows *rows, bool color)
@@ -261,7 +347,7 @@ static void show_table(const struct peer_rows *rows, bool color)
         key_to_base64(r->key.b, key);
         if (r->allowed_count > 2)
             snprintf(more, sizeof(more), " and %u more", r->allowed_count - 2);
-        table_cell(&t, TONE_PLAIN, "%s", *r->name ? r->name : "-");
+        show_name(&t, rows, r);
         table_cell(&t, strcmp(r->state, "enabled") == 0 ? TONE_GOOD : TONE_BAD, "%s", r->state);
         table_cell(&t, TONE_PLAIN, "%s%s%s%s", r->allowed_count ? r->allowed[0] : "-",
                    r->allowed_count > 1 ? ", " : "", r->allowed_count > 1 ? r->allowed[1] : "",
@@ -275,6 +361,8 @@ static void show_table(const struct peer_rows *rows, bool color)
 
 static void show_one(const struct peer_row *r)
 {
+    static const char *const noted[] = {
+        [PEER_OWNER] = "owner", [PEER_DEVICE] = "device", [PEER_NOTE] = "note"};
     char key[KEY_TEXT_LEN + 1], time[SHOWN_LEN];
 
     key_to_base64(r->key.b, key);
@@ -290,6 +378,21 @@ static void show_one(const struct peer_row *r)
         printf("keepalive    %u s\n", r->keepalive_s);
     if (*r->endpoint)
         printf("endpoint     %s\n", r->endpoint);
+    if (*r->group)
+        printf("group        %s\n", r->group);
+    for (unsigned t = PEER_OWNER; t <= PEER_NOTE; t++)
+        if (r->text[t])
+            printf("%-12s %s\n", noted[t], r->text[t]);
+    if (r->expires_s)
+        printf("expires      %s\n", show_time(time, r->expires_s * NS_PER_S));
+    if (r->has_replaces) {
+        key_to_base64(r->replaces.b, key);
+        printf("replaces     %s as soon as it is used\n", key);
+    }
+    if (r->has_next) {
+        key_to_base64(r->next.b, key);
+        printf("next key     %s takes its place as soon as it is used\n", key);
+    }
     printf("changed      %s by member %u\n", show_time(time, r->changed_real_ns), r->changed_by);
 }
 
@@ -297,8 +400,14 @@ static int finish(const struct cli *c, struct asked *a, const struct verb *v,
                   const struct peer_rows *rows)
 {
     static const char *const done[PEER_VERBS] = {
-        [PEER_ADD] = "added",      [PEER_SET] = "changed",    [PEER_DISABLE] = "disabled",
-        [PEER_ENABLE] = "enabled", [PEER_REVOKE] = "revoked", [PEER_REMOVE] = "removed"};
+        [PEER_ADD] = "added",
+        [PEER_SET] = "changed",
+        [PEER_DISABLE] = "disabled",
+        [PEER_ENABLE] = "enabled",
+        [PEER_REVOKE] = "revoked",
+        [PEER_REMOVE] = "removed",
+        [PEER_APPROVE] = "approved",
+        [PEER_ROTATE] = "has a new key, which takes over when it is first used"};
     const char *conf = a->handout.path[HANDOUT_CONF];
     int r = EXIT_GOOD;
 
@@ -306,13 +415,15 @@ static int finish(const struct cli *c, struct asked *a, const struct verb *v,
         const struct peer_command *pc = &a->command;
         const char *what;
 
-        r = handout_write(&a->handout, rows, pc->psk, pc->has_keepalive ? pc->keepalive_s : 0,
-                          &what);
+        r = handout_write(&a->handout, rows, pc->psk, &what);
         if (r < 0)
-            return cli_fail(
-                EXIT_FAILED,
-                "%s: %s; the peer was added: remove it with 'guardmount peer remove %s'", what,
-                r == -EFBIG ? "the client's file is too large" : strerror(-r), pc->peer);
+            return cli_fail(EXIT_FAILED,
+                            "%s: %s; the peer was %s: take it back with 'guardmount "
+                            "peer %s %s%s'",
+                            what, r == -EFBIG ? "the client's file is too large" : strerror(-r),
+                            v->verb == PEER_ADD ? "added" : "given a new key",
+                            v->verb == PEER_ADD ? "remove" : "rotate", pc->peer,
+                            v->verb == PEER_ADD ? "" : " --cancel");
     }
     if (conf && strcmp(conf, "-") == 0)
         r = EXIT_GOOD; /* standard output is the file */
@@ -322,6 +433,11 @@ static int finish(const struct cli *c, struct asked *a, const struct verb *v,
         show_table(rows, color_wanted(c, stdout));
     else if (v->verb == PEER_SHOW && rows->count == 1)
         show_one(&rows->row[0]);
+    else if (v->verb == PEER_MOVE)
+        printf("peer %s belongs to VIP %s; its client's file needs\nEndpoint = %s\n",
+               a->command.peer, rows->vip, rows->hub_endpoint);
+    else if (a->command.cancel)
+        printf("peer %s keeps its key\n", a->command.peer);
     else
         printf("peer %s %s%s%s\n", a->command.peer, done[v->verb],
                conf ? "; the client's file is " : "", conf ? conf : "");
@@ -359,8 +475,8 @@ int cmd_peer(const struct cli *c, int argc, char **argv)
             v = &verbs[i];
     if (!v)
         return cli_fail(EXIT_USAGE,
-                        "peer: say list, show, add, set, disable, enable, revoke or remove; try "
-                        "'guardmount peer --help'");
+                        "peer: say list, show, add, set, disable, enable, approve, rotate, move, "
+                        "revoke or remove; try 'guardmount peer --help'");
     a.command.verb = v->verb;
     for (int i = 1; r == EXIT_GOOD && i < argc; i++)
         r = take_argument(&a, v, argv, &i);

@@ -71,9 +71,10 @@ static void write_key(FILE *out, const char *name, const uint8_t key[32])
 }
 
 static void write_conf(const struct handout *h, FILE *out, const struct peer_rows *rows,
-                       const uint8_t *psk, unsigned keepalive_s)
+                       const uint8_t *psk)
 {
     const struct peer_row *row = &rows->row[0];
+    const char *routes = h->routes ? h->routes : *rows->routes ? rows->routes : "all";
     unsigned addresses = 0;
 
     fputs("[Interface]\n", out);
@@ -87,17 +88,17 @@ static void write_conf(const struct handout *h, FILE *out, const struct peer_row
     }
     if (addresses)
         fputc('\n', out);
-    if (h->dns)
-        fprintf(out, "DNS = %s\n", h->dns);
+    if (h->dns || *rows->dns)
+        fprintf(out, "DNS = %s\n", h->dns ? h->dns : rows->dns);
     if (rows->hub_mtu)
         fprintf(out, "MTU = %u\n", rows->hub_mtu);
     fprintf(out, "\n[Peer]\nPublicKey = %s\n", rows->hub_public_key);
     if (row->has_psk && psk)
         write_key(out, "PresharedKey", psk);
     fprintf(out, "Endpoint = %s\nAllowedIPs = %s\n", rows->hub_endpoint,
-            h->routes ? h->routes : "0.0.0.0/0, ::/0");
-    if (keepalive_s)
-        fprintf(out, "PersistentKeepalive = %u\n", keepalive_s);
+            strcmp(routes, "all") == 0 ? "0.0.0.0/0, ::/0" : routes);
+    if (row->keepalive_s)
+        fprintf(out, "PersistentKeepalive = %u\n", row->keepalive_s);
 }
 
 static int write_one(const struct handout *h, unsigned which, const char *text, const struct qr *q)
@@ -142,7 +143,7 @@ static int write_all(struct handout *h, const char *text, const char **ret_path)
 }
 
 int handout_write(struct handout *h, const struct peer_rows *rows, const uint8_t *psk,
-                  unsigned keepalive_s, const char **ret_path)
+                  const char **ret_path)
 {
     char *text = calloc(1, CLIENT_FILE_MAX);
     FILE *out = text ? fmemopen(text, CLIENT_FILE_MAX, "w") : NULL;
@@ -150,7 +151,7 @@ int handout_write(struct handout *h, const struct peer_rows *rows, const uint8_t
 
     *ret_path = "the QR code";
     if (out) {
-        write_conf(h, out, rows, psk, keepalive_s);
+        write_conf(h, out, rows, psk);
         r = fflush(out) != 0 || ferror(out) ? -EFBIG : 0;
         fclose(out);
     }

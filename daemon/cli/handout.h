@@ -13,7 +13,7 @@ enum { HANDOUT_CONF, HANDOUT_PNG, HANDOUT_SVG, HANDOUT_FILES };
 struct handout {
     const char *path[HANDOUT_FILES]; /* NULL: not wanted; of the file "-": standard output */
     bool qr;                         /* on the terminal */
-    const char *dns, *routes;        /* NULL: none, all traffic */
+    const char *dns, *routes;        /* NULL: the group's */
     uint8_t private_key[32];
     FILE *out[HANDOUT_FILES];
 };
@@ -24,6 +24,7 @@ bool handout_wanted(const struct handout *h);
 int handout_open(struct handout *h);
 /* The files go away again. */
 void handout_drop(struct handout *h);
-/* Writes and closes all. @psk NULL: none. Negative errno; @ret_path: of what failed. */
+/* Writes and closes all; what @h does not say is as the peer's group says. @psk NULL: none.
+ * Negative errno; @ret_path: of what failed. */
 int handout_write(struct handout *h, const struct peer_rows *rows, const uint8_t *psk,
-                  unsigned keepalive_s, const char **ret_path);
+                  const char **ret_path);

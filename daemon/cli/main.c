@@ -111,29 +111,40 @@ static const struct command commands[] = {
      "guardmount top\n"
      "guardmount top --once -d 10 --json | jq '.peers[:3]'",
      cmd_top},
-    {"peer", "VERB [PEER] [OPTIONS]",
-     "peers: list, show, add, set, disable, enable, revoke, remove",
+    {"peer",
+     "list|show|add|set|disable|enable|approve|rotate|move|revoke|remove [PEER] [VIP] [OPTIONS]",
+     "peers: list, show, add, set, disable, enable, approve, rotate, move, revoke, remove",
      "  list                   all peers\n"
      "  show PEER              one, by name or key\n"
      "  add NAME               with --conf, --qr or --pubkey, and an address\n"
      "  set PEER               change the fields that are named, and no other\n"
      "  disable, enable PEER   not served for a while; it keeps its addresses\n"
+     "  approve PEER           serve one that was added with --pending\n"
+     "  rotate PEER            give it a new key; the old one works until the new one is used\n"
+     "  move PEER VIP          to another VIP: what its client's file needs is printed\n"
      "  revoke PEER            for good, by name or key; waits for the other members\n"
      "  remove PEER            forget it; the same key may be added again\n"
      "\n"
      "  --all                list: removed and revoked ones too\n"
-     "  --conf FILE          add: make a key and the client's file (- is standard output)\n"
-     "  --qr                 add: the same as a QR code on the terminal, for a phone\n"
+     "  --conf FILE          add, rotate: make a key and the client's file (- is standard output)\n"
+     "  --qr                 add, rotate: the same as a QR code on the terminal, for a phone\n"
      "  --qr-png FILE, --qr-svg FILE\n"
-     "                       add: the same as a picture\n"
-     "  --pubkey KEY         add: the client has a key\n"
+     "                       add, rotate: the same as a picture\n"
+     "  --pubkey KEY         add, rotate: the client has a key\n"
+     "  --cancel             rotate: the new key that was not used yet is dropped\n"
      "  --address IP|auto    its address; auto takes a free one of each network of [Hub] Address\n"
      "  --allowed-ips LIST   networks that are its own, with commas; set: all of them\n"
      "  --overlap            they may overlap with another peer's; the narrower one wins\n"
      "  --keepalive SECONDS  persistent keepalive of the hub and in the file; 0 is off\n"
-     "  --psk                add: make a preshared key for the file\n"
+     "  --group GROUP        add, set: what its file does not say otherwise is the group's; none\n"
+     "  --expires TIME       add, set: 90m, 12h, 30d, 2w, 1y, 2026-12-24, 2026-12-24T18:00Z, "
+     "never\n"
+     "  --pending            add: not served until it is approved\n"
+     "  --owner TEXT, --device TEXT, --note TEXT\n"
+     "                       add, set: for people to know it by\n"
+     "  --psk                add, rotate: make a preshared key for the file\n"
      "  --psk-file FILE      take the preshared key that is in FILE\n"
-     "  --no-psk             set: no preshared key any more\n"
+     "  --no-psk             set, rotate: no preshared key any more\n"
      "  --name NAME          set: another name\n"
      "  --reinstate          add: although its key was revoked\n"
      "  --dns LIST           of the client's file\n"
@@ -143,9 +154,29 @@ static const struct command commands[] = {
      "Exit code 4: done, but a member has not confirmed a revocation, or no disk has taken it.",
      "guardmount peer add alice --address auto --psk --conf alice.conf\n"
      "guardmount peer add phone --address auto --psk --qr\n"
+     "guardmount peer add guest --address auto --expires 12h --conf guest.conf\n"
      "guardmount peer set alice --keepalive 25\n"
+     "guardmount peer rotate alice --psk --conf alice-new.conf\n"
      "guardmount peer revoke alice",
      cmd_peer},
+    {"group", "list|show|add|set|remove [GROUP] [OPTIONS]",
+     "groups: what the files of a group's clients say",
+     "  list                 all groups\n"
+     "  show, add, set, remove GROUP\n"
+     "\n"
+     "  --route LIST         networks that the clients reach through the hub (split tunnel), or "
+     "all\n"
+     "  --dns LIST           name servers and search domains\n"
+     "  --mtu BYTES          1280 or more; 0 is the hub's\n"
+     "  --keepalive SECONDS  persistent keepalive, at the hub and in the file; 0 is off\n"
+     "  --note TEXT          for people to know it by\n"
+     "  -j, --json           {\"schema\": 1, \"groups\": [...]}, or \"group\" of the other verbs\n"
+     "\n"
+     "Peers that are added with --group are given what the group says then: a file that a client\n"
+     "has is not changed by a group that changes. A group that peers are in is not removed.",
+     "guardmount group add staff --route 10.0.0.0/8,192.168.0.0/16 --dns 10.0.0.53\n"
+     "guardmount peer add alice --group staff --address auto --psk --conf alice.conf",
+     cmd_group},
     {"import", "[--dry-run] [--overlap] FILE", "add the peers of a file of wg or wg-quick",
      "  FILE          as /etc/wireguard/wg0.conf, or of 'guardmount export --wg'; it is only read\n"
      "  --dry-run     say what would be added, and change nothing\n"

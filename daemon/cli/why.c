@@ -119,7 +119,10 @@ static bool judge_member(const struct control_why *y, struct why *w)
     if (strcmp(y->state, "active") != 0) {
         find(w, y->state,
              strcmp(y->state, "revoked") == 0 ? "a revoked key never comes back: make a new one"
-                                              : "enable it, or add it again",
+             : strcmp(y->state, "expired") == 0
+                 ? "prolong it: guardmount peer set ... --expires 30d"
+             : strcmp(y->state, "pending") == 0 ? "approve it: guardmount peer approve ..."
+                                                : "enable it, or add it again",
              "the peer is %s", y->state);
         if (y->refused.real_ns)
             find_reason(y, w, "it tried all the same", &y->refused);

@@ -694,7 +694,7 @@ unsigned store_count(const struct store *s, uint8_t hub, enum peer_state state)
     unsigned count = 0;
 
     for (const struct record *r = s->records; r; r = r->hh.next)
-        count += r->key.hub == hub && r->peer->state == state;
+        count += r->key.hub == hub && r->peer->state == state && !r->peer->is_group;
     return count;
 }
 

@@ -92,7 +92,7 @@ void store_raise_seq(struct store *s, uint64_t seq);
 /* Of all records as replicated: equal vectors mean equal digests (P12). */
 #define STORE_DIGEST_LEN 16
 void store_digest(const struct store *s, uint8_t ret[STORE_DIGEST_LEN]);
-unsigned store_count(const struct store *s, uint8_t hub, enum peer_state state);
+unsigned store_count(const struct store *s, uint8_t hub, enum peer_state state); /* of peers */
 
 /* Handshake stamps kept with the peer, durable at shutdown (H2, H5). Pool or main, at start/end. */
 struct store_stamp {

@@ -47,6 +47,29 @@ def served(lab, m, key):
     return key in lab.wg(m, "show", "peers").split()
 
 
+def use_file(client, path):
+    """As wg-quick does with it, and reach the server from the address that it names."""
+    text = path.read_text()
+    addresses = re.search(r"^Address = (.*)$", text, re.M)[1].split(", ")
+    run_in(client.netns, ["wg", "setconf", client.ifname, "/dev/stdin"],
+           input=re.sub(r"^(Address|DNS|MTU) = .*\n", "", text, flags=re.M))
+    run_in(client.netns, ["ip", "addr", "replace", addresses[0], "dev", client.ifname])
+    source = addresses[0].split("/")[0]
+    wait_until(lambda: pings_from(client, source), 10, "the client of the file reaches nothing")
+    return addresses
+
+
+def pings_from(client, source):
+    return ", 0% packet loss" in run_in(
+        client.netns, ["ping", "-n", "-c1", "-W1", "-I", source, SERVER[0]], check=False)
+
+
+def give_back(lab, client, address):
+    run_in(client.netns, ["ip", "addr", "del", address, "dev", client.ifname], check=False)
+    run_in(client.netns, ["wg", "setconf", client.ifname, os.path.join(client.dir, "wg.conf")])
+    lab.reconnect_client(client)
+
+
 def test_a_client_gets_in_with_the_file_that_it_was_given(lab, tmp_path):
     a, b = lab.members[:2]
     client = lab.clients[0]                        # it reaches the hub over IPv4, as the file says
@@ -55,23 +78,46 @@ def test_a_client_gets_in_with_the_file_that_it_was_given(lab, tmp_path):
     assert os.stat(path).st_mode & 0o777 == 0o600
     alice = named(a, "alice")
     everywhere(lab, alice["public_key"], lambda p: p and p["psk"])
-    text = path.read_text()
-    addresses = re.search(r"^Address = (.*)$", text, re.M)[1].split(", ")
-    assert sorted(addresses) == alice["allowed_ips"] and len(addresses) == 2
     assert peers(b)[alice["public_key"]] == alice
     try:
-        run_in(client.netns, ["wg", "setconf", client.ifname, "/dev/stdin"],
-               input=re.sub(r"^(Address|DNS|MTU) = .*\n", "", text, flags=re.M))
-        run_in(client.netns, ["ip", "addr", "add", addresses[0], "dev", client.ifname])
-        source = addresses[0].split("/")[0]
-        wait_until(lambda: ", 0% packet loss" in run_in(
-            client.netns, ["ping", "-n", "-c1", "-W1", "-I", source, SERVER[0]], check=False),
-            10, "the client of the file reaches nothing")
+        addresses = use_file(client, path)
+        assert sorted(addresses) == alice["allowed_ips"] and len(addresses) == 2
     finally:
-        run_in(client.netns, ["ip", "addr", "del", addresses[0], "dev", client.ifname], check=False)
-        run_in(client.netns, ["wg", "setconf", client.ifname, os.path.join(client.dir, "wg.conf")])
         command(a, "peer", "remove", "alice")
-        lab.reconnect_client(client)
+        give_back(lab, client, alice["allowed_ips"][0])
+
+
+def test_a_new_key_takes_over_when_it_is_used_and_time_ends_it(lab, tmp_path):
+    a, b, c = lab.members
+    client = lab.clients[0]
+    old_file, new_file = tmp_path / "old.conf", tmp_path / "new.conf"
+    command(a, "peer", "add", "rosa", "--address", "auto", "--conf", old_file)
+    old = named(a, "rosa")
+    everywhere(lab, old["public_key"], lambda p: p and p["state"] == "enabled")
+    try:
+        source = use_file(client, old_file)[0].split("/")[0]
+        command(b, "peer", "rotate", "rosa", "--psk", "--conf", new_file)
+        waiting = next(p for p in peers(b).values() if p["replaces"] == old["public_key"])
+        everywhere(lab, waiting["public_key"], lambda p: p and p["state"] == "next")
+        assert pings_from(client, source)          # the old key goes on
+        use_file(client, new_file)
+        everywhere(lab, old["public_key"], lambda p: p["state"] == "revoked")
+        everywhere(lab, waiting["public_key"], lambda p: p["name"] == "rosa" and p["psk"] and
+                   p["state"] == "enabled" and p["allowed_ips"] == old["allowed_ips"])
+        for m in lab.members:
+            assert not served(lab, m, old["public_key"])
+            assert source in lab.wg(m, "show", "allowed-ips")
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+        command(c, "peer", "set", "rosa", "--expires", until)
+        for m in lab.members:
+            wait_until(lambda: not served(lab, m, waiting["public_key"]), REPLICATED_WITHIN_S + 2,
+                       f"{m.name} serves a peer whose time is over")
+        assert not pings_from(client, source)
+        command(a, "peer", "set", "rosa", "--expires", "30d")
+        use_file(client, new_file)                 # by itself it would try again within 15 s
+    finally:
+        command(a, "peer", "remove", "rosa")
+        give_back(lab, client, old["allowed_ips"][0])
 
 
 def test_a_peer_is_changed_disabled_and_enabled_on_any_member(lab):

@@ -1,6 +1,7 @@
 /* guardmount peer, backup and restore as people and scripts see them. */
 #include "base/bytes.h"
 #include "base/err.h"
+#include "cli/when.h"
 #include "control/server.h"
 #include "lib/test.h"
 #include "unit/cli/command.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <uv.h>
 
 struct house {
@@ -46,10 +48,19 @@ static void on_command(void *ctx, const struct control_request *r, struct server
         strcpy(row->state, "enabled");
         row->key = r->command.key;
         row->has_psk = r->command.has_psk;
+        row->keepalive_s = r->command.keepalive_s;
+        row->expires_s = r->command.expires_s;
+        if (r->command.is_group || *r->command.group) { /* a group of the same settings */
+            strcpy(reply.peers->dns, "10.0.0.53");
+            strcpy(reply.peers->routes, "10.0.0.0/8");
+        }
+        for (unsigned t = 0; t < PEER_TEXTS; t++)
+            peer_row_say(row, (enum peer_text)t, r->command.text[t]);
         peer_row_allow(row, "10.77.0.2/32");
         peer_row_allow(row, "10.9.0.0/16");
         strcpy(reply.peers->hub_public_key, "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         strcpy(reply.peers->hub_endpoint, "192.0.2.1:51820");
+        strcpy(reply.peers->vip, "main");
         reply.peers->hub_mtu = 1420;
         strcpy(reply.peers->note, h->note ? h->note : "");
     }
@@ -185,8 +196,9 @@ TEST(fields_are_sent_as_they_are_named)
                   "10.77.0.9 --reinstate --overlap"),
            0, "peer carol added\n");
     assert_true(h->asked.key.b[0] == 1 && h->asked.reinstate && h->asked.overlap);
-    static const enum peer_verb verbs[] = {PEER_DISABLE, PEER_ENABLE, PEER_REVOKE, PEER_REMOVE};
-    static const char *const words[] = {"disable", "enable", "revoke", "remove"};
+    static const enum peer_verb verbs[] = {PEER_DISABLE, PEER_ENABLE, PEER_REVOKE, PEER_REMOVE,
+                                           PEER_APPROVE};
+    static const char *const words[] = {"disable", "enable", "revoke", "remove", "approve"};
     for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
         char arguments[64];
         snprintf(arguments, sizeof(arguments), "peer %s alice", words[i]);
@@ -194,6 +206,117 @@ TEST(fields_are_sent_as_they_are_named)
         assert_int_equal(h->asked.verb, verbs[i]);
         assert_string_equal(h->asked.peer, "alice");
     }
+}
+
+TEST(what_is_noted_of_a_peer_is_sent_and_shown)
+{
+    struct house *h = *state;
+    const char *owner, *expires;
+    time_t now = time(NULL);
+
+    expect(run(h, "-j peer add alice --address auto --pending --owner 'Alice Ames' --device phone "
+                  "--note=x --group staff --expires 2099-12-24T18:00Z --conf a.conf"),
+           0, "");
+    assert_true(h->asked.pending && h->asked.has_group && h->asked.has_expires);
+    assert_string_equal(h->asked.group, "staff");
+    json_t *o = json_loads(run(h, "-j peer set alice --owner 'Alice Ames' --expires "
+                                  "2099-12-24T18:00Z")
+                               ->out,
+                           0, NULL);
+    assert_int_equal(json_unpack(o, "{s:{s:s, s:s}}", "peer", "owner", &owner, "expires", &expires),
+                     0);
+    assert_string_equal(owner, "Alice Ames");
+    assert_string_equal(expires, "2099-12-24T18:00:00.000Z");
+    json_decref(o);
+    expect(run(h, "peer set alice --expires 30d --group none --device ''"), 0, "changed");
+    assert_in_range(h->asked.expires_s, now + 30 * 86400, now + 30 * 86400 + 60);
+    assert_true(h->asked.has_group && !*h->asked.group && h->asked.has_text[PEER_DEVICE]);
+    expect(run(h, "peer set alice --expires never"), 0, "changed");
+    assert_true(h->asked.has_expires && !h->asked.expires_s);
+}
+
+TEST(clients_file_says_what_its_group_says)
+{
+    struct house *h = *state;
+
+    expect(run(h, "peer add alice --address auto --group staff --conf a.conf; cat a.conf"), 0,
+           "DNS = 10.0.0.53\n");
+    expect(run(h, "version; cat a.conf"), 0, "AllowedIPs = 10.0.0.0/8\n");
+    expect(run(h, "peer add bob --address auto --group staff --dns 1.1.1.1 --route all --conf "
+                  "b.conf; cat b.conf"),
+           0, "DNS = 1.1.1.1\n");
+    expect(run(h, "version; cat b.conf"), 0, "AllowedIPs = 0.0.0.0/0, ::/0\n");
+}
+
+TEST(rotation_makes_a_key_or_takes_one)
+{
+    struct house *h = *state;
+    struct public_key zero = {{0}};
+
+    expect(run(h, "peer rotate alice --psk --conf a.conf && grep -c Key a.conf"), 0,
+           "has a new key, which takes over when it is first used; the client's file is a.conf\n3");
+    assert_int_equal(h->asked.verb, PEER_ROTATE);
+    assert_true(h->asked.has_psk && !public_key_equal(&h->asked.key, &zero));
+    expect(run(h, "peer rotate alice --cancel"), 0, "alice keeps its key");
+    assert_true(h->asked.cancel && !h->asked.has_key);
+    expect(run(h, "peer move alice main"), 0,
+           "belongs to VIP main; its client's file needs\nEndpoint = 192.0.2.1:51820");
+    assert_string_equal(h->asked.vip, "main");
+}
+
+TEST(groups_are_asked_for_and_shown)
+{
+    struct house *h = *state;
+    const char *dns;
+
+    expect(run(h, "group add staff --route 10.0.0.0/8 --dns 10.0.0.53 --mtu 1380 --keepalive 25"),
+           0, "group staff added");
+    assert_true(h->asked.is_group && h->asked.verb == PEER_ADD && h->asked.mtu == 1380);
+    assert_string_equal(h->asked.text[PEER_ROUTES], "10.0.0.0/8");
+    expect(run(h, "group set staff --route all"), 0, "group staff changed");
+    assert_true(h->asked.has_text[PEER_ROUTES] && !*h->asked.text[PEER_ROUTES]);
+    expect(run(h, "group list"), 0, "GROUP");
+    json_t *o = json_loads(run(h, "group show staff --json")->out, 0, NULL);
+    assert_int_equal(json_unpack(o, "{s:{s:s}}", "group", "dns", &dns), 0);
+    json_decref(o);
+    expect(run(h, "group remove staff"), 0, "group staff removed");
+}
+
+TEST(times_are_spans_or_dates)
+{
+    static const struct {
+        const char *text;
+        uint64_t s;
+    } good[] = {{"90m", 1000 + 5400},
+                {"12h", 1000 + 43200},
+                {"2w", 1000 + 14 * 86400},
+                {"1y", 1000 + 365 * 86400},
+                {"never", 0},
+                {"2026-12-24", 1798156800},
+                {"2026-12-24T18:00Z", 1798135200},
+                {"2028-02-29T00:00:01Z", 1835395201}};
+    static const char *const bad[] = {"",
+                                      "0d",
+                                      "30",
+                                      "d",
+                                      "-1d",
+                                      "3d4h",
+                                      "2026-02-30",
+                                      "2026-13-01",
+                                      "2026-12-24T25:00Z",
+                                      "200y",
+                                      "1s",
+                                      "9999999999d",
+                                      "2026-12-24 18:00"};
+    uint64_t s;
+
+    for (unsigned i = 0; i < ARRAY_LEN(good); i++) {
+        s = 7;
+        assert_int_equal(when_parse(good[i].text, 1000, &s), 0);
+        assert_int_equal(s, good[i].s);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(when_parse(bad[i], 1000, &s), -EINVAL);
 }
 
 TEST(unconfirmed_revocation_is_exit_code_4)
@@ -257,6 +380,26 @@ TEST(wrong_use_is_exit_code_2_and_asks_nothing)
         {"peer add alice --qr-png x --pubkey AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
          "not both"},
         {"peer revoke alice --keepalive 5", "takes no fields"},
+        {"peer revoke alice --expires 3d", "takes no fields"},
+        {"peer set alice --expires soon", "30d, 2w"},
+        {"peer set alice --expires", "30d, 2w"},
+        {"peer set alice --group ''", "the name of a group"},
+        {"peer set alice --pending", "belongs to 'peer add'"},
+        {"peer set alice --note $(head -c 300 /dev/zero | tr '\\0' 1)", "255 bytes at most"},
+        {"peer rotate alice", "say --conf FILE"},
+        {"peer rotate alice --conf x --keepalive 5", "changes the keys"},
+        {"peer rotate alice --cancel --conf x", "goes with no key"},
+        {"peer move alice", "needs a peer and a VIP"},
+        {"peer move alice main second", "unexpected 'second'"},
+        {"peer approve", "needs a peer's name or key"},
+        {"group", "list, show, add"},
+        {"group frob", "list, show, add"},
+        {"group list staff", "unexpected 'staff'"},
+        {"group add", "needs a group's name"},
+        {"group add staff --mtu x", "takes a number"},
+        {"group add staff --frob", "unexpected '--frob'"},
+        {"group set staff", "nothing to set"},
+        {"group remove staff --mtu 1400", "takes no settings"},
         {"backup", "takes one file"},
         {"restore a b", "takes one file"},
     };
@@ -267,6 +410,7 @@ TEST(wrong_use_is_exit_code_2_and_asks_nothing)
     assert_int_equal(h->asks, 0);
     expect(run(h, "peer set alice --psk-file /nonexistent"), 1, "no key of 44 characters");
     expect(run(h, "peer --help"), 0, "Example:\n  guardmount peer add alice");
+    expect(run(h, "group --help"), 0, "Example:\n  guardmount group add staff");
     expect(run(h, "help restore"), 0, "Example:\n  systemctl stop guardmount");
     expect(run(h, "backup --help"), 0, "Example:\n  guardmount backup");
 }
@@ -327,7 +471,9 @@ TEST(what_is_no_backup_is_not_put_back)
 
 TEST_MAIN(TH(client_file_is_what_wg_quick_reads),
           TH(file_of_a_peer_that_is_refused_is_not_left_behind),
-          TH(code_of_a_client_is_shown_to_a_terminal_only),
+          TH(what_is_noted_of_a_peer_is_sent_and_shown), TH(clients_file_says_what_its_group_says),
+          TH(rotation_makes_a_key_or_takes_one), TH(groups_are_asked_for_and_shown),
+          T(times_are_spans_or_dates), TH(code_of_a_client_is_shown_to_a_terminal_only),
           TH(pictures_are_files_of_the_operator_alone),
           TH(file_that_no_code_holds_is_still_written), TH(fields_are_sent_as_they_are_named),
           TH(unconfirmed_revocation_is_exit_code_4), TH(peers_are_shown_as_table_and_as_json),

@@ -406,6 +406,236 @@ TEST(batch_waits_for_the_command_before_it)
     assert_int_equal(last.error, -EEXIST);
 }
 
+/* ---- the life of a peer ---- */
+
+static struct peer_command rotate(const char *peer, uint8_t key)
+{
+    struct peer_command c = about(PEER_ROTATE, peer);
+
+    c.has_key = true;
+    c.key.b[0] = key;
+    return c;
+}
+
+/* As the node does at the first handshake with @key. */
+static void use_key(uint8_t key)
+{
+    struct public_key k = {{key}};
+    struct change *c = change_new(1);
+    struct store_write *w = store_begin(app.store);
+    char error[STORE_ERROR_LEN];
+
+    change_add_peer(c, &k)->succeed = true;
+    assert_int_equal(store_apply(app.store, w, c, app_now().real_ns, error), 0);
+    store_publish(app.store, w, NULL, NULL);
+    change_free(c);
+}
+
+TEST(peer_that_waits_for_approval_is_pending_until_then)
+{
+    struct peer_command c = add("alice", 1, NULL);
+
+    c.pending = true;
+    assert_string_equal(expect_row(&c)->state, "pending");
+    c = about(PEER_APPROVE, "alice");
+    assert_string_equal(expect_row(&c)->state, "enabled");
+    assert_string_equal(expect_row(&c)->state, "enabled");
+    c = about(PEER_APPROVE, "nobody");
+    expect_refused(&c, -ENOENT, "no peer 'nobody'");
+}
+
+TEST(peer_expires_and_is_prolonged)
+{
+    uint64_t now_s = app_now().real_ns / 1000000000;
+    struct peer_command c = add("guest", 1, NULL);
+
+    c.has_expires = true;
+    c.expires_s = now_s;
+    expect_refused(&c, -EINVAL, "over already");
+    c.expires_s = now_s + 60;
+    assert_string_equal(expect_row(&c)->state, "enabled");
+    c = about(PEER_SET, "guest");
+    c.has_expires = true;
+    c.expires_s = now_s - 1; /* now, that is */
+    assert_string_equal(expect_row(&c)->state, "expired");
+    c.expires_s = 0;
+    assert_string_equal(expect_row(&c)->state, "enabled");
+}
+
+TEST(old_key_works_until_the_new_one_is_used)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32"), list = about(PEER_LIST, "");
+    const struct peer_row *row;
+
+    c.has_text[PEER_OWNER] = true;
+    strcpy(c.text[PEER_OWNER], "Alice Ames");
+    expect_row(&c);
+    c = rotate("alice", 2);
+    row = expect_row(&c); /* what the client's file is made of */
+    assert_string_equal(row->allowed[0], "10.0.0.1/32");
+    assert_int_equal(row->key.b[0], 2);
+    ask(&list);
+    assert_int_equal(last.peers->count, 2);
+    row = last.peers->row;
+    assert_string_equal(row[0].state, "enabled");
+    assert_true(row[0].has_next && row[0].next.b[0] == 2 && row[0].allowed_count == 1);
+    assert_string_equal(row[1].state, "next");
+    assert_true(row[1].has_replaces && row[1].replaces.b[0] == 1 && row[1].allowed_count == 0);
+    /* Said again: the key that was never used goes. */
+    c = rotate("alice", 3);
+    expect_row(&c);
+    use_key(2);
+    use_key(3);
+    c = about(PEER_SHOW, "alice");
+    row = expect_row(&c);
+    assert_int_equal(row->key.b[0], 3);
+    assert_string_equal(row->state, "enabled");
+    assert_string_equal(row->allowed[0], "10.0.0.1/32");
+    assert_string_equal(row->text[PEER_OWNER], "Alice Ames");
+    assert_false(row->has_next || row->has_replaces);
+    c = rotate("alice", 1);
+    expect_refused(&c, -EKEYREVOKED, "peer 'alice') was revoked");
+}
+
+TEST(rotation_that_makes_no_sense_is_refused)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    c.has_psk = true;
+    c.psk[0] = 7;
+    expect_row(&c);
+    c = rotate("alice", 2);
+    expect_refused(&c, -EINVAL, "has a preshared key");
+    c.has_psk = true; /* all zero: none */
+    assert_false(expect_row(&c)->has_psk);
+    c = rotate("AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 4);
+    expect_refused(&c, -EINVAL, "waits to take the place of another");
+    c = rotate("alice", 1);
+    c.has_psk = true;
+    expect_refused(&c, -EEXIST, "that key is peer 'alice' already");
+    c = about(PEER_ROTATE, "alice");
+    c.has_psk = true;
+    expect_refused(&c, -EINVAL, "needs the new public key");
+    c = about(PEER_ROTATE, "alice");
+    c.cancel = true;
+    assert_int_equal(expect_row(&c)->key.b[0], 1);
+    expect_refused(&c, -ENOENT, "no new key waits for peer 'alice'");
+}
+
+TEST(what_ends_a_peer_ends_the_key_that_waits)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32"), list = about(PEER_LIST, "");
+
+    expect_row(&c);
+    c = rotate("alice", 2);
+    expect_row(&c);
+    c = about(PEER_REVOKE, "alice");
+    expect_row(&c);
+    ask(&list);
+    assert_int_equal(last.peers->count, 0);
+    c = rotate("alice", 3);
+    expect_refused(&c, -ENOENT, "is revoked");
+}
+
+TEST(moved_peer_is_told_where_its_hub_is)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+    struct endpoint second;
+
+    conf.vip[0].id = 1;
+    strcpy(conf.vip[0].name, "main");
+    conf.vip[1] = conf.vip[0];
+    conf.vip[1].id = 2;
+    strcpy(conf.vip[1].name, "second");
+    endpoint_parse("192.0.2.2:51820", &second);
+    conf.vip[1].outer[0].addr = second.addr;
+    conf.vip_count = 2;
+    expect_row(&c);
+    c = about(PEER_MOVE, "alice");
+    strcpy(c.vip, "third");
+    expect_refused(&c, -ENOENT, "no VIP 'third'; there is main, second");
+    strcpy(c.vip, "second");
+    assert_int_equal(expect_row(&c)->vip, 2);
+    assert_string_equal(last.peers->hub_endpoint, "192.0.2.2:51820");
+    assert_string_equal(last.peers->vip, "second");
+    strcpy(c.vip, "1");
+    assert_int_equal(expect_row(&c)->vip, 1);
+}
+
+/* ---- groups ---- */
+
+static struct peer_command group(enum peer_verb verb, const char *name)
+{
+    struct peer_command c = about(verb, name);
+
+    c.is_group = true;
+    return c;
+}
+
+TEST(group_gives_new_clients_what_they_are_to_have)
+{
+    struct peer_command c = group(PEER_ADD, "staff"), list = about(PEER_LIST, "");
+
+    c.has_keepalive = c.has_mtu = c.has_text[PEER_DNS] = c.has_text[PEER_ROUTES] = true;
+    c.keepalive_s = 25;
+    c.mtu = 1380;
+    strcpy(c.text[PEER_DNS], "10.0.0.53");
+    strcpy(c.text[PEER_ROUTES], "10.0.0.0/8, fd00::/8");
+    assert_string_equal(expect_row(&c)->name, "staff");
+    ask(&list);
+    assert_int_equal(last.peers->count, 0);
+    c = add("alice", 1, NULL);
+    c.has_group = true;
+    strcpy(c.group, "staff");
+    const struct peer_row *row = expect_row(&c);
+    assert_true(row->keepalive_s == 25 && last.peers->hub_mtu == 1380);
+    assert_string_equal(row->group, "staff");
+    assert_string_equal(last.peers->dns, "10.0.0.53");
+    assert_string_equal(last.peers->routes, "10.0.0.0/8, fd00::/8");
+    c = group(PEER_LIST, "");
+    assert_string_equal(expect_row(&c)->name, "staff");
+    assert_int_equal(store_count(app.store, 1, PEER_ACTIVE), 1);
+}
+
+TEST(group_that_is_used_or_wrong_is_refused)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    c.has_group = true;
+    strcpy(c.group, "staff");
+    expect_refused(&c, -ENOENT, "'guardmount group add staff' makes it");
+    struct peer_command g = group(PEER_ADD, "staff");
+    g.has_mtu = true;
+    g.mtu = 500;
+    expect_refused(&g, -EINVAL, "1280 or more");
+    g = group(PEER_ADD, "staff");
+    g.has_text[PEER_ROUTES] = true;
+    strcpy(g.text[PEER_ROUTES], "10.0.0.0/8,nonsense");
+    expect_refused(&g, -EINVAL, "'nonsense' is no network");
+    g = group(PEER_ADD, "none");
+    expect_refused(&g, -EINVAL, "other than 'none'");
+    g = group(PEER_ADD, "staff");
+    expect_row(&g);
+    expect_refused(&g, -EEXIST, "a group 'staff' is there already");
+    expect_row(&c);
+    g = group(PEER_REMOVE, "staff");
+    expect_refused(&g, -EBUSY, "peer 'alice' is in group 'staff'");
+    c = about(PEER_SET, "alice");
+    c.has_group = true;
+    assert_string_equal(expect_row(&c)->group, "");
+    expect_row(&g);
+    expect_refused(&g, -ENOENT, "no group 'staff'");
+    g = group(PEER_ADD, "staff"); /* nothing of its former life */
+    assert_int_equal(expect_row(&g)->mtu, 0);
+    g = group(PEER_DISABLE, "staff");
+    expect_refused(&g, -EINVAL, "listed, shown, added");
+    /* A peer of a group's name is another thing. */
+    c = add("staff", 5, "10.0.0.5/32");
+    expect_row(&c);
+    c = about(PEER_REVOKE, "staff");
+    assert_int_equal(expect_row(&c)->key.b[0], 5);
+}
+
 #define TC(name) TS(name, setup, teardown)
 
 TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
@@ -418,4 +648,9 @@ TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
           TC(key_that_nobody_knows_can_be_revoked_and_nothing_else),
           TC(removed_peer_is_gone_and_may_come_again), TC(two_adds_at_once_get_two_addresses),
           TC(batch_is_added_as_a_whole), TC(batch_with_one_bad_peer_adds_none_and_names_it),
-          TC(batch_waits_for_the_command_before_it))
+          TC(batch_waits_for_the_command_before_it),
+          TC(peer_that_waits_for_approval_is_pending_until_then), TC(peer_expires_and_is_prolonged),
+          TC(old_key_works_until_the_new_one_is_used), TC(rotation_that_makes_no_sense_is_refused),
+          TC(what_ends_a_peer_ends_the_key_that_waits), TC(moved_peer_is_told_where_its_hub_is),
+          TC(group_gives_new_clients_what_they_are_to_have),
+          TC(group_that_is_used_or_wrong_is_refused))
