@@ -1,16 +1,19 @@
 /* A numbered stream of small UDP packets, one after the other, and what came of it.
  *
- *     bench-stream send ADDRESS PORT RATE
- *         RATE packets a second, each with its number and its time. Ends when its standard input
- *         does, and prints the packets sent.
+ *     bench-stream send ADDRESS PORT RATE [COUNT]
+ *         RATE packets a second, each with its number and its time; with COUNT in turn to ADDRESS,
+ *         ADDRESS + 1, ... of IPv4. Ends when its standard input does, and prints the packets sent.
  *     bench-stream receive ADDRESS PORT FILE
  *         Prints "ready". Writes a struct record of every packet, timed by the kernel, to FILE.
  *         Ends QUIET_MS after its standard input has, and prints the packets that its own socket
  *         dropped.
  *
  * Times are CLOCK_REALTIME. ADDRESS is IPv4 or IPv6. */
+#include "bench/moves/numbered.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,11 +30,6 @@
 #define PAYLOAD 64
 #define LATE_MAX 16 /* packets that a sender that slept too long still owes */
 #define QUIET_MS 500
-#define MAGIC 0x6d726473746d6f76
-
-struct numbered {
-    uint64_t magic, number, sent_ns;
-};
 
 struct record {
     uint64_t number, sent_ns, received_ns;
@@ -58,28 +56,35 @@ static bool input_open(int wait_ms)
     return poll(&in, 1, wait_ms) <= 0;
 }
 
-/* A socket of the address's family: connected to it, or bound. */
-static int open_socket(const char *address, const char *port, bool bound)
+/* A socket of the address's family; @bind_it: to that address. */
+static int open_socket(const char *address, const char *port, bool bind_it,
+                       struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     struct addrinfo hint = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST}, *at;
 
     if (getaddrinfo(address, port, &hint, &at) != 0)
         return -1;
     int fd = socket(at->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int r = fd < 0  ? fd
-            : bound ? bind(fd, at->ai_addr, at->ai_addrlen)
-                    : connect(fd, at->ai_addr, at->ai_addrlen);
+    int r = fd >= 0 && bind_it ? bind(fd, at->ai_addr, at->ai_addrlen) : fd;
+
+    memcpy(ret, at->ai_addr, at->ai_addrlen);
+    *ret_len = at->ai_addrlen;
     freeaddrinfo(at);
     return r < 0 ? -1 : fd;
 }
 
-static int cmd_send(char **argv)
+static int cmd_send(unsigned count, char **argv)
 {
     uint64_t rate = strtoull(argv[2], NULL, 10), number = 0;
-    int fd = open_socket(argv[0], argv[1], false);
+    struct sockaddr_storage to;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&to;
+    socklen_t to_len;
+    int fd = open_socket(argv[0], argv[1], false, &to, &to_len);
 
-    if (fd < 0 || !rate)
+    if (fd < 0 || !rate || !count || (count > 1 && to.ss_family != AF_INET))
         return fail("send");
+    uint32_t first = count > 1 ? ntohl(v4->sin_addr.s_addr) : 0;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){SOCKET_BYTES}, sizeof(int));
     prctl(PR_SET_TIMERSLACK, 1);
     for (uint64_t next = clock_now(CLOCK_MONOTONIC), spacing = NS_PER_S / rate; input_open(0);) {
         uint64_t now = clock_now(CLOCK_MONOTONIC);
@@ -96,9 +101,11 @@ static int cmd_send(char **argv)
         union {
             struct numbered head;
             uint8_t bytes[PAYLOAD];
-        } p = {.head = {MAGIC, number++, clock_now(CLOCK_REALTIME)}};
-        if (send(fd, &p, sizeof(p), 0) < 0)
-            continue; /* a number that nobody sees: it was lost here */
+        } p = {.head = {NUMBERED_MAGIC, number, clock_now(CLOCK_REALTIME)}};
+        if (count > 1)
+            v4->sin_addr.s_addr = htonl(first + (uint32_t)(number % count));
+        sendto(fd, &p, sizeof(p), 0, (struct sockaddr *)&to, to_len); /* else lost: not our word */
+        number++;
     }
     printf("%llu\n", (unsigned long long)number);
     return 0;
@@ -122,7 +129,7 @@ static bool receive_one(int fd, FILE *out, uint32_t *dropped)
 
     if (n < 0)
         return false;
-    if (n < (ssize_t)sizeof(head) || head.magic != MAGIC)
+    if (n < (ssize_t)sizeof(head) || head.magic != NUMBERED_MAGIC)
         return true;
     r.number = head.number;
     r.sent_ns = head.sent_ns;
@@ -144,8 +151,11 @@ static bool receive_one(int fd, FILE *out, uint32_t *dropped)
 
 static int cmd_receive(char **argv)
 {
-    struct pollfd p[] = {{.fd = open_socket(argv[0], argv[1], true), .events = POLLIN},
-                         {.fd = STDIN_FILENO, .events = POLLIN}};
+    struct sockaddr_storage at;
+    socklen_t at_len;
+    struct pollfd p[] = {
+        {.fd = open_socket(argv[0], argv[1], true, &at, &at_len), .events = POLLIN},
+        {.fd = STDIN_FILENO, .events = POLLIN}};
     FILE *out = fopen(argv[2], "we");
     uint32_t dropped = 0;
 
@@ -169,11 +179,11 @@ static int cmd_receive(char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc == 5 && strcmp(argv[1], "send") == 0)
-        return cmd_send(argv + 2);
+    if ((argc == 5 || argc == 6) && strcmp(argv[1], "send") == 0)
+        return cmd_send(argc == 6 ? (unsigned)atoi(argv[5]) : 1, argv + 2);
     if (argc == 5 && strcmp(argv[1], "receive") == 0)
         return cmd_receive(argv + 2);
-    fputs("usage: bench-stream send ADDRESS PORT RATE\n"
+    fputs("usage: bench-stream send ADDRESS PORT RATE [COUNT]\n"
           "       bench-stream receive ADDRESS PORT FILE\n",
           stderr);
     return 2;

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #define SOCKET_BYTES (32 << 20)
-#define SLOTS_EACH 5 /* static, static-static, initiation (2), session */
+#define SLOTS_EACH 8 /* static, static-static, initiation (2), sessions (3), one to spare */
 
 static const struct remote *find_remote_id(void *ctx, uint64_t peer_id)
 {
@@ -29,6 +29,18 @@ static const struct remote *find_remote_index(void *ctx, uint32_t index)
     return find_initiation(ctx, index) ? &((struct client *)ctx)->hub : NULL;
 }
 
+static const struct remote *find_remote(void *ctx, const struct public_key *key)
+{
+    struct client *c = ctx;
+
+    return memcmp(key, &c->hub.public_key, sizeof(*key)) == 0 ? &c->hub : NULL;
+}
+
+static bool last_stamp(void *ctx, uint64_t peer_id, uint8_t ret[TAI64N_LEN])
+{
+    return false;
+}
+
 static bool last_mac1(void *ctx, uint64_t peer_id, uint8_t ret[16])
 {
     memcpy(ret, ((struct client *)ctx)->mac1, 16);
@@ -40,7 +52,8 @@ static uint32_t draw_index(void *ctx)
 {
     struct client *c = ctx;
 
-    return (uint32_t)c->hub.peer_id | ((c->initiation.local_index & 0xffff0000) + 0x10000);
+    c->attempts += 0x10000;
+    return (uint32_t)c->hub.peer_id | c->attempts;
 }
 
 static void step(struct client *c, const struct handshake_job *job, struct handshake_result *ret)
@@ -50,10 +63,12 @@ static void step(struct client *c, const struct handshake_job *job, struct hands
                                 .now_ns = job->queued_ns,
                                 .real_ns = clock_real_ns(),
                                 .ctx = c,
+                                .find_remote = find_remote,
                                 .find_remote_id = find_remote_id,
                                 .find_initiation = find_initiation,
                                 .find_remote_index = find_remote_index,
                                 .draw_index = draw_index,
+                                .last_stamp = last_stamp,
                                 .last_mac1 = last_mac1};
 
     handshake_run(&env, job, ret);
@@ -165,6 +180,28 @@ bool client_begin(struct clients *l, struct client *c, uint64_t now)
     }
     handshake_result_clear(&r);
     return made;
+}
+
+bool client_answer(struct clients *l, struct client *c, const uint8_t *message, unsigned len,
+                   uint64_t now)
+{
+    struct handshake_job job = {.kind = HANDSHAKE_DATAGRAM, .queued_ns = now, .len = len};
+    struct handshake_result r;
+
+    if (len != sizeof(struct message_initiation))
+        return false;
+    memcpy(job.message, message, len);
+    step(c, &job, &r);
+    bool ok = r.verdict == HANDSHAKE_INITIATION_VALID;
+    if (ok) {
+        secret_free(c->next_keys);
+        c->next_keys = TAKE_PTR(r.keys);
+        c->next_index = r.local_index;
+        c->next_hub_index = r.remote_index;
+        client_send(l, c, r.reply, r.reply_len);
+    }
+    handshake_result_clear(&r);
+    return ok;
 }
 
 enum client_event clients_receive(struct clients *l, const uint8_t *message, unsigned len,

@@ -12,6 +12,7 @@ struct client {
     struct identity self;
     struct remote hub;
     struct initiation initiation; /* secret != NULL: in flight */
+    uint32_t attempts;            /* tells its indices apart */
     uint64_t sent_ns;
     uint8_t mac1[16], cookie[16];
     bool has_cookie;
@@ -19,6 +20,9 @@ struct client {
     struct session_keys *keys;
     uint32_t hub_index;
     uint64_t counter;
+    /* Of the last initiation of the hub; used from its first data on. */
+    struct session_keys *next_keys;
+    uint32_t next_index, next_hub_index;
 };
 
 struct clients {
@@ -38,6 +42,9 @@ int clients_init(struct clients *l, const char *address, const char *port, const
 bool client_begin(struct clients *l, struct client *c, uint64_t now);
 /* Wait for the answer no more. */
 void client_forget(struct clients *l, struct client *c);
+/* The hub asks for a session: answered at once. False: it is not for this client. */
+bool client_answer(struct clients *l, struct client *c, const uint8_t *message, unsigned len,
+                   uint64_t now);
 enum client_event { CLIENT_NOTHING, CLIENT_ANSWERED, CLIENT_COOKIE };
 /* A datagram; whose it is says its receiver index. *ret_client unless CLIENT_NOTHING. */
 enum client_event clients_receive(struct clients *l, const uint8_t *message, unsigned len,

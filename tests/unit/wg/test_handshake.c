@@ -218,6 +218,19 @@ TEST(under_load_a_cookie_must_come_back)
     ends_free(e);
 }
 
+TEST(under_load_an_answer_that_we_wait_for_needs_no_cookie)
+{
+    struct ends *e = ends();
+    uint8_t first[HANDSHAKE_LEN_MAX], m[HANDSHAKE_LEN_MAX];
+    unsigned len = response(e, first, initiation(e, 1000, first), m);
+
+    e->i.env.under_load = true;
+    assert_int_equal(end_verdict(&e->i, m, len), HANDSHAKE_RESPONSE_VALID);
+    m[8] ^= 1; /* of no initiation of ours */
+    assert_int_equal(end_verdict(&e->i, m, len), HANDSHAKE_REPLY_COOKIE);
+    ends_free(e);
+}
+
 TEST(a_forged_cookie_reply_is_not_believed)
 {
     struct ends *e = ends();
@@ -402,7 +415,8 @@ TEST_MAIN(T(no_bit_of_an_initiation_may_change), T(no_bit_of_a_response_may_chan
           T(strangers_and_other_secrets_get_no_answer),
           T(a_peer_with_a_key_of_small_order_is_never_used),
           T(an_answer_serves_only_the_initiation_it_was_made_for),
-          T(under_load_a_cookie_must_come_back), T(a_forged_cookie_reply_is_not_believed),
-          T(results_leave_no_secret_behind), T(stamps_rise_whatever_the_clock_does),
-          T(an_ephemeral_of_small_order_is_dropped),
+          T(under_load_a_cookie_must_come_back),
+          T(under_load_an_answer_that_we_wait_for_needs_no_cookie),
+          T(a_forged_cookie_reply_is_not_believed), T(results_leave_no_secret_behind),
+          T(stamps_rise_whatever_the_clock_does), T(an_ephemeral_of_small_order_is_dropped),
           T(under_load_a_source_that_proved_itself_still_has_a_rate))

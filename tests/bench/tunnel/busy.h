@@ -1,0 +1,13 @@
+/* bench/tunnel/busy.h - clients that have a session each, and use it.
+ *
+ * Owner: the caller. Threads: one. Never: renews a session. */
+#pragma once
+#include "bench/tunnel/clients.h"
+
+struct aead;
+
+/* Every client gets one; false: not all within the time. */
+bool clients_make_sessions(struct clients *l);
+/* A small UDP packet from @source to @destination through the tunnel of @c. */
+void client_send_data(struct clients *l, struct client *c, struct aead *aead, uint32_t source,
+                      uint32_t destination);
