@@ -54,7 +54,7 @@ static const struct peer *member_of(const struct app *a, const char *name)
     return NULL;
 }
 
-static int check_routes(const char *list, char message[CONTROL_MESSAGE_LEN])
+static int check_list(const char *list, const char *example, char message[CONTROL_MESSAGE_LEN])
 {
     char copy[PEER_TEXT_MAX + 1], *rest = copy, *word;
     struct ip_prefix prefix;
@@ -62,10 +62,7 @@ static int check_routes(const char *list, char message[CONTROL_MESSAGE_LEN])
     snprintf(copy, sizeof(copy), "%s", list);
     while ((word = strsep(&rest, ", ")))
         if (*word && prefix_parse(word, &prefix) < 0)
-            return refuse(message, -EINVAL,
-                          "'%.60s' is no network; write --route 10.0.0.0/8,192.168.0.0/16, or "
-                          "--route all",
-                          word);
+            return refuse(message, -EINVAL, "'%.60s' is no network; write %s", word, example);
     return 0;
 }
 
@@ -74,12 +71,20 @@ static int fill(const struct peer_command *c, struct peer_change *pc,
 {
     if (c->has_mtu && c->mtu && c->mtu < MTU_MIN)
         return refuse(message, -EINVAL, "an MTU is %d or more, or 0 for the hub's", MTU_MIN);
-    if (c->has_text[PEER_ROUTES] && check_routes(c->text[PEER_ROUTES], message) < 0)
+    if (c->has_text[PEER_ROUTES] &&
+        check_list(c->text[PEER_ROUTES], "--route 10.0.0.0/8,192.168.0.0/16, or --route all",
+                   message) < 0)
+        return -EINVAL;
+    if (c->has_text[PEER_NETWORKS] &&
+        check_list(c->text[PEER_NETWORKS], "--network 10.1.0.0/16,10.2.0.5, or --network none",
+                   message) < 0)
         return -EINVAL;
     pc->has_keepalive = c->has_keepalive;
     pc->keepalive_s = c->keepalive_s;
     pc->has_mtu = c->has_mtu;
     pc->mtu = c->mtu;
+    pc->has_policy = c->has_policy;
+    pc->policy = c->policy;
     for (unsigned t = 0; t < PEER_TEXTS; t++)
         if (c->has_text[t] && peer_change_text(pc, (enum peer_text)t, c->text[t]) < 0)
             return refuse(message, -ENOMEM, "no memory");

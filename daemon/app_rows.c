@@ -69,6 +69,7 @@ int app_add_row(const struct app *a, struct peer_rows *rows, const struct peer *
     row->keepalive_s = p->keepalive_s;
     row->vip = p->vip;
     row->mtu = p->mtu;
+    row->policy = p->policy == POLICY_OPEN ? POLICY_OPEN : POLICY_ISOLATE;
     row->expires_s = p->expires_s;
     row->disabled = p->disabled;
     row->pending = p->pending;

@@ -82,6 +82,8 @@ struct peer_command {
     bool cancel;        /* rotate: the key that waits is dropped */
     char vip[64];       /* move: name or id */
     uint16_t mtu;       /* of a group; 0: the hub's */
+    bool has_policy;
+    enum peer_policy policy; /* of a group */
     bool has_text[PEER_TEXTS];
     char text[PEER_TEXTS][PEER_TEXT_MAX + 1];
 };
@@ -266,9 +268,10 @@ struct peer_rows {
         uint64_t expires_s;          /* UTC, 0: never */
         bool has_replaces, has_next; /* a key that waits; one that such a key waits for */
         struct public_key replaces, next;
-        uint16_t mtu;           /* of a group */
-        char *text[PEER_TEXTS]; /* malloc; NULL: empty */
-        bool disabled, pending; /* as stored, whatever the state */
+        uint16_t mtu;            /* of a group */
+        char *text[PEER_TEXTS];  /* malloc; NULL: empty */
+        bool disabled, pending;  /* as stored, whatever the state */
+        enum peer_policy policy; /* of a group */
     } * row;
     unsigned count, room;
     char note[CONTROL_MESSAGE_LEN]; /* done, but: what the operator must know */

@@ -31,6 +31,8 @@ void command_put(struct wire_command *out, const struct peer_command *c)
     w->vip = (char *)c->vip;
     w->has_mtu = c->has_mtu;
     w->mtu = c->mtu;
+    w->has_policy = c->has_policy;
+    w->policy = c->policy;
     w->verb = (Guardmount__PeerVerb)c->verb;
     w->peer = (char *)c->peer;
     if (c->has_key)
@@ -69,7 +71,8 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
         !take_name(ret->name, sizeof(ret->name), w->name) ||
         !take_name(ret->endpoint, sizeof(ret->endpoint), w->endpoint) ||
         !take_name(ret->group, sizeof(ret->group), w->group) ||
-        !take_name(ret->vip, sizeof(ret->vip), w->vip) || w->mtu > UINT16_MAX)
+        !take_name(ret->vip, sizeof(ret->vip), w->vip) || w->mtu > UINT16_MAX ||
+        w->policy > POLICY_ISOLATE)
         return -EBADMSG;
     for (size_t i = 0; i < w->n_texts; i++) {
         unsigned kind = w->texts[i]->kind;
@@ -88,6 +91,8 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
     ret->cancel = w->cancel;
     ret->has_mtu = w->has_mtu;
     ret->mtu = (uint16_t)w->mtu;
+    ret->has_policy = w->has_policy;
+    ret->policy = (enum peer_policy)w->policy;
     ret->verb = (enum peer_verb)w->verb;
     ret->has_key = w->public_key.len;
     if (ret->has_key)
@@ -242,6 +247,7 @@ static void put_row(struct wire_row *out, const struct peer_row *row)
     w->replaces = key_bytes(row->has_replaces, &row->replaces);
     w->next = key_bytes(row->has_next, &row->next);
     w->mtu = row->mtu;
+    w->policy = row->policy;
     w->disabled = row->disabled;
     w->pending = row->pending;
     w->hub = row->hub;
@@ -316,6 +322,7 @@ static int take_row(const Guardmount__PeerRow *w, struct peer_rows *r)
     text_to(row->group, w->group);
     row->expires_s = w->expires_s;
     row->mtu = (uint16_t)w->mtu;
+    row->policy = w->policy == POLICY_OPEN ? POLICY_OPEN : POLICY_ISOLATE;
     row->disabled = w->disabled;
     row->pending = w->pending;
     row->has_replaces = w->replaces.len;

@@ -1,4 +1,5 @@
-/* group: what the clients of a group are given: list, show, add, set, remove. */
+/* group: what the clients of a group are given, and what they reach: list, show, add, set, remove.
+ */
 #include "base/bytes.h"
 #include "base/err.h"
 #include "cli/row.h"
@@ -20,12 +21,12 @@ static int take_value(struct peer_command *c, char **argv, int *i)
 {
     static const struct {
         const char *word;
-        int text; /* enum peer_text, or -1 */
-    } options[] = {{"--dns", PEER_DNS},
-                   {"--route", PEER_ROUTES},
-                   {"--note", PEER_NOTE},
-                   {"--keepalive", -1},
-                   {"--mtu", -1}};
+        int text;         /* enum peer_text, or -1 */
+        const char *none; /* the word for an empty one */
+    } options[] = {{"--dns", PEER_DNS, ""},   {"--route", PEER_ROUTES, "all"},
+                   {"--note", PEER_NOTE, ""}, {"--network", PEER_NETWORKS, "none"},
+                   {"--policy", -1, NULL},    {"--keepalive", -1, NULL},
+                   {"--mtu", -1, NULL}};
     const char *v = NULL;
     unsigned n = 0;
     uint64_t number;
@@ -40,13 +41,20 @@ static int take_value(struct peer_command *c, char **argv, int *i)
         if (strlen(v) > PEER_TEXT_MAX)
             return cli_fail(EXIT_USAGE, "%s takes %d bytes at most", options[n].word,
                             PEER_TEXT_MAX);
-        strcpy(text, options[n].text == PEER_ROUTES && strcmp(v, "all") == 0 ? "" : v);
+        strcpy(text, strcmp(v, options[n].none) == 0 ? "" : v);
         c->has_text[options[n].text] = true;
+        return EXIT_GOOD;
+    }
+    if (strcmp(options[n].word, "--policy") == 0) {
+        c->has_policy = true;
+        c->policy = strcmp(v, "isolate") == 0 ? POLICY_ISOLATE : POLICY_OPEN;
+        if (c->policy == POLICY_OPEN && strcmp(v, "open") != 0)
+            return cli_fail(EXIT_USAGE, "--policy is open or isolate");
         return EXIT_GOOD;
     }
     if (!parse_u64(v, 0, UINT16_MAX, &number))
         return cli_fail(EXIT_USAGE, "%s takes a number, 0 to 65535", options[n].word);
-    if (n == 3) {
+    if (strcmp(options[n].word, "--keepalive") == 0) {
         c->has_keepalive = true;
         c->keepalive_s = (uint16_t)number;
     } else {
@@ -108,15 +116,24 @@ static int show_json(const struct peer_rows *rows, bool one)
     return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
 }
 
+static const char *networks(const struct peer_row *r)
+{
+    return r->text[PEER_NETWORKS]     ? r->text[PEER_NETWORKS]
+           : r->policy == POLICY_OPEN ? "-"
+                                      : "none";
+}
+
 static void show_table(const struct peer_rows *rows, bool color)
 {
     struct table t;
 
-    table_begin(&t, "GROUP|ROUTES|DNS|>MTU|>KEEPALIVE|NOTE");
+    table_begin(&t, "GROUP|POLICY|NETWORKS|ROUTES|DNS|>MTU|>KEEPALIVE|NOTE");
     for (unsigned i = 0; i < rows->count; i++) {
         const struct peer_row *r = &rows->row[i];
 
         table_cell(&t, TONE_PLAIN, "%s", r->name);
+        table_cell(&t, TONE_PLAIN, "%s", r->policy == POLICY_OPEN ? "open" : "isolate");
+        table_cell(&t, TONE_PLAIN, "%s", networks(r));
         table_cell(&t, TONE_PLAIN, "%s", r->text[PEER_ROUTES] ? r->text[PEER_ROUTES] : "all");
         table_cell(&t, TONE_PLAIN, "%s", r->text[PEER_DNS] ? r->text[PEER_DNS] : "-");
         table_cell(&t, TONE_PLAIN, r->mtu ? "%u" : "-", r->mtu);

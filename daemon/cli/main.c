@@ -160,7 +160,7 @@ static const struct command commands[] = {
      "guardmount peer revoke alice",
      cmd_peer},
     {"group", "list|show|add|set|remove [GROUP] [OPTIONS]",
-     "groups: what the files of a group's clients say",
+     "groups: what the files of a group's clients say, and what they reach",
      "  list                 all groups\n"
      "  show, add, set, remove GROUP\n"
      "\n"
@@ -169,13 +169,20 @@ static const struct command commands[] = {
      "  --dns LIST           name servers and search domains\n"
      "  --mtu BYTES          1280 or more; 0 is the hub's\n"
      "  --keepalive SECONDS  persistent keepalive, at the hub and in the file; 0 is off\n"
+     "  --policy open|isolate\n"
+     "                       whether its peers reach everything, or its networks only and no "
+     "other\n"
+     "                       group's peers\n"
+     "  --network LIST       networks and addresses that an isolated group reaches, or none\n"
      "  --note TEXT          for people to know it by\n"
      "  -j, --json           {\"schema\": 1, \"groups\": [...]}, or \"group\" of the other verbs\n"
      "\n"
      "Peers that are added with --group are given what the group says then: a file that a client\n"
-     "has is not changed by a group that changes. A group that peers are in is not removed.",
+     "has is not changed by a group that changes. What a group may reach holds at once, on all\n"
+     "members, for all its peers. A group that peers are in is not removed.",
      "guardmount group add staff --route 10.0.0.0/8,192.168.0.0/16 --dns 10.0.0.53\n"
-     "guardmount peer add alice --group staff --address auto --psk --conf alice.conf",
+     "guardmount peer add alice --group staff --address auto --psk --conf alice.conf\n"
+     "guardmount group set guests --policy isolate --network 192.0.2.0/24,10.77.0.1",
      cmd_group},
     {"import", "[--dry-run] [--overlap] FILE", "add the peers of a file of wg or wg-quick",
      "  FILE          as /etc/wireguard/wg0.conf, or of 'guardmount export --wg'; it is only read\n"

@@ -59,9 +59,10 @@ json_t *row_group_json(const struct peer_row *r)
 {
     char time[SHOWN_LEN];
 
-    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i}", "hub", r->hub, "name",
-                     r->name, "dns", peer_row_text(r, PEER_DNS), "route",
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:i}", "hub", r->hub,
+                     "name", r->name, "dns", peer_row_text(r, PEER_DNS), "route",
                      peer_row_text(r, PEER_ROUTES), "mtu", r->mtu, "keepalive_s", r->keepalive_s,
-                     "note", peer_row_text(r, PEER_NOTE), "changed",
-                     show_time(time, r->changed_real_ns), "changed_by", r->changed_by);
+                     "policy", r->policy == POLICY_OPEN ? "open" : "isolate", "network",
+                     peer_row_text(r, PEER_NETWORKS), "note", peer_row_text(r, PEER_NOTE),
+                     "changed", show_time(time, r->changed_real_ns), "changed_by", r->changed_by);
 }

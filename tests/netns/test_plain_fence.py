@@ -8,14 +8,14 @@
 
 import shutil
 import socket
-import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from member import LoneMember
-from netns import (add_netns, delete_netns, end_process, in_netns, ip_batch, run, run_in,
+from netns import (add_netns, delete_netns, end_process, in_netns, ip_batch, run_in,
                    socket_answers, spawn, wait_until, wg_keypair, wireguard_socket)
 from plain import LANE, WIREGUARD_GO
 
@@ -24,6 +24,29 @@ HUB = f"gmf{LANE}hub"
 VIP = "10.60.1.100"
 BOOKS, SAFE = "192.0.2.10", "198.51.100.10"
 PATIENCE_S = 10
+
+
+def echo(server):
+    """Answers what is said on any connection, until the server is closed."""
+    def talk(connection):
+        with connection:
+            while data := connection.recv(100):
+                connection.sendall(data)
+
+    while True:
+        try:
+            threading.Thread(target=talk, args=server.accept()[:1], daemon=True).start()
+        except OSError:
+            return
+
+
+def answers(connection):
+    connection.settimeout(0.5)
+    try:
+        connection.sendall(b"?")
+        return connection.recv(1) == b"?"
+    except OSError:
+        return False
 
 
 class Client:
@@ -51,7 +74,7 @@ PersistentKeepalive = 1
                            f"route add 198.51.100.0/24 dev {self.ifname}"])
 
     def reaches(self, address):
-        return ", 0% packet loss" in run_in(self.ns, ["ping", "-n", "-c1", "-W1", address],
+        return ", 0% packet loss" in run_in(self.ns, ["ping", "-n", "-c1", "-W0.3", address],
                                             check=False)
 
     def connect(self, address):
@@ -64,7 +87,7 @@ class House(LoneMember):
 
     def __init__(self, home):
         super().__init__(home, PREFIX + "hub", HUB, f"{VIP}/24", "wan")
-        self.clients = {}
+        self.clients, self.server = {}, None
 
     def build(self):
         for name in self.NAMES:
@@ -80,16 +103,21 @@ class House(LoneMember):
         self.start("-c", str(self.conf))
         wait_until((self.home / "run/control.sock").exists, PATIENCE_S, "no control socket")
         self.keepalived("MASTER")
+        wait_until(lambda: "active" in self.ask("status"), PATIENCE_S, "no VIP")
         for number, name in enumerate(("alice", "bob", "carl"), 2):
             self.clients[name] = Client(self, name, number)
         with in_netns(lan):
             self.server = socket.create_server(("0.0.0.0", 7))
+        threading.Thread(target=echo, args=[self.server], daemon=True).start()
         for client in self.clients.values():
             wait_until(lambda: client.reaches(BOOKS), PATIENCE_S, f"{client.name} has no tunnel")
 
     def destroy(self):
         for client in self.clients.values():
             end_process(client.process)
+        if self.server:
+            self.server.shutdown(socket.SHUT_RDWR)
+            self.server.close()
         self.stop()
         for name in self.NAMES:
             delete_netns(PREFIX + name)
@@ -111,6 +139,49 @@ def house():
     finally:
         h.destroy()
         shutil.rmtree(h.home)
+
+
+def settle(house, what, *wants):
+    """(client, address, reached) hold, soon after a change."""
+    def differ():
+        return [(c.name, address) for c, address, reached in wants if c.reaches(address) != reached]
+    wait_until(lambda: not differ(), PATIENCE_S, lambda: f"{what}: not so: {differ()}")
+
+
+def test_an_isolated_group_reaches_its_networks_and_nobody_else(house):
+    alice, bob, carl = (house.clients[n] for n in ("alice", "bob", "carl"))
+    house.ask("group", "add", "contractors")
+    for name in ("alice", "bob"):
+        house.ask("peer", "set", name, "--group", "contractors")
+    settle(house, "open", *((alice, a, True) for a in (BOOKS, SAFE, bob.address, carl.address,
+                                                       "10.77.0.1")))
+    assert house.tables() == ""
+    with alice.connect(BOOKS) as kept, alice.connect(SAFE) as ended, \
+            carl.connect(SAFE) as others:
+        house.ask("group", "set", "contractors", "--policy", "isolate",
+                  "--network", "192.0.2.0/24")
+        settle(house, "isolated", (alice, BOOKS, True), (alice, SAFE, False),
+               (alice, carl.address, False), (alice, bob.address, False),
+               (alice, "10.77.0.1", False), (bob, BOOKS, True), (bob, SAFE, False),
+               (carl, SAFE, True), (carl, BOOKS, True), (carl, "10.77.0.1", True),
+               (carl, alice.address, True))              # it may answer
+        assert answers(kept) and answers(others) and not answers(ended)
+
+    # Other rules come and go, and it stays.
+    run_in(house.ns, ["nft", "flush", "ruleset"])
+    assert "guardmount_1" in house.tables() and not alice.reaches(SAFE)
+
+    # All addresses of the tunnel listed: its own peers, never others'.
+    house.ask("group", "set", "contractors", "--network", "10.77.0.0/24")
+    settle(house, "listed", (alice, bob.address, True), (alice, carl.address, False),
+           (alice, "10.77.0.1", True), (alice, BOOKS, False))
+    # A peer of no group that comes while there is a fence.
+    house.ask("peer", "set", "bob", "--group", "none")
+    settle(house, "bob left", (bob, SAFE, True), (bob, carl.address, True),
+           (alice, bob.address, False))
+    house.ask("group", "set", "contractors", "--policy", "open")
+    settle(house, "open again", (alice, carl.address, True), (alice, SAFE, True))
+    assert house.tables() == ""
 
 
 def test_revoking_a_peer_ends_its_connections_and_no_others(house):

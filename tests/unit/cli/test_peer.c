@@ -275,6 +275,13 @@ TEST(groups_are_asked_for_and_shown)
     assert_string_equal(h->asked.text[PEER_ROUTES], "10.0.0.0/8");
     expect(run(h, "group set staff --route all"), 0, "group staff changed");
     assert_true(h->asked.has_text[PEER_ROUTES] && !*h->asked.text[PEER_ROUTES]);
+    expect(run(h, "group set staff --policy isolate --network 10.1.0.0/16,10.2.0.5"), 0, "changed");
+    assert_true(h->asked.has_policy && h->asked.policy == POLICY_ISOLATE);
+    assert_string_equal(h->asked.text[PEER_NETWORKS], "10.1.0.0/16,10.2.0.5");
+    expect(run(h, "group set staff --policy open --network none"), 0, "changed");
+    assert_true(h->asked.has_policy && h->asked.policy == POLICY_OPEN);
+    assert_true(h->asked.has_text[PEER_NETWORKS] && !*h->asked.text[PEER_NETWORKS]);
+    expect(run(h, "group set staff --policy closed"), 2, "open or isolate");
     expect(run(h, "group list"), 0, "GROUP");
     json_t *o = json_loads(run(h, "group show staff --json")->out, 0, NULL);
     assert_int_equal(json_unpack(o, "{s:{s:s}}", "group", "dns", &dns), 0);

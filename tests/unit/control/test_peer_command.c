@@ -597,6 +597,26 @@ TEST(group_gives_new_clients_what_they_are_to_have)
     assert_int_equal(store_count(app.store, 1, PEER_ACTIVE), 1);
 }
 
+TEST(group_is_isolated_with_networks_that_are_networks)
+{
+    struct peer_command c = group(PEER_ADD, "guests");
+
+    assert_int_equal(expect_row(&c)->policy, POLICY_OPEN);
+    c = group(PEER_SET, "guests");
+    c.has_policy = c.has_text[PEER_NETWORKS] = true;
+    c.policy = POLICY_ISOLATE;
+    strcpy(c.text[PEER_NETWORKS], "192.0.2.0/24, 10.1.2.3");
+    const struct peer_row *row = expect_row(&c);
+    assert_int_equal(row->policy, POLICY_ISOLATE);
+    assert_string_equal(row->text[PEER_NETWORKS], "192.0.2.0/24, 10.1.2.3");
+    strcpy(c.text[PEER_NETWORKS], "192.0.2.0/24,everything");
+    expect_refused(&c, -EINVAL, "'everything' is no network");
+    c = group(PEER_SET, "guests"); /* what is not said stays */
+    c.has_mtu = true;
+    c.mtu = 1380;
+    assert_int_equal(expect_row(&c)->policy, POLICY_ISOLATE);
+}
+
 TEST(group_that_is_used_or_wrong_is_refused)
 {
     struct peer_command c = add("alice", 1, "10.0.0.1/32");
@@ -653,4 +673,5 @@ TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
           TC(old_key_works_until_the_new_one_is_used), TC(rotation_that_makes_no_sense_is_refused),
           TC(what_ends_a_peer_ends_the_key_that_waits), TC(moved_peer_is_told_where_its_hub_is),
           TC(group_gives_new_clients_what_they_are_to_have),
+          TC(group_is_isolated_with_networks_that_are_networks),
           TC(group_that_is_used_or_wrong_is_refused))
