@@ -292,3 +292,49 @@ void conf_print_reference(FILE *out)
                 print_key(out, &conf_keys[k]);
     }
 }
+
+/* Text in a cell of a table; @marked: what stands out in scdoc's source stands out here. */
+static void print_cell(FILE *out, const char *text, bool marked)
+{
+    for (; *text; text++) {
+        if (strchr(marked ? "|<" : "\\_*`|<", *text))
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+static void print_row(FILE *out, const struct conf_key *k)
+{
+    char expected[VALUE_EXPECTED_LEN];
+
+    value_expected(k, expected);
+    fprintf(out, "| `%s` | ", k->name);
+    print_cell(out, expected, false);
+    fputs(" | ", out);
+    print_cell(out,
+               k->required   ? "required"
+               : k->fallback ? k->fallback
+               : k->computed ? k->computed
+                             : "",
+               false);
+    fprintf(out, " | %s | ", k->live ? "reload" : "restart");
+    print_cell(out, k->help, true);
+    fputs(" |\n", out);
+}
+
+void conf_print_markdown(FILE *out)
+{
+    for (int s = 0; s < SECTIONS; s++) {
+        const struct conf_section_info *i = &conf_sections[s];
+
+        fprintf(out, "\n## [%s%s]\n\n", i->name, i->named ? " NAME" : "");
+        print_cell(out, i->help, true);
+        fprintf(out, " %s", i->required ? "Required" : "Optional");
+        if (i->max > 1)
+            fprintf(out, "; up to %u", i->max);
+        fputs(".\n\n| key | value | default | a change needs | |\n|---|---|---|---|---|\n", out);
+        for (unsigned k = 0; k < conf_key_count; k++)
+            if ((int)conf_keys[k].section == s)
+                print_row(out, &conf_keys[k]);
+    }
+}

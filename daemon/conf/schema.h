@@ -78,3 +78,4 @@ const char *conf_section_near(const char *name);
 const char *conf_key_near(enum conf_section s, const char *name);
 
 void conf_print_reference(FILE *out); /* as scdoc source */
+void conf_print_markdown(FILE *out);
