@@ -60,6 +60,26 @@ static void change_hub(struct app *a, const struct conf_hub *now, const struct c
                   a->ifname, strerror(-r));
 }
 
+static void add_members(struct app *a, const struct conf *now, const struct conf *next)
+{
+    struct vip vip[VIPS_MAX] = {0};
+
+    for (unsigned i = 0; i < next->vip_count; i++)
+        vip[i + 1] = next->vip[i];
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
+        const struct conf_member *m = &next->member[i];
+
+        if (!m->id || now->member[i].id)
+            continue;
+        if (node_add_member(a->node, i, vip) < 0) {
+            log_error("no memory for a new member; a restart knows it", "member=%s", m->name);
+            continue;
+        }
+        links_add(a->cluster->links, i, m->sync_public_key, &m->sync_address);
+        log_info("a member was added", "member=%s id=%u", m->name, i);
+    }
+}
+
 /* As a whole or not at all: a file that is bad, or that asks for what only a start can do, changes
  * nothing. */
 static void reload(struct app *a)
@@ -78,6 +98,7 @@ static void reload(struct app *a)
     conf_keep_keys(now, next);
     c->conf = next;
     change_hub(a, &now->hub[0], &next->hub[0]);
+    add_members(a, now, next);
     conf_free(now);
     log_info("configuration reloaded", "path=%s", next->path);
     log_set_level(next->log_level);

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
+#include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -662,6 +663,16 @@ int links_new(uv_loop_t *loop, const struct links_config *c, const struct links_
     uv_timer_start(&l->timer, on_timer, 0, 0);
     *ret = l;
     return 0;
+}
+
+void links_add(struct links *l, uint8_t member, const uint8_t public_key[32],
+               const struct endpoint *address)
+{
+    assert(member && member < MEMBERS_MAX && !l->conf.identity.member[member].known);
+    l->conf.identity.member[member].known = true;
+    memcpy(l->conf.identity.member[member].public_key, public_key, 32);
+    l->conf.address[member] = *address;
+    uv_timer_start(&l->timer, on_timer, 0, 0);
 }
 
 void links_free(struct links *l)

@@ -52,6 +52,10 @@ int links_new(uv_loop_t *loop, const struct links_config *c, const struct links_
  * goes when the loop has run the close callbacks. NULL is fine. */
 void links_free(struct links *l);
 
+/* A member that was not known: it is dialled, or may dial, from the loop on. */
+void links_add(struct links *l, uint8_t member, const uint8_t public_key[32],
+               const struct endpoint *address);
+
 /* False: no link is up, or it has just failed (down() follows). */
 bool links_send(struct links *l, uint8_t member, const uint8_t *msg, size_t len);
 size_t links_queued(const struct links *l, uint8_t member); /* bytes not yet in the kernel */

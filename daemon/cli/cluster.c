@@ -121,12 +121,20 @@ int cluster_prepare(const struct cluster_words *w, const struct conftext_change 
                     struct placing *ret)
 {
     char error[CONF_ERROR_LEN] = "", *text = NULL;
+    struct conf *now = NULL;
     size_t len = 0;
     int r = place_read(w->conf, &text, &len);
 
     if (r < 0)
         return cli_fail(EXIT_FAILED, "%s: %s", w->conf, strerror(-r));
     r = place_prepare(w->conf, text, len, change, ret, error);
+    if (r >= 0)
+        r = conf_parse(w->conf, text, len, &now, error);
+    if (r >= 0)
+        ret->restart = conf_reload_check(now, ret->conf, error) < 0;
+    else
+        place_done(ret);
+    conf_free(now);
     sodium_free(text); /* wipes */
     return r < 0 ? cli_fail(EXIT_FAILED, "nothing was changed: %s", error) : EXIT_GOOD;
 }
@@ -174,12 +182,16 @@ void cluster_print_restart(const struct placing *p)
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
         siblings += p->conf->member[i].id && i != p->conf->self;
     print_include(p);
-    if (siblings > 1)
-        puts("  The daemon reads its members when it starts. So that nothing is lost:\n"
+    if (!p->restart)
+        puts("  Let the daemon know; no session is touched:\n"
+             "    systemctl reload-or-restart guardmountd\n"
+             "    systemctl start keepalived");
+    else if (siblings)
+        puts("  The daemon has to be restarted for it. So that nothing is lost:\n"
              "    guardmount drain && systemctl restart guardmountd && guardmount undrain");
     else
-        puts("  The daemon reads its members when it starts; clients make new sessions then:\n"
-             "    systemctl restart guardmountd keepalived");
-    if (siblings > 1 && p->changed)
+        puts("  The daemon has to be restarted for it; clients make new sessions then:\n"
+             "    systemctl restart guardmountd");
+    if (p->changed)
         puts("    systemctl reload keepalived");
 }

@@ -44,6 +44,5 @@ int cluster_prepare(const struct cluster_words *w, const struct conftext_change 
 int cluster_write(const struct cluster_words *w, struct placing *p, bool fresh);
 /* What is left to do by hand after cluster_write(). */
 void cluster_print_start(const struct placing *p);
-/* After a change of the members of a running daemon: here, as it is drained where there are
- * siblings. */
+/* The same after a change of the members. */
 void cluster_print_restart(const struct placing *p);

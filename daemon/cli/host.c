@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 
 #define CONNECT_MS 1000
+#define SETTLE_NS (500 * NS_PER_MS)
 #define FILE_MAX (1u << 20)
 #define CAP_IPC_LOCK_BIT 14
 
@@ -407,6 +408,18 @@ static bool is_open(const char *path)
     return stat(dir, &st) == 0 && (st.st_mode & 022) && !(st.st_mode & S_ISVTX);
 }
 
+/* A VIP that is just moving answers before anybody told who has it now. */
+static void look_again(const struct cli *c, struct host *h)
+{
+    cli_sleep(SETTLE_NS);
+    status_free(h->status);
+    h->status = NULL;
+    read_daemon(c, h);
+    h->address_count = 0;
+    read_addresses(h);
+    host_read_strangers(h);
+}
+
 void host_read(const struct cli *c, const char *keepalived_conf, struct host *ret)
 {
     struct cli with_conf = *c;
@@ -433,6 +446,8 @@ void host_read(const struct cli *c, const char *keepalived_conf, struct host *re
     read_keepalived(ret);
     ret->conf_dir_open = is_open(ret->conf_path);
     host_read_net(ret);
+    if (ret->stranger_count)
+        look_again(&with_conf, ret);
 }
 
 void host_done(struct host *h)

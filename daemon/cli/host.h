@@ -71,4 +71,5 @@ struct host {
 
 void host_read(const struct cli *c, const char *keepalived_conf, struct host *ret);
 void host_read_net(struct host *h); /* what is around it; of host_read(), with a configuration */
+void host_read_strangers(struct host *h);
 void host_done(struct host *h);

@@ -166,13 +166,10 @@ static void read_ruleset(struct host *h)
     free(text);
 }
 
-void host_read_net(struct host *h)
+void host_read_strangers(struct host *h)
 {
-    if (!h->root)
-        return;
-    read_ruleset(h);
-    read_paths(h);
-    for (unsigned v = 0; v < h->conf->vip_count; v++) {
+    h->stranger_count = 0;
+    for (unsigned v = 0; h->root && v < h->conf->vip_count; v++) {
         const struct vip *vip = &h->conf->vip[v];
 
         for (unsigned i = 0; i < vip->outer_count; i++)
@@ -180,4 +177,13 @@ void host_read_net(struct host *h)
         for (unsigned i = 0; i < vip->inner_count; i++)
             look_for_stranger(h, vip, &vip->inner[i]);
     }
+}
+
+void host_read_net(struct host *h)
+{
+    if (!h->root)
+        return;
+    read_ruleset(h);
+    read_paths(h);
+    host_read_strangers(h);
 }

@@ -18,6 +18,7 @@ struct placing {
     char *text; /* sodium_free() */
     size_t len;
     struct conf *conf;
+    bool restart;         /* a reload does not take the change over */
     char *keepalived;     /* NULL: no VIP lists this member */
     char where[PATH_MAX]; /* keepalived's file; "": none was written */
     bool changed;         /* that file has other contents now */

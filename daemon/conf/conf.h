@@ -119,7 +119,7 @@ const struct ip_addr *conf_inner_address(const struct conf_member *m, bool v6);
 bool conf_lists_peer(const char *list, const char *name);
 
 /* Can @next be taken over while running? -EBUSY: a line for each key that differs and needs a
- * restart. */
+ * restart. Members that are new, and behind all others of a VIP, do not. */
 int conf_reload_check(const struct conf *now, const struct conf *next,
                       char ret_error[CONF_ERROR_LEN]);
 /* After a check that was good: the keys, which are equal, change places, so that who keeps a

@@ -55,6 +55,26 @@ static struct vip_draft draft(const struct conf *c, const struct vip *v)
     return d;
 }
 
+/* A member that was not there: the running ones take it in, and it takes nothing from them. */
+static bool is_newcomer(const struct diff *d, uint8_t member)
+{
+    return !d->now->member[member].id && d->next->member[member].id && member != d->now->self;
+}
+
+/* The same members first, and behind them newcomers only. */
+static bool only_grows(const struct diff *d, const struct vip *now, const struct vip *next)
+{
+    unsigned n = 0;
+
+    for (; n < MEMBERS_MAX && now->order[n]; n++)
+        if (next->order[n] != now->order[n])
+            return false;
+    for (; n < MEMBERS_MAX && next->order[n]; n++)
+        if (!is_newcomer(d, next->order[n]))
+            return false;
+    return true;
+}
+
 static void compare_lists(struct diff *d)
 {
     const struct conf *a = d->now, *b = d->next;
@@ -66,6 +86,8 @@ static void compare_lists(struct diff *d)
         if (!is_same(d, SECTION_VIP, a->vip[i].name, b->vip[i].name))
             continue;
         struct vip_draft now = draft(a, &a->vip[i]), next = draft(b, &b->vip[i]);
+        if (only_grows(d, &a->vip[i], &b->vip[i]))
+            memcpy(next.members, now.members, sizeof(next.members));
         compare(d, SECTION_VIP, a->vip[i].name, &now, &next);
     }
     for (unsigned i = 0; i < MAX(a->lan_count, b->lan_count); i++)
@@ -83,8 +105,9 @@ int conf_reload_check(const struct conf *now, const struct conf *next,
     compare(&d, SECTION_KEEPALIVED, "", now, next);
     compare(&d, SECTION_METRICS, "", now, next);
     compare(&d, SECTION_DRILL, "", now, next);
-    for (unsigned m = 1; m < MEMBERS_MAX; m++)
-        if (is_same(&d, SECTION_MEMBER, now->member[m].name, next->member[m].name))
+    for (uint8_t m = 1; m < MEMBERS_MAX; m++)
+        if (!is_newcomer(&d, m) &&
+            is_same(&d, SECTION_MEMBER, now->member[m].name, next->member[m].name))
             compare(&d, SECTION_MEMBER, now->member[m].name, &now->member[m], &next->member[m]);
     compare_lists(&d);
     if (!d.errors.count)

@@ -15,8 +15,10 @@ const struct conf_section_info conf_sections[SECTIONS] = {
                       "This machine. Members differ in this section, in SyncPrivateKey, and where "
                       "their interfaces have other names."},
     [SECTION_CLUSTER] = {"Cluster", false, 1, true, "What all members share."},
-    [SECTION_MEMBER] = {"Member", true, MEMBER_ID_MAX, true,
-                        "One member; its name is in the brackets. All members, this one too."},
+    [SECTION_MEMBER] =
+        {"Member", true, MEMBER_ID_MAX, true,
+         "One member; its name is in the brackets. All members, this one too. A reload takes "
+         "new ones over."},
     [SECTION_HUB] = {"Hub", true, CONF_HUBS_SERVED, true,
                      "A WireGuard identity that the cluster serves."},
     [SECTION_VIP] =
@@ -125,7 +127,8 @@ const struct conf_key conf_keys[] = {
              "VIP's owner, and to the owner's InnerAddress by its siblings. Needed where there "
              "are several VIPs."},
     {SECTION_VIP, "Members", TYPE_MEMBERS, VIP(members), REQUIRED, .max = MEMBER_ID_MAX,
-     .help = "Members by preference; the first three hold its session keys."},
+     .help = "Members by preference; the first three hold its session keys. New members at the end "
+             "need a reload only."},
     {SECTION_VIP, "VridOuter", TYPE_UINT, VIP(vip.vrid_outer), REQUIRED, LIVE, .min = 1, .max = 255,
      .help = "VRRP virtual router id on the outer LAN."},
     {SECTION_VIP, "VridInner", TYPE_UINT, VIP(vip.vrid_inner), LIVE, .min = 1, .max = 255,

@@ -133,6 +133,9 @@ int node_set_private_key(struct node *n, const struct secret32 *key, struct inst
 
 /* Start-up: serve what the store holds (peers, stamps). */
 void node_load(struct node *n, struct instant now);
+/* A sibling more, and the VIPs' members with it (@vip as in the configuration, by slot); its link
+ * comes up later, and then it is given what it is to hold. -ENOMEM. */
+int node_add_member(struct node *n, uint8_t member, const struct vip vip[VIPS_MAX]);
 /* End: stamps into the store, durable for the next start (H2, H5). */
 int node_save(struct node *n);
 

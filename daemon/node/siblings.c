@@ -3,6 +3,7 @@
 #include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
+#include <assert.h>
 
 #define SILENT_NS (2 * HEARTBEAT_NS - 10 * NS_PER_MS)
 
@@ -663,8 +664,9 @@ int siblings_owing(struct node *n, bool timeout)
 
 /* ---- events ---- */
 
-int siblings_init(struct node *n)
+static int add_sibling(struct node *n, uint8_t member)
 {
+    struct sibling *s = &n->sibling[member];
     struct replica_ops ops = {
         .ctx = n,
         .transmit = op_transmit,
@@ -680,16 +682,33 @@ int siblings_init(struct node *n)
         .snapshot_next = op_snapshot_next,
     };
 
-    for (unsigned i = 0; i < MEMBERS_MAX && n->conf.members[i]; i++) {
-        struct sibling *s = &n->sibling[n->conf.members[i]];
+    s->id = member;
+    s->replica = replica_new(n->conf.self, member, n->rng, &ops);
+    return s->replica ? 0 : -ENOMEM;
+}
 
-        s->id = n->conf.members[i];
-        s->replica = replica_new(n->conf.self, s->id, n->rng, &ops);
-        if (!s->replica) {
+int siblings_init(struct node *n)
+{
+    for (unsigned i = 0; i < MEMBERS_MAX && n->conf.members[i]; i++)
+        if (add_sibling(n, n->conf.members[i]) < 0) {
             siblings_free(n);
             return -ENOMEM;
         }
-    }
+    return 0;
+}
+
+int node_add_member(struct node *n, uint8_t member, const struct vip vip[VIPS_MAX])
+{
+    unsigned count = 0;
+
+    assert(member && member < MEMBERS_MAX && member != n->conf.self && !n->sibling[member].replica);
+    if (add_sibling(n, member) < 0)
+        return -ENOMEM;
+    while (n->conf.members[count])
+        count++;
+    n->conf.members[count] = member;
+    for (unsigned slot = 1; slot <= n->conf.vip_count; slot++)
+        memcpy(n->conf.vip[slot].order, vip[slot].order, sizeof(vip[slot].order));
     return 0;
 }
 

@@ -101,16 +101,29 @@ TEST(member_that_changes_its_identity_is_named)
                         "f: [Member paris] SyncAddress changed; restart needed");
 }
 
+#define ROME                                                                                       \
+    "[Member rome]\nId = 3\nSyncPublicKey = kEQAE+NJTHHNVN61HvuzoUQ1XRUQy/Qzbb22uzsiCxk=\n"        \
+    "SyncAddress = 192.168.99.3:1\n"
+
+#define VRIDS "\nVridOuter = 51\nVridInner = 61\n"
+
+TEST(members_may_come_and_be_a_vips_last_choice)
+{
+    static const char was[] = "Members = berlin, paris" VRIDS;
+
+    assert_string_equal(blocker(sample_with("[Hub main]", ROME "[Hub main]")), "");
+    assert_string_equal(blocker(sample_with(was, "Members = berlin, paris, rome" VRIDS ROME)), "");
+    assert_string_equal(blocker(sample_with(was, "Members = berlin, rome, paris" VRIDS ROME)),
+                        "f: [Vip main] Members changed; restart needed");
+    assert_string_equal(blocker(sample_with(was, "Members = berlin" VRIDS ROME)),
+                        "f: [Vip main] Members changed; restart needed");
+}
+
 TEST(sections_that_come_or_go_need_a_restart)
 {
     static const char lan[] = "[Lan inner]\nInterface = eth1\nProbe = 10.0.0.1\n";
-    static const char rome[] = "[Member rome]\nId = 3\nSyncPublicKey = "
-                               "kEQAE+NJTHHNVN61HvuzoUQ1XRUQy/Qzbb22uzsiCxk=\n"
-                               "SyncAddress = 192.168.99.3:1\n[Hub main]";
 
     assert_string_equal(blocker(sample_with(lan, "")), "f: [Lan inner] is gone; restart needed");
-    assert_string_equal(blocker(sample_with("[Hub main]", rome)),
-                        "f: [Member rome] is new; restart needed");
     assert_string_equal(blocker(sample_with("[Vip main]", "[Vip Main]")),
                         "f: [Vip main] is another one; restart needed");
     assert_string_equal(
@@ -148,5 +161,6 @@ TEST(keys_keep_their_place_in_memory)
 }
 
 TEST_MAIN(T(same_file_is_taken_over), T(change_of_a_key_is_taken_over_or_named_as_the_manual_says),
-          T(member_that_changes_its_identity_is_named), T(sections_that_come_or_go_need_a_restart),
+          T(member_that_changes_its_identity_is_named),
+          T(members_may_come_and_be_a_vips_last_choice), T(sections_that_come_or_go_need_a_restart),
           T(all_that_needs_a_restart_is_told), T(keys_keep_their_place_in_memory))
