@@ -707,8 +707,10 @@ int node_add_member(struct node *n, uint8_t member, const struct vip vip[VIPS_MA
     while (n->conf.members[count])
         count++;
     n->conf.members[count] = member;
-    for (unsigned slot = 1; slot <= n->conf.vip_count; slot++)
+    for (unsigned slot = 1; slot <= n->conf.vip_count; slot++) {
         memcpy(n->conf.vip[slot].order, vip[slot].order, sizeof(vip[slot].order));
+        memcpy(n->vip[slot].conf.order, vip[slot].order, sizeof(vip[slot].order));
+    }
     return 0;
 }
 

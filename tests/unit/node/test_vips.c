@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "ha/health.h"
 #include "lib/test.h"
+#include "node/internal.h"
 #include "node/node.h"
 #include <limits.h>
 #include <stdio.h>
@@ -294,6 +295,26 @@ TEST(an_owner_does_not_lose_weight_because_it_is_alone)
     hub_free(h);
 }
 
+TEST(a_member_that_comes_later_is_a_holder_and_moves_nothing)
+{
+    struct vip vip[VIPS_MAX] = {[1] = {.order = {1, 2, 3}}};
+    struct hub *h = ready(&alone);
+
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    pass(h, 10);
+    assert_true(gate_owned(&h->gate, 1));
+    assert_false(vip_holder(h->node, 1, 3));
+    assert_int_equal(node_add_member(h->node, 3, vip), 0);
+    assert_true(vip_holder(h->node, 1, 3));
+    assert_non_null(node_replica(h->node, 3));
+    pass(h, 10000);
+    assert_true(gate_owned(&h->gate, 1) && h->fit);
+    assert_int_equal(h->weight, WEIGHT_FIT);
+    assert_int_equal(h->released, 0);
+    hub_free(h);
+}
+
 TEST(an_end_in_order_releases_and_takes_health_away)
 {
     struct hub *h = ready(&alone);
@@ -353,6 +374,7 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(an_address_without_keepalived_is_removed_and_never_served),
           T(health_is_the_engines_and_a_start_without_siblings_waits_for_them),
           T(an_owner_does_not_lose_weight_because_it_is_alone),
+          T(a_member_that_comes_later_is_a_holder_and_moves_nothing),
           T(an_end_in_order_releases_and_takes_health_away),
           T(what_is_sent_to_a_vip_on_its_way_is_kept_until_it_is_let_go),
           T(what_the_node_says_is_text_that_nobody_forges))
