@@ -216,3 +216,27 @@ def test_a_damaged_database_is_refilled_and_a_backup_restored(lab, tmp_path):
     lab.start_member(b)
     lab.wait_in_sync()
     assert peers(b) == before
+
+
+def test_a_group_that_is_isolated_on_one_member_is_so_on_all(lab):
+    a, b = lab.members[:2]
+    client = lab.clients[0]
+    key = client.public_key
+    command(a, "group", "add", "guests")
+    command(a, "peer", "set", key, "--group", "guests")
+    everywhere(lab, key, lambda p: p["group"] == "guests")
+    command(b, "group", "set", "guests", "--policy", "isolate", "--network", "192.0.2.0/24")
+    try:
+        for m in lab.members:
+            wait_until(lambda: client.tunnel[0] in run_in(
+                m.netns, ["nft", "list", "set", "inet", "guardmount_1", "peers4_guests"],
+                check=False), REPLICATED_WITHIN_S, f"{m.name} has no fence")
+        assert not lab.ping(client.netns, SERVER[0])
+        command(a, "group", "set", "guests", "--network", SERVER[0])
+        wait_until(lambda: lab.ping(client.netns, SERVER[0]), REPLICATED_WITHIN_S, "not listed")
+    finally:
+        command(a, "peer", "set", key, "--group", "none")
+        command(a, "group", "remove", "guests")
+    for m in lab.members:
+        wait_until(lambda: "guardmount" not in run_in(m.netns, ["nft", "list", "tables"]),
+                   REPLICATED_WITHIN_S, f"{m.name} still has a fence")

@@ -8,6 +8,7 @@
 
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -110,7 +111,8 @@ class House(LoneMember):
             self.server = socket.create_server(("0.0.0.0", 7))
         threading.Thread(target=echo, args=[self.server], daemon=True).start()
         for client in self.clients.values():
-            wait_until(lambda: client.reaches(BOOKS), PATIENCE_S, f"{client.name} has no tunnel")
+            wait_until(lambda: client.reaches(BOOKS), PATIENCE_S,
+                       lambda: f"{client.name} has no tunnel: {self.ask('status', '--peers')}")
 
     def destroy(self):
         for client in self.clients.values():
@@ -122,8 +124,13 @@ class House(LoneMember):
         for name in self.NAMES:
             delete_netns(PREFIX + name)
 
-    def tables(self):
-        return run_in(self.ns, ["nft", "list", "tables"])
+    def track(self):
+        """Rules of somebody else make the kernel track connections."""
+        run_in(self.ns, ["nft", "add table inet mine; add chain inet mine c { type filter hook"
+                                " forward priority 0; }; add rule inet mine c ct state new accept"])
+
+    def fence(self):
+        return "guardmount_1" in run_in(self.ns, ["nft", "list", "tables"])
 
     def connections(self, address):
         with in_netns(self.ns), open("/proc/net/nf_conntrack") as f:
@@ -155,7 +162,8 @@ def test_an_isolated_group_reaches_its_networks_and_nobody_else(house):
         house.ask("peer", "set", name, "--group", "contractors")
     settle(house, "open", *((alice, a, True) for a in (BOOKS, SAFE, bob.address, carl.address,
                                                        "10.77.0.1")))
-    assert house.tables() == ""
+    assert not house.fence()
+    house.track()
     with alice.connect(BOOKS) as kept, alice.connect(SAFE) as ended, \
             carl.connect(SAFE) as others:
         house.ask("group", "set", "contractors", "--policy", "isolate",
@@ -169,7 +177,7 @@ def test_an_isolated_group_reaches_its_networks_and_nobody_else(house):
 
     # Other rules come and go, and it stays.
     run_in(house.ns, ["nft", "flush", "ruleset"])
-    assert "guardmount_1" in house.tables() and not alice.reaches(SAFE)
+    assert house.fence() and not alice.reaches(SAFE)
 
     # All addresses of the tunnel listed: its own peers, never others'.
     house.ask("group", "set", "contractors", "--network", "10.77.0.0/24")
@@ -181,18 +189,41 @@ def test_an_isolated_group_reaches_its_networks_and_nobody_else(house):
            (alice, bob.address, False))
     house.ask("group", "set", "contractors", "--policy", "open")
     settle(house, "open again", (alice, carl.address, True), (alice, SAFE, True))
-    assert house.tables() == ""
+    assert not house.fence()
+
+
+def test_a_member_that_cannot_keep_groups_apart_gives_its_vip_away(house):
+    health = house.home / "run/health"
+    assert health.exists()
+    # The name is taken, by a program that owns it as we would.
+    other = subprocess.Popen(["ip", "netns", "exec", house.ns, "nft", "-i"], text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    try:
+        other.stdin.write("add table inet guardmount_1 { flags owner; }\n")
+        other.stdin.flush()
+        wait_until(house.fence, 2, "no table of another")
+        house.ask("group", "add", "sealed", "--policy", "isolate")
+        wait_until(lambda: "fault" in house.ask("status"), 2, lambda: house.ask("status"))
+        assert "groups cannot be kept apart here" in house.ask("status")
+        wait_until(lambda: not health.exists(), 2, "still healthy")
+    finally:
+        other.kill()
+        other.wait()
+    # It is tried again.
+    wait_until(house.fence, 2, "no table of ours")
+    wait_until(health.exists, 2, "not fit again")
+    assert "kept apart" not in house.ask("status")
+    house.ask("group", "remove", "sealed")
+    wait_until(lambda: not house.fence(), 2, "the table stays")
 
 
 def test_revoking_a_peer_ends_its_connections_and_no_others(house):
     alice, carl = house.clients["alice"], house.clients["carl"]
-    # Somebody else's rules make the kernel track connections.
-    run_in(house.ns, ["nft", "add table inet mine; add chain inet mine c { type filter hook forward"
-                             " priority 0; }; add rule inet mine c ct state established accept"])
+    house.track()
     with alice.connect(BOOKS), carl.connect(SAFE):
         assert house.connections(alice.address) and house.connections(carl.address)
         house.ask("peer", "revoke", "alice")
         wait_until(lambda: not house.connections(alice.address), 2,
                    lambda: house.connections(alice.address))
         assert house.connections(carl.address)
-    assert house.tables() == "table inet mine\n"
+    assert not house.fence()

@@ -32,6 +32,9 @@ static struct fence_plan *make_plan(void *ctx)
         CHECK(prefix_parse(text, &peer) == 0);
         CHECK(plan_add_group(p, name, &network, 1) == (int)i);
         CHECK(plan_add(p, &peer, (uint16_t)i) == 0);
+        snprintf(text, sizeof(text), "fd00:%u::/64", i);
+        CHECK(prefix_parse(text, &peer) == 0);
+        CHECK(plan_add(p, &peer, (uint16_t)i) == 0);
     }
     return p;
 }
@@ -81,6 +84,7 @@ static void others_leave_it_alone(void)
     fence_begin(f);
     CHECK(last.wanted && last.in_force && !last.behind);
     CHECK(shell("nft list set inet guardmount_3 peers4_group_201 | grep -q 10.9.1.0/24"));
+    CHECK(shell("nft list set inet guardmount_3 peers6_group_201 | grep -q fd00:1::/64"));
     CHECK(shell("nft list chain inet mine c >/dev/null"));
     CHECK(!shell("nft delete table inet guardmount_3 2>/dev/null"));
     CHECK(shell("nft flush ruleset; nft list chain inet guardmount_3 of_group_201 >/dev/null"));
