@@ -1,5 +1,5 @@
-/* import: the peers of a file of wg or wg-quick. All of it is looked at beside what the member has
- * before the first peer is added. */
+/* import: the peers of a file of wg or wg-quick, or of an interface that is up. All of it is looked
+ * at beside what the member has before the first peer is added. */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -19,8 +19,8 @@
 #define COMMAND_LEN_MAX 384 /* bytes of one on the wire, without its prefixes */
 
 struct import {
-    const char *path;
-    bool dry_run, overlap;
+    const char *path; /* or the interface's name */
+    bool interface, dry_run, overlap;
     struct wgconf conf;
     unsigned same, added; /* peers that are here already; that were added */
     char failure[CONTROL_MESSAGE_LEN + 64];
@@ -51,6 +51,58 @@ static int read_file(const char *path, char **ret, size_t *ret_len)
     *ret = text;
     *ret_len = len;
     return EXIT_GOOD;
+}
+
+static bool is_ifname(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len && len <= IFNAME_MAX && *name != '-' && *name != '.' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-") ==
+               len;
+}
+
+/* What is up tells itself to `wg`, be it the kernel's or a program's. */
+static int read_interface(const char *name, char **ret, size_t *ret_len)
+{
+    char command[64], *text = NULL;
+    size_t len = 0, room = 0, n = 1;
+    FILE *out;
+
+    if (!is_ifname(name))
+        return cli_fail(EXIT_USAGE, "import: '%s' is no name of an interface", name);
+    snprintf(command, sizeof(command), "wg showconf %s", name);
+    out = popen(command, "re");
+    if (!out)
+        return cli_fail(EXIT_FAILED, "%s: %s", command, strerror(errno));
+    while (n && len < IMPORT_MAX) {
+        if (room - len < 4096) { /* realloc() would leave keys behind */
+            char *more = malloc(2 * room + 65536);
+
+            if (!more)
+                break;
+            if (len)
+                memcpy(more, text, len);
+            secret_wipe(text, len);
+            free(text);
+            text = more;
+            room = 2 * room + 65536;
+        }
+        n = fread(text + len, 1, room - len, out);
+        len += n;
+    }
+    bool whole = pclose(out) == 0 && !n;
+    if (whole) {
+        *ret = text;
+        *ret_len = len;
+        return EXIT_GOOD;
+    }
+    secret_wipe(text, len);
+    free(text);
+    return cli_fail(EXIT_FAILED,
+                    "'%s' tells nothing; is the interface up, wireguard-tools there, "
+                    "and are you root?",
+                    command);
 }
 
 /* ---- what is here ---- */
@@ -282,7 +334,8 @@ static int import(const struct cli *c, struct import *im)
 {
     char *text = NULL;
     size_t len = 0;
-    int r = read_file(im->path, &text, &len);
+    int r =
+        im->interface ? read_interface(im->path, &text, &len) : read_file(im->path, &text, &len);
 
     if (r != EXIT_GOOD)
         return r;
@@ -309,7 +362,12 @@ int cmd_import(const struct cli *c, int argc, char **argv)
     int r;
 
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--dry-run") == 0)
+        const char *name = im.path ? NULL : cli_value(argv, &i, "--interface", "--interface");
+
+        if (name) {
+            im.interface = true;
+            im.path = name;
+        } else if (strcmp(argv[i], "--dry-run") == 0)
             im.dry_run = true;
         else if (strcmp(argv[i], "--overlap") == 0)
             im.overlap = true;
@@ -320,7 +378,8 @@ int cmd_import(const struct cli *c, int argc, char **argv)
             im.path = argv[i];
     }
     if (!im.path || !*im.path)
-        return cli_fail(EXIT_USAGE, "import takes one file; try 'guardmount import --help'");
+        return cli_fail(EXIT_USAGE,
+                        "import takes one file, or --interface; try 'guardmount import --help'");
     r = import(c, &im);
     wgconf_done(&im.conf);
     return r;

@@ -184,8 +184,11 @@ static const struct command commands[] = {
      "guardmount peer add alice --group staff --address auto --psk --conf alice.conf\n"
      "guardmount group set guests --policy isolate --network 192.0.2.0/24,10.77.0.1",
      cmd_group},
-    {"import", "[--dry-run] [--overlap] FILE", "add the peers of a file of wg or wg-quick",
+    {"import", "[--dry-run] [--overlap] FILE|--interface NAME",
+     "add the peers of a file of wg or wg-quick, or of an interface",
      "  FILE          as /etc/wireguard/wg0.conf, or of 'guardmount export --wg'; it is only read\n"
+     "  --interface NAME\n"
+     "                what 'wg showconf' says of an interface that is up; it goes on as it is\n"
      "  --dry-run     say what would be added, and change nothing\n"
      "  --overlap     networks may overlap with another peer's; the narrower one wins\n"
      "  -j, --json    {\"schema\": 1, \"dry_run\": ..., \"added\": [...], \"unchanged\": ..., \n"
@@ -195,7 +198,9 @@ static const struct command commands[] = {
      "is added when anything in FILE is wrong: all that is wrong is listed with its line. Peers\n"
      "that are here exactly so are left as they are, so it may be said again. [Interface] and its\n"
      "hooks are reported, not applied.",
-     "guardmount import --dry-run /etc/wireguard/wg0.conf", cmd_import},
+     "guardmount import --dry-run /etc/wireguard/wg0.conf\n"
+     "guardmount import --interface wg0",
+     cmd_import},
     {"export", "[--wg]", "all peers, with their preshared keys, to standard output",
      "  --wg          as [Peer] sections for wg, with names in comments, instead of JSON\n"
      "  -j, --json    the default: {\"schema\": 1, \"peers\": [...]}\n"

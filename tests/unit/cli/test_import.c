@@ -8,6 +8,7 @@
 #include "unit/control/socket.h"
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -301,6 +302,28 @@ TEST(refusal_in_the_middle_says_where_and_the_rest_can_follow)
     assert_string_equal(h->peer[519].allowed, "10.1.2.7/32");
 }
 
+TEST(peers_come_from_an_interface_that_is_up)
+{
+    struct house *h = *state;
+    char *was = strdup(getenv("PATH")), path[4096];
+
+    write_file(h, office);
+    snprintf(path, sizeof(path), "%s:%s", h->dir, was);
+    setenv("PATH", path, 1);
+    /* A `wg` that knows of one interface. */
+    expect(run(h, "version; printf '#!/bin/sh\n[ \"$*\" = \"showconf wg0\" ] && cat %s/wg0.conf' "
+                  "\"$PWD\" >wg && chmod +x wg && " GUARDMOUNT " -s $PWD/control.sock import "
+                  "--interface wg0"),
+           0, "6 peers added");
+    assert_int_equal(h->count, 6);
+    expect(run(h, "import --interface=wg0"), 0, "0 peers added, 6 were here already");
+    expect(run(h, "import --interface wg1"), 1, "'wg showconf wg1' tells nothing");
+    expect(run(h, "import --interface 'wg0;true'"), 2, "'wg0;true' is no name of an interface");
+    expect(run(h, "import --interface=-x"), 2, "no name of an interface");
+    setenv("PATH", was, 1);
+    free(was);
+}
+
 TEST(wrong_use_is_refused)
 {
     static const struct {
@@ -310,6 +333,8 @@ TEST(wrong_use_is_refused)
     } wrong[] = {
         {"import", 2, "takes one file"},
         {"import a b", 2, "unexpected 'b'"},
+        {"import --interface", 2, "or --interface"},
+        {"import wg0.conf --interface wg0", 2, "unexpected '--interface'"},
         {"import --frob a", 2, "unexpected '--frob'"},
         {"import nothing.conf", 1, "nothing.conf: No such file"},
         {"import .", 1, "no plain file"},
@@ -340,4 +365,5 @@ TEST_MAIN(TH(peers_come_with_the_names_of_their_comments),
           TH(what_the_cluster_has_is_compared_too),
           TH(nested_networks_of_two_peers_are_found_behind_those_of_one),
           TH(export_is_imported_as_the_same_peers), TH(export_as_json_tells_all_fields),
-          TH(refusal_in_the_middle_says_where_and_the_rest_can_follow), TH(wrong_use_is_refused))
+          TH(refusal_in_the_middle_says_where_and_the_rest_can_follow),
+          TH(peers_come_from_an_interface_that_is_up), TH(wrong_use_is_refused))
