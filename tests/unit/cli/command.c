@@ -13,6 +13,15 @@ const struct child *guardmount_run(uv_loop_t *loop, const char *socket, const ch
     return child_run(loop, command);
 }
 
+const struct child *guardmount_run_in(uv_loop_t *loop, const char *dir, const char *socket,
+                                      const char *arguments)
+{
+    char inside[128];
+
+    snprintf(inside, sizeof(inside), "cd %s &&", dir);
+    return guardmount_run(loop, socket, inside, arguments);
+}
+
 void expect(const struct child *c, int status, const char *word)
 {
     if (c->status != status || !strstr(c->out, word))

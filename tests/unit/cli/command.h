@@ -6,5 +6,7 @@
  * call. */
 const struct child *guardmount_run(uv_loop_t *loop, const char *socket, const char *before,
                                    const char *arguments);
+const struct child *guardmount_run_in(uv_loop_t *loop, const char *dir, const char *socket,
+                                      const char *arguments);
 /* It ends with @status and says @word, among others. */
 void expect(const struct child *c, int status, const char *word);

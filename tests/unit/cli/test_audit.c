@@ -61,10 +61,7 @@ static int teardown(void **state)
 
 static const struct child *run(struct house *h, const char *arguments)
 {
-    char inside[SOCKET_DIR_LEN + 8];
-
-    snprintf(inside, sizeof(inside), "cd %s &&", h->dir);
-    return guardmount_run(&h->loop, h->path, inside, arguments);
+    return guardmount_run_in(&h->loop, h->dir, h->path, arguments);
 }
 
 static void expect_not(const struct child *c, const char *word)
