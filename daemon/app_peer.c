@@ -259,6 +259,33 @@ static void start(struct app *a, struct peer_call *p, struct change *c)
     node_change(a->node, c, p, app_now());
 }
 
+/* False: refused and answered. */
+static bool take_vip(const struct app *a, struct peer_call *p, struct peer_change *pc)
+{
+    const struct conf *conf = a->cluster->conf;
+    const char *word = p->asked.command.vip;
+    char names[128] = "";
+    size_t len = 0;
+
+    pc->has_vip = true;
+    if (strcmp(word, "0") == 0) /* whichever */
+        return true;
+    for (unsigned i = 0; i < conf->vip_count; i++) {
+        char id[8];
+
+        snprintf(id, sizeof(id), "%u", conf->vip[i].id);
+        if (strcmp(word, conf->vip[i].name) == 0 || strcmp(word, id) == 0) {
+            pc->vip = conf->vip[i].id;
+            return true;
+        }
+        if (len < sizeof(names))
+            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
+                                    conf->vip[i].name);
+    }
+    refuse(p, -ENOENT, "there is no VIP '%s'; there is %s", word, names);
+    return false;
+}
+
 /* What is noted of a peer, and how long it lasts. False: refused and answered. */
 static bool take_notes(struct app *a, struct peer_call *p, struct peer_change *pc)
 {
@@ -276,14 +303,12 @@ static bool take_notes(struct app *a, struct peer_call *p, struct peer_change *p
         pc->has_keepalive = true;
         pc->keepalive_s = group->keepalive_s;
     }
-    if (c->has_expires && c->verb == PEER_ADD && c->expires_s &&
-        c->expires_s <= app_now().real_ns / NS_PER_S) {
-        refuse(p, -EINVAL, "that time is over already; say --expires 30d, or a date to come");
-        return false;
-    }
     pc->has_expires = c->has_expires;
     pc->expires_s = c->expires_s;
-    pc->has_pending = pc->pending = c->verb == PEER_ADD && c->pending;
+    pc->has_pending = c->has_pending || c->pending;
+    pc->pending = c->pending;
+    if (*c->vip && !take_vip(a, p, pc))
+        return false;
     for (unsigned t = 0; t < PEER_TEXTS; t++)
         if (c->has_text[t] && peer_change_text(pc, (enum peer_text)t, c->text[t]) < 0) {
             refuse(p, -ENOMEM, "no memory");
@@ -327,7 +352,9 @@ static bool take_fields(struct app *a, struct peer_call *p, struct peer_change *
             return false;
         }
     }
-    pc->has_disabled = pc->disabled = c->verb == PEER_ADD && c->disabled;
+    pc->has_endpoint |= c->no_endpoint;
+    pc->has_disabled = c->has_disabled || c->disabled;
+    pc->disabled = c->disabled;
     pc->has_keepalive = c->has_keepalive;
     pc->keepalive_s = c->keepalive_s;
     pc->replace_allowed = c->has_allowed;
@@ -523,30 +550,6 @@ static void rotate(struct app *a, struct peer_call *p, const struct peer *old)
         return;
     }
     start(a, p, c);
-}
-
-static bool take_vip(const struct app *a, struct peer_call *p, struct peer_change *pc)
-{
-    const struct conf *conf = a->cluster->conf;
-    const char *word = p->asked.command.vip;
-    char names[128] = "";
-    size_t len = 0;
-
-    for (unsigned i = 0; i < conf->vip_count; i++) {
-        char id[8];
-
-        snprintf(id, sizeof(id), "%u", conf->vip[i].id);
-        if (strcmp(word, conf->vip[i].name) == 0 || strcmp(word, id) == 0) {
-            pc->has_vip = true;
-            pc->vip = conf->vip[i].id;
-            return true;
-        }
-        if (len < sizeof(names))
-            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
-                                    conf->vip[i].name);
-    }
-    refuse(p, -ENOENT, "there is no VIP '%s'; there is %s", word, names);
-    return false;
 }
 
 static void change_peer(struct app *a, struct peer_call *p, struct change *c,

@@ -69,12 +69,14 @@ struct peer_command {
     char allowed[CONTROL_PREFIXES_MAX + 1]; /* prefixes with commas */
     bool address_auto;                      /* and an address from the pool */
     bool reinstate;
-    bool overlap;      /* prefixes may overlap with another peer's */
-    bool gone;         /* list: removed and revoked ones too */
-    char endpoint[80]; /* "": as it is */
-    bool disabled;     /* add: not served until it is enabled */
-    bool secrets;      /* list: with preshared keys */
-    bool is_group;     /* it is about the group of that name, not about a peer */
+    bool overlap;                   /* prefixes may overlap with another peer's */
+    bool gone;                      /* list: removed and revoked ones too */
+    char endpoint[80];              /* "": as it is */
+    bool no_endpoint;               /* and not as it is */
+    bool disabled;                  /* add: not served until it is enabled */
+    bool has_disabled, has_pending; /* set: disabled, pending are said */
+    bool secrets;                   /* list: with preshared keys */
+    bool is_group;                  /* it is about the group of that name, not about a peer */
     bool has_group, has_expires, has_mtu;
     char group[64];     /* "": none */
     uint64_t expires_s; /* UTC, 0: never */

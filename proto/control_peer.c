@@ -22,6 +22,9 @@ void command_put(struct wire_command *out, const struct peer_command *c)
         out->texts[w->n_texts++] = text;
     }
     w->is_group = c->is_group;
+    w->has_disabled = c->has_disabled;
+    w->has_pending = c->has_pending;
+    w->no_endpoint = c->no_endpoint;
     w->has_group = c->has_group;
     w->group = (char *)c->group;
     w->has_expires = c->has_expires;
@@ -84,6 +87,9 @@ int command_take(const Guardmount__PeerCommand *w, struct peer_command *ret)
         ret->has_text[kind] = true;
     }
     ret->is_group = w->is_group;
+    ret->has_disabled = w->has_disabled;
+    ret->has_pending = w->has_pending;
+    ret->no_endpoint = w->no_endpoint;
     ret->has_group = w->has_group;
     ret->has_expires = w->has_expires;
     ret->expires_s = w->expires_s;

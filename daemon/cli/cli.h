@@ -43,6 +43,7 @@ int cmd_drill(const struct cli *c, int argc, char **argv);
 int cmd_upgrade_check(const struct cli *c, int argc, char **argv);
 int cmd_peer(const struct cli *c, int argc, char **argv);
 int cmd_group(const struct cli *c, int argc, char **argv);
+int cmd_apply(const struct cli *c, int argc, char **argv);
 int cmd_import(const struct cli *c, int argc, char **argv);
 int cmd_export(const struct cli *c, int argc, char **argv);
 int cmd_audit(const struct cli *c, int argc, char **argv);

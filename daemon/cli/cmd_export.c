@@ -35,10 +35,14 @@ static void write_wg(const struct peer_rows *rows, FILE *out)
     }
 }
 
-static int write_json(const struct peer_rows *rows)
+static int write_json(const struct peer_rows *rows, const struct peer_rows *groups)
 {
-    json_t *list = json_array(), *o = json_pack("{s:i, s:o}", "schema", SCHEMA, "peers", list);
+    json_t *list = json_array(), *named = json_array();
+    json_t *o = json_pack("{s:i, s:o, s:o}", "schema", SCHEMA, "groups", named, "peers", list);
     int r;
+
+    for (unsigned i = 0; i < groups->count; i++)
+        json_array_append_new(named, row_group_json(&groups->row[i]));
 
     for (unsigned i = 0; i < rows->count; i++)
         json_array_append_new(list, row_peer_json(&rows->row[i], true));
@@ -55,7 +59,7 @@ int cmd_export(const struct cli *c, int argc, char **argv)
         .kind = CONTROL_PEER,
         .command = {.verb = PEER_LIST, .secrets = true},
     };
-    struct control_reply reply;
+    struct control_reply reply, groups = {0};
     bool wg = argc == 1 && strcmp(argv[0], "--wg") == 0;
     int r;
 
@@ -74,8 +78,14 @@ int cmd_export(const struct cli *c, int argc, char **argv)
                                       "one; upgrade it first");
     if (r == EXIT_GOOD && wg)
         write_wg(reply.peers, stdout);
-    else if (r == EXIT_GOOD)
-        r = write_json(reply.peers);
+    if (r == EXIT_GOOD && !wg) {
+        request.command = (struct peer_command){.verb = PEER_LIST, .is_group = true};
+        r = client_request(c, &request, &groups);
+        if (r == EXIT_GOOD)
+            r = groups.peers ? write_json(reply.peers, groups.peers)
+                             : cli_fail(EXIT_UNREACHABLE, "the daemon's answer makes no sense");
+    }
+    control_reply_done(&groups);
     control_reply_done(&reply);
     return r;
 }

@@ -244,6 +244,8 @@ static int check(const struct asked *a, const struct verb *v)
         if (*c->name)
             return cli_fail(EXIT_USAGE, "peer add takes the name without --name");
         r = check_key(a, v);
+        if (r == EXIT_GOOD && c->expires_s && c->expires_s <= clock_real_ns() / NS_PER_S)
+            r = cli_fail(EXIT_USAGE, "peer add: that time is over already");
         if (r == EXIT_GOOD && !c->has_allowed && !c->address_auto)
             r = cli_fail(EXIT_USAGE, "peer add: say --address auto, or which --address or "
                                      "--allowed-ips it has");

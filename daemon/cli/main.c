@@ -201,9 +201,27 @@ static const struct command commands[] = {
      "guardmount import --dry-run /etc/wireguard/wg0.conf\n"
      "guardmount import --interface wg0",
      cmd_import},
+    {"apply", "-f FILE [--dry-run] [--prune] [--overlap]", "make peers and groups what a file says",
+     "  -f, --file FILE   JSON as 'guardmount export' writes it (- is standard input)\n"
+     "  --dry-run         show what would change (+ added, ~ changed, > new key, - removed), and\n"
+     "                    change nothing\n"
+     "  --prune           remove peers that FILE does not name; without it they stay\n"
+     "  --overlap         networks may overlap with another peer's; the narrower one wins\n"
+     "  -j, --json        {\"schema\": 1, \"dry_run\": ..., \"added\": [...], \"changed\": [...],\n"
+     "                    \"rotated\": [...], \"removed\": [...], \"unchanged\": ..., \"errors\": "
+     "[...]}\n"
+     "\n"
+     "A peer is known by its public_key, a group by its name. What FILE does not say of one that\n"
+     "is there stays as it is. Nothing is changed when anything in FILE is wrong: all that is\n"
+     "wrong is listed with its number in the list. It may be said again.",
+     "guardmount apply -f peers.json --dry-run\n"
+     "guardmount export | ssh other guardmount apply -f -",
+     cmd_apply},
     {"export", "[--wg]", "all peers, with their preshared keys, to standard output",
      "  --wg          as [Peer] sections for wg, with names in comments, instead of JSON\n"
-     "  -j, --json    the default: {\"schema\": 1, \"peers\": [...]}\n"
+     "  -j, --json    the default: {\"schema\": 1, \"groups\": [...], \"peers\": [...]}, as "
+     "'apply'\n"
+     "                reads it\n"
      "\n"
      "Private keys of clients are not known here. Removed and revoked peers are left out.",
      "(umask 077; guardmount export --wg >peers.conf)\n"

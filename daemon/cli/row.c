@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "cli/writer.h"
 #include <string.h>
+#include <time.h>
 
 static json_t *key_json(bool there, const struct public_key *key)
 {
@@ -17,11 +18,13 @@ static json_t *key_json(bool there, const struct public_key *key)
 
 static json_t *expiry_json(uint64_t expires_s)
 {
-    char time[SHOWN_LEN];
+    char text[SHOWN_LEN];
+    time_t at = (time_t)expires_s;
+    struct tm tm;
 
-    return expires_s && expires_s <= UINT64_MAX / NS_PER_S
-               ? json_string(show_time(time, expires_s * NS_PER_S))
-               : json_null();
+    if (!expires_s || !gmtime_r(&at, &tm) || !strftime(text, sizeof(text), "%FT%TZ", &tm))
+        return json_null();
+    return json_string(text); /* as when_parse() reads it */
 }
 
 json_t *row_peer_json(const struct peer_row *r, bool secrets)

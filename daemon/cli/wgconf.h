@@ -20,7 +20,8 @@
 
 struct wgconf {
     struct wgpeer {
-        unsigned line; /* of [Peer]; 0: not of the file, but on the member already */
+        unsigned line; /* of [Peer], or its number in a list; 0: not of the file, but on the member
+                          already */
         char name[WGCONF_NAME_MAX + 1];
         struct public_key key;
         bool has_key, has_psk, disabled;
@@ -31,6 +32,7 @@ struct wgconf {
         unsigned allowed_count, allowed_room;
     } * peer;
     unsigned count, room;
+    const char *unit; /* of lines in words; NULL: "line" */
     struct wgconf_remark {
         unsigned line;
         bool error; /* else: not applied, and the operator should know */

@@ -40,10 +40,10 @@ static int by_key(const void *a, const void *b)
     return r ? r : ((*x)->line > (*y)->line) - ((*x)->line < (*y)->line);
 }
 
-static const char *where(const struct wgpeer *p, char buf[40])
+static const char *where(const struct wgconf *w, const struct wgpeer *p, char buf[40])
 {
     if (p->line)
-        snprintf(buf, 40, "line %u", p->line);
+        snprintf(buf, 40, "%s %u", w->unit ? w->unit : "line", p->line);
     else
         snprintf(buf, 40, "this cluster");
     return buf;
@@ -92,9 +92,9 @@ static int twice(struct wgconf *w, const struct wgpeer **order, unsigned count, 
         if (!b->line || (key ? !public_key_equal(&a->key, &b->key) : strcmp(a->name, b->name) != 0))
             continue;
         r = key ? wgconf_refuse(w, b->line, "the key of peer '%s' is that of peer '%s' (%s)",
-                                b->name, a->name, where(a, buf))
+                                b->name, a->name, where(w, a, buf))
                 : wgconf_refuse(w, b->line, "two peers are called '%s'; the other one is in %s",
-                                b->name, where(a, buf));
+                                b->name, where(w, a, buf));
     }
     return r;
 }
@@ -132,7 +132,8 @@ static int overlaps(struct wgconf *w, const struct wgpeer **order, unsigned coun
                           "%s of peer '%s' overlaps with %s of peer '%s' (%s); --overlap: the "
                           "narrower one is to win",
                           prefix_format(in.prefix, own), in.peer->name,
-                          prefix_format(out.prefix, other), out.peer->name, where(out.peer, buf));
+                          prefix_format(out.prefix, other), out.peer->name,
+                          where(w, out.peer, buf));
     }
     free(all);
     return r;

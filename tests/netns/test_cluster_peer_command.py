@@ -141,6 +141,25 @@ def test_a_peer_is_changed_disabled_and_enabled_on_any_member(lab):
     everywhere(lab, key, lambda p: p["state"] == "removed")
 
 
+def test_a_file_says_what_peers_are_to_be(lab, tmp_path):
+    a, b = lab.members[:2]
+    wait_until(lambda: peers(a) == peers(b), CAUGHT_UP_WITHIN_S, "members differ")
+    path = tmp_path / "peers.json"
+    path.write_text(command(a, "export"))
+    assert "0 added, 0 changed" in command(b, "apply", "-f", path, "--dry-run")
+    said, key = json.loads(path.read_text()), wg_keypair()[1]
+    said["groups"] = [{"name": "branch", "route": "10.0.0.0/8"}]
+    said["peers"].append({"name": "oslo", "public_key": key, "group": "branch",
+                          "allowed_ips": ["10.58.0.0/24"], "owner": "Olga", "disabled": True})
+    path.write_text(json.dumps(said))
+    assert "2 added, 0 changed" in command(b, "apply", "-f", path)
+    everywhere(lab, key, lambda p: p and p["owner"] == "Olga" and p["state"] == "disabled")
+    said["peers"].pop()
+    path.write_text(json.dumps(said))
+    assert "- oslo" in command(a, "apply", "-f", path, "--prune")
+    command(a, "group", "remove", "branch")
+
+
 def test_a_revocation_is_in_force_everywhere_when_the_command_returns(lab):
     a, b, c = lab.members
     client = lab.clients[-1]

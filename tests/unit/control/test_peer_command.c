@@ -450,8 +450,6 @@ TEST(peer_expires_and_is_prolonged)
     struct peer_command c = add("guest", 1, NULL);
 
     c.has_expires = true;
-    c.expires_s = now_s;
-    expect_refused(&c, -EINVAL, "over already");
     c.expires_s = now_s + 60;
     assert_string_equal(expect_row(&c)->state, "enabled");
     c = about(PEER_SET, "guest");
@@ -560,6 +558,27 @@ TEST(moved_peer_is_told_where_its_hub_is)
     assert_string_equal(last.peers->vip, "second");
     strcpy(c.vip, "1");
     assert_int_equal(expect_row(&c)->vip, 1);
+}
+
+TEST(one_set_says_all_that_a_file_can)
+{
+    struct peer_command c = add("alice", 1, "10.0.0.1/32");
+
+    conf.vip[0].id = 7;
+    strcpy(c.endpoint, "192.0.2.5:51820");
+    strcpy(c.vip, "7");
+    c.disabled = c.pending = true;
+    const struct peer_row *row = expect_row(&c);
+    assert_true(row->disabled && row->pending && row->vip == 7);
+    c = about(PEER_SET, "alice");
+    c.has_disabled = c.has_pending = c.no_endpoint = true;
+    strcpy(c.vip, "0");
+    row = expect_row(&c);
+    assert_false(row->disabled || row->pending || row->vip);
+    assert_string_equal(row->endpoint, "");
+    c = about(PEER_SET, "alice");
+    strcpy(c.vip, "8");
+    expect_refused(&c, -ENOENT, "no VIP '8'");
 }
 
 /* ---- groups ---- */
@@ -672,6 +691,6 @@ TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
           TC(peer_that_waits_for_approval_is_pending_until_then), TC(peer_expires_and_is_prolonged),
           TC(old_key_works_until_the_new_one_is_used), TC(rotation_that_makes_no_sense_is_refused),
           TC(what_ends_a_peer_ends_the_key_that_waits), TC(moved_peer_is_told_where_its_hub_is),
-          TC(group_gives_new_clients_what_they_are_to_have),
+          TC(one_set_says_all_that_a_file_can), TC(group_gives_new_clients_what_they_are_to_have),
           TC(group_is_isolated_with_networks_that_are_networks),
           TC(group_that_is_used_or_wrong_is_refused))
