@@ -13,7 +13,9 @@
 struct peer_change {
     struct public_key key;
     bool remove, update_only, replace_allowed;
-    bool revoke;    /* P3: also of a key that nobody knows, or that is revoked already */
+    bool revoke; /* P3: also of a key that nobody knows, or that is revoked already */
+    bool bury;   /* a key that is not known here, in @gen: as if it had been and was removed */
+    uint64_t gen;
     bool reinstate; /* of a revoked key, when the peer is added (P3) */
     bool has_psk, has_endpoint, has_keepalive, has_name, has_disabled;
     bool disabled;

@@ -184,6 +184,8 @@ void entropy_heard_peer(struct node *n, struct sibling *s, const struct peer *th
     if (PLANTED("edits-not-merged"))
         return;
     look_at_clock(n, s, theirs);
+    if (graves_haunted(n, s, theirs))
+        return;
     if (!n->merging)
         n->merging = store_begin(n->store);
     r = n->merging ? store_merge(n->store, n->merging, theirs, n->now.real_ns, &changed) : -ENOMEM;

@@ -199,6 +199,7 @@ struct node {
     uint64_t own_floor;                   /* our last edit when this life began */
     uint64_t tell_at_ns;                  /* our vector, to all */
     uint64_t retry_at_ns;                 /* a commit of what is unsaved; 0: nothing is */
+    uint64_t graves_at_ns;
     uint64_t expiry_s;      /* UTC of the first peer to expire, or before; 0: none ever does */
     uint64_t expiry_look_s; /* when that was last looked at */
 
@@ -270,6 +271,10 @@ void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TA
 /* tenure.c: expiry, rotation */
 void tenure_learn(struct node *n, const struct peer *now); /* a record that may expire */
 uint64_t tenure_tick(struct node *n, struct instant now);
+/* graves.c */
+uint64_t graves_tick(struct node *n, struct instant now);
+/* True: a peer that was removed long ago; it is not to be merged. */
+bool graves_haunted(struct node *n, const struct sibling *s, const struct peer *theirs);
 void tenure_session_made(struct node *n, const struct node_peer *p);
 
 /* handshakes.c */

@@ -270,6 +270,7 @@ uint64_t node_tick(struct node *n, struct instant now)
     next = MIN(next, revokes_tick(n, now));
     next = MIN(next, routes_tick(n, now));
     next = MIN(next, tenure_tick(n, now));
+    next = MIN(next, graves_tick(n, now));
     readiness(n, now);
     node_flush(n, now);
     return next;

@@ -8,7 +8,6 @@
 
 /* Versions at or above are refused: clocks of such a year are wrong, and SQLite counts to 2^63. */
 #define HLC_MAX (1ull << 62)
-#define HLC_COUNTER_BITS 16
 
 struct edit {
     struct store *s;
@@ -401,6 +400,14 @@ static int edit_peer(struct edit *e, uint8_t hub, const struct peer_change *pc)
     struct draft *d;
     int r;
 
+    if (pc->bury) {
+        d = seen ? NULL : draft_open(e, hub, &pc->key);
+        if (d) {
+            d->peer->state = PEER_REMOVED;
+            d->peer->gen = pc->gen;
+        }
+        return d || seen ? 0 : -ENOMEM;
+    }
     if (pc->succeed)
         return seen ? edit_succeed(e, hub, seen) : 0;
     if (seen && active && seen->is_group != pc->is_group) {

@@ -6,6 +6,8 @@
 #include "store/reserve.h"
 #include "store/store.h"
 
+#define HLC_COUNTER_BITS 16 /* below milliseconds */
+
 struct record {
     UT_hash_handle hh;
     struct record_key key;
@@ -17,7 +19,7 @@ struct record {
     uint8_t digest[STORE_DIGEST_LEN];
     /* While store_publish() runs: */
     struct record *next_touched;
-    bool touched, drafted;
+    bool touched, drafted, forgotten;
     struct peer *old_peer, *old_served;
 };
 
@@ -25,6 +27,7 @@ struct store {
     uint8_t member;
     struct db *db; /* NULL: in memory only */
     struct reserve reserve;
+    uint64_t removed_kept_ns;
     struct audit *audit;           /* NULL: in memory only, or plain mode */
     struct audit_notes owed_notes; /* of what was published without a commit */
     struct record *records;

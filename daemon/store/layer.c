@@ -82,6 +82,7 @@ void layer_join(struct layer *to, struct layer *from)
             there->peer = d->peer;
             there->allowed_touched |= d->allowed_touched;
             there->shrunk |= d->shrunk;
+            there->forgotten = d->forgotten;
             free(d);
             continue;
         }

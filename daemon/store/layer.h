@@ -40,6 +40,7 @@ struct draft {
     unsigned room;            /* of the list, while the edit appends to it */
     bool allowed_touched;     /* the list may differ from below's */
     bool shrunk;              /* the list holds prefixes that the claims give to others */
+    bool forgotten;           /* a removed peer, whose record goes */
     bool mentioned;           /* named by the edit, not only robbed of a prefix */
 };
 

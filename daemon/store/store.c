@@ -190,7 +190,11 @@ static void take_digest(struct store *s, struct record *r)
     if (!s->member)
         return;
     memcpy(was, r->digest, sizeof(was));
-    record_digest(r->peer, r->digest);
+    /* Who has forgotten a removed peer holds the same as who has not yet. */
+    if (r->peer->state == PEER_REMOVED)
+        memset(r->digest, 0, sizeof(r->digest));
+    else
+        record_digest(r->peer, r->digest);
     for (unsigned i = 0; i < STORE_DIGEST_LEN; i++)
         s->digest[i] ^= was[i] ^ r->digest[i];
 }
@@ -222,9 +226,11 @@ static void take_layer(struct store *s, struct layer *l, bool unsaved,
             r->drafted = true;
             r->old_peer = r->peer;
             r->peer = TAKE_PTR(d->peer);
+            bool forgotten = d->forgotten; /* only when the disk has forgotten it, too */
+            r->forgotten = forgotten && !unsaved;
             layer_remove(l, d);
             take_digest(s, r);
-            mark_unsaved(s, r, unsaved);
+            mark_unsaved(s, r, unsaved && !forgotten);
         }
     take_claims(s, &p, l);
     for (struct record *r = p.first; r; r = r->next_touched) {
@@ -243,7 +249,7 @@ static void take_layer(struct store *s, struct layer *l, bool unsaved,
         r->old_peer = r->old_served = NULL;
         r->touched = r->drafted = false;
         /* Plain mode has no sibling that could bring a removed peer back: no tombstone. */
-        if (s->member == 0 && r->peer->state == PEER_REMOVED)
+        if ((s->member == 0 && r->peer->state == PEER_REMOVED) || r->forgotten)
             record_drop(s, r);
     }
 }
@@ -405,7 +411,7 @@ static int commit(struct store_write *w)
                 r = put_anew(s->db, rec->peer);
     for (const struct draft *d = w->layer.drafts; r >= 0 && d; d = d->hh.next) {
         const struct record *rec = store_record_of(s, &d->key);
-        bool drop = s->member == 0 && d->peer->state == PEER_REMOVED;
+        bool drop = (s->member == 0 && d->peer->state == PEER_REMOVED) || d->forgotten;
 
         if (rec && rec->unsaved)
             r = put_anew(s->db, d->peer);
@@ -519,6 +525,7 @@ int store_open(const char *path, uint8_t member, struct store **ret,
         return -ENOMEM;
     }
     s->member = member;
+    s->removed_kept_ns = STORE_REMOVED_KEPT_NS;
     if (path) {
         r = db_open(path, &s->db, ret_error);
         if (r >= 0)

@@ -48,6 +48,19 @@ int store_apply(struct store *s, struct store_write *w, const struct change *c, 
 /* A sibling's record (P2). *ret_changed: ours differs from before. */
 int store_merge(struct store *s, struct store_write *w, const struct peer *theirs, uint64_t real_ns,
                 bool *ret_changed);
+/* Removed peers are remembered so long, and until all members know of it (P4). */
+#define STORE_REMOVED_KEPT_NS (30ull * 86400 * 1000000000)
+void store_keep_removed(struct store *s, uint64_t ns); /* for tests */
+uint64_t store_removed_kept_ns(const struct store *s);
+/* With the write's commit those are forgotten that are old and that @everywhere covers: what every
+ * member has. How many; STORE_FORGET_MAX: there may be more. */
+#define STORE_FORGET_MAX 512u
+unsigned store_forget_removed(struct store *s, struct store_write *w,
+                              const struct vector *everywhere, uint64_t real_ns);
+/* A sibling's record of a peer whose removal was forgotten here: it must not be merged. @known:
+ * what is known here for certain. */
+bool store_has_forgotten(const struct store *s, const struct peer *theirs,
+                         const struct vector *known, uint64_t real_ns);
 /* With the write's commit everything up to @v is known here (P12): what @v promises was merged into
  * this write or into one before it. */
 void store_write_cover(struct store_write *w, const struct vector *v);

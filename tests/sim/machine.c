@@ -1207,6 +1207,8 @@ int machine_start(struct machine *m)
         printf("%s\n", error);
         return -ENOMEM;
     }
+    if (w->operators) /* removals are forgotten within the run */
+        store_keep_removed(m->store, SIM_REMOVED_KEPT_NS);
     allowedips_init(&m->allowed, NULL, NULL);
     if (m->member) {
         c.self = m->member;

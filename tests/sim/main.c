@@ -1,10 +1,12 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
  *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--lag]
- *          [--warm] [--active] [--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]
+ *          [--warm] [--active] [--operators [--disk DIR [--haunt]]] [--trace] [--quiet] [--plant
+ * NAME]
  *
  * --operators: no traffic; edits of peers on all members at once, and faults around them. With
- * --disk the databases are files in DIR, which get full, and are rolled back.
+ * --disk the databases are files in DIR, which get full, and are rolled back. With --haunt there is
+ * one removal, and a member that comes back from before it when all others have forgotten it.
  *
  * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
  * With --roam a silent client moves while its VIP does (R9a).
@@ -29,7 +31,7 @@
 struct options {
     uint64_t seed, seeds, seconds;
     unsigned members, clients, moves;
-    bool trace, quiet, lag, roam, warm, operators, active;
+    bool trace, quiet, lag, roam, warm, operators, active, haunt;
     const char *disk;
 };
 
@@ -154,6 +156,46 @@ static void run_operators(struct world *w, const struct options *o)
         peers_converged(w);
 }
 
+static void expect_peer(struct world *w, bool there, const char *else_)
+{
+    struct public_key key = peers_key(0);
+
+    for (unsigned i = 0; i < w->members; i++)
+        if ((store_record(w->machine[i].store, 1, &key) != NULL) != there)
+            oracle_violation(w->oracle, w->now_ns, "m%u: %s", i + 1, else_);
+}
+
+static void back_from_the_disk(struct machine *m)
+{
+    machine_crash(m);
+    machine_roll_back(m);
+    machine_start(m);
+}
+
+/* P4: a removal that everybody knows is forgotten, and the peer does not come back all the same. */
+static void run_haunt(struct world *w)
+{
+    struct machine *first = &w->machine[0], *old = &w->machine[1];
+
+    world_run(w, w->now_ns + 2 * NS_PER_S);
+    peers_say(first, 0, false);
+    world_run(w, w->now_ns + 3 * NS_PER_S);
+    back_from_the_disk(old); /* its database of now is kept */
+    world_run(w, w->now_ns + 8 * NS_PER_S);
+    expect_peer(w, true, "the peer was not added");
+    peers_say(first, 0, true);
+    world_run(w, w->now_ns + 20 * NS_PER_S);
+    expect_peer(w, false, "the removal is not forgotten");
+    back_from_the_disk(old);
+    if (store_count(old->store, 1, PEER_ACTIVE) != 1)
+        oracle_violation(w->oracle, w->now_ns, "the database is not that from before");
+    world_run(w, w->now_ns + CONVERGE_NS);
+    for (unsigned i = 0; i < w->members; i++)
+        if (store_count(w->machine[i].store, 1, PEER_ACTIVE))
+            oracle_violation(w->oracle, w->now_ns, "m%u has the removed peer again", i + 1);
+    peers_converged(w);
+}
+
 static void run_traffic(struct world *w, const struct options *o)
 {
     uint64_t start = w->now_ns;
@@ -207,7 +249,9 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
     for (unsigned i = 0; i < w->members + w->clients; i++)
         if (machine_start(&w->machine[i]) < 0)
             return 1;
-    if (o->operators)
+    if (o->haunt)
+        run_haunt(w);
+    else if (o->operators)
         run_operators(w, o);
     else
         run_traffic(w, o);
@@ -235,14 +279,23 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
-        {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
-        {"roam", no_argument, NULL, 'R'},          {"lag", no_argument, NULL, 'L'},
-        {"warm", no_argument, NULL, 'W'},          {"trace", no_argument, NULL, 'T'},
-        {"plant", required_argument, NULL, 'p'},   {"quiet", no_argument, NULL, 'q'},
-        {"operators", no_argument, NULL, 'o'},     {"active", no_argument, NULL, 'a'},
-        {"disk", required_argument, NULL, 'd'},    {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},
+        {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'},
+        {"moves", required_argument, NULL, 'M'},
+        {"roam", no_argument, NULL, 'R'},
+        {"lag", no_argument, NULL, 'L'},
+        {"warm", no_argument, NULL, 'W'},
+        {"trace", no_argument, NULL, 'T'},
+        {"plant", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"operators", no_argument, NULL, 'o'},
+        {"active", no_argument, NULL, 'a'},
+        {"disk", required_argument, NULL, 'd'},
+        {"haunt", no_argument, NULL, 'H'},
+        {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
     uint64_t v = 0;
@@ -252,10 +305,12 @@ int main(int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         if (c != 'T' && c != 'L' && c != 'W' && c != 'R' && c != 'p' && c != 'q' && c != 'o' &&
-            c != 'a' && c != 'd' && (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
+            c != 'a' && c != 'd' && c != 'H' &&
+            (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
             fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
                             "[--clients C] [--moves N] [--lag] [--roam] [--warm] [--active] "
-                            "[--operators [--disk DIR]] [--trace] [--quiet] [--plant NAME]\n");
+                            "[--operators [--disk DIR [--haunt]]] [--trace] [--quiet] "
+                            "[--plant NAME]\n");
             return 2;
         }
         switch (c) {
@@ -294,6 +349,9 @@ int main(int argc, char **argv)
             break;
         case 'a':
             o.active = true;
+            break;
+        case 'H':
+            o.haunt = true;
             break;
         case 'd':
             o.disk = optarg;

@@ -128,6 +128,17 @@ void peers_edit(struct machine *m)
                 machine_now(m));
 }
 
+void peers_say(struct machine *m, unsigned n, bool remove)
+{
+    struct change *c = change_new(1);
+    struct public_key key = peers_key(n);
+    struct peer_change *p = change_add_peer(c, &key);
+
+    assert(c && p);
+    p->remove = remove;
+    node_change(m->node, c, (void *)(uintptr_t)(SIM_POOL_PEERS + 1), machine_now(m));
+}
+
 /* @unreached: members that did not confirm it. */
 void peers_revoked(struct machine *m, unsigned n, int err, uint16_t unreached)
 {
@@ -215,8 +226,9 @@ void peers_check(struct machine *m)
 
 static bool alike(const struct peer *a, const struct peer *b)
 {
+    /* One may have forgotten the removal already. */
     if (!a || !b)
-        return a == b;
+        return (!a || a->state == PEER_REMOVED) && (!b || b->state == PEER_REMOVED);
     for (unsigned f = 0; f < PEER_FIELDS; f++)
         if (a->version[f].hlc != b->version[f].hlc ||
             a->version[f].member != b->version[f].member || a->version[f].seq != b->version[f].seq)

@@ -24,7 +24,8 @@
 #define SIM_LAN_DELAY_NS (150 * NS_PER_US)
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
 #define SIM_ANNOUNCE_LATE_NS (8 * NS_PER_MS) /* switches learn of a new master within this */
-#define SIM_POOL_PEERS 8                     /* that operators fight over */
+#define SIM_REMOVED_KEPT_NS (3 * NS_PER_S)
+#define SIM_POOL_PEERS 8 /* that operators fight over */
 #define SIM_RECORDED_MAX 4096
 #define SIM_APART_NS (5 * NS_PER_S)    /* T_FRESH and how late it is noticed */
 #define SIM_GREET_NS (100 * NS_PER_MS) /* from a connection to what a snapshot tells */
@@ -231,6 +232,7 @@ void machine_inner(struct machine *m, const uint8_t *packet, size_t len);
 
 /* peers.c */
 struct public_key peers_key(unsigned n);
+void peers_say(struct machine *m, unsigned n, bool remove); /* add, or remove, the pool's peer */
 void peers_edit(struct machine *m);
 void peers_revoked(struct machine *m, unsigned n, int err, uint16_t unreached);
 void peers_check(struct machine *m);
