@@ -89,9 +89,8 @@ def test_both_members_believe_and_heal(lab, run):
     lab.wait_owner()
 
 
-@TWICE
 @pytest.mark.parametrize("whole_machine", [False, True], ids=["daemon", "machine"])
-def test_the_owner_stalls_for_five_seconds_and_wakes(lab, whole_machine, run):
+def test_the_owner_stalls_for_five_seconds_and_wakes(lab, whole_machine):
     owner = lab.owner()
     with TwoWay(lab) as flow:
         lab.freeze(owner, whole_machine)
