@@ -104,6 +104,12 @@ static void node_metrics(struct app *a, struct status *s)
     add(a, s, true, "guardmount_unknown_rescues", NULL, NULL,
         "Handshakes begun because a peer used a session that is not known here",
         (double)n->unknown_rescues);
+    add(a, s, true, "guardmount_session_asks", NULL, NULL,
+        "Sessions that siblings were asked for, because the peer uses another VIP now",
+        (double)n->asked);
+    add(a, s, true, "guardmount_session_asks_refused", NULL, NULL,
+        "Of these, because of a copy of a packet that was accepted before",
+        (double)n->asked_refused);
     add(a, s, true, "guardmount_strays", NULL, NULL,
         "Packets from the LAN passed on to the member that has just got the VIP",
         (double)n->strays);

@@ -28,6 +28,7 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
     [SYNC_MOVE] = GUARDMOUNT__SYNC_MESSAGE__BODY_MOVE,
     [SYNC_STRAY] = GUARDMOUNT__SYNC_MESSAGE__BODY_STRAY,
     [SYNC_DRILL] = GUARDMOUNT__SYNC_MESSAGE__BODY_DRILL,
+    [SYNC_ASK] = GUARDMOUNT__SYNC_MESSAGE__BODY_ASK,
 };
 
 /* ---- what is allowed, both ways ---- */
@@ -130,6 +131,8 @@ static bool valid(const struct sync_msg *m)
         return m->stray.hub && m->stray.len && m->stray.len <= SYNC_STRAY_MAX;
     case SYNC_DRILL:
         return drill_valid(&m->drill);
+    case SYNC_ASK:
+        return id_valid(&m->ask.id) && m->ask.vip && m->ask.counter <= SYNC_COUNTER_MAX;
     default:
         return true;
     }
@@ -159,6 +162,7 @@ union wire {
             Guardmount__Adopted adopted;
             Guardmount__Released released;
             Guardmount__Dirty dirty;
+            Guardmount__KeyAsk ask;
         };
     } key;
     struct {
@@ -254,6 +258,18 @@ static void put_limit(union wire *w, const struct sync_limit *l)
     b->seq = l->seq;
     b->lower = l->lower;
     b->active = l->active;
+}
+
+static void put_ask(union wire *w, const struct sync_ask *a)
+{
+    Guardmount__KeyAsk *b = &w->key.ask;
+
+    guardmount__key_ask__init(b);
+    wire_put_id(&w->key.id, &a->id);
+    b->id = &w->key.id;
+    b->vip = a->vip;
+    b->counter = a->counter;
+    b->refused = a->refused;
 }
 
 static void put_adopted(union wire *w, const struct sync_adopted *a)
@@ -449,6 +465,10 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
         put_drill(&w, &m->drill);
         s.drill = &w.drill;
         break;
+    case SYNC_ASK:
+        put_ask(&w, &m->ask);
+        s.ask = &w.key.ask;
+        break;
     case SYNC_KINDS:
         return -EINVAL;
     }
@@ -530,6 +550,14 @@ static void get_limit(bool *ok, const Guardmount__Limit *b, struct sync_limit *l
     l->seq = b->seq;
     l->lower = b->lower;
     l->active = b->active;
+}
+
+static void get_ask(bool *ok, const Guardmount__KeyAsk *b, struct sync_ask *a)
+{
+    wire_get_id(ok, b->id, &a->id);
+    a->vip = (uint16_t)wire_in(ok, b->vip, 1, UINT16_MAX);
+    a->counter = wire_in(ok, b->counter, 0, SYNC_COUNTER_MAX);
+    a->refused = b->refused;
 }
 
 static void get_adopted(bool *ok, const Guardmount__Adopted *b, struct sync_adopted *a)
@@ -694,6 +722,9 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
         break;
     case SYNC_DRILL:
         r = get_drill(&ok, s->drill, m);
+        break;
+    case SYNC_ASK:
+        get_ask(&ok, s->ask, &m->ask);
         break;
     case SYNC_KINDS:
         return -EPROTO;

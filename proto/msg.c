@@ -22,6 +22,7 @@ static const char *const names[SYNC_KINDS] = {
     [SYNC_MOVE] = "move",
     [SYNC_STRAY] = "stray",
     [SYNC_DRILL] = "drill",
+    [SYNC_ASK] = "ask",
 };
 
 const char *sync_kind_name(enum sync_kind k)

@@ -16,6 +16,7 @@
 #define SYNC_VERSION_MAX 1
 #define SYNC_FEATURE_VECTOR 1ull /* in hello.features: takes SYNC_VECTOR */
 #define SYNC_FEATURE_DRILL 2ull  /* ... SYNC_DRILL */
+#define SYNC_FEATURE_ASK 4ull    /* ... SYNC_ASK */
 #define SYNC_FRAME_MAX 65536
 #define SYNC_DIGEST_LEN 16
 #define SYNC_SEQ_MAX (1ull << 61)     /* of a member's operations: milliseconds, with room */
@@ -43,6 +44,7 @@ enum sync_kind {
     SYNC_MOVE,         /* an operator wants a VIP elsewhere */
     SYNC_STRAY,        /* a packet for a peer whose VIP the sender has just handed over */
     SYNC_DRILL,        /* an operator's drill: probes, faults */
+    SYNC_ASK,          /* give me this key: its peer talks to a VIP of mine (O10) */
     SYNC_KINDS,
 };
 
@@ -95,6 +97,13 @@ struct sync_adopted {
     uint16_t term;
     uint64_t limit; /* where the adopter's receiving begins */
     uint16_t vip;   /* 0: as the receiver knows it */
+};
+
+struct sync_ask {
+    struct key_id id;
+    uint16_t vip;
+    uint64_t counter; /* of the packet that reached the VIP */
+    bool refused;     /* the answer: it was accepted before */
 };
 
 struct sync_released {
@@ -211,6 +220,7 @@ struct sync_msg {
         struct sync_dirty dirty;
         struct sync_move move;
         struct sync_stray stray;
+        struct sync_ask ask;
         struct sync_vector vector;
         struct sync_drill drill;
     };

@@ -208,8 +208,8 @@ static void run_flush(struct worker *w, struct run *run, uint16_t slot, uint64_t
 
 /* O10: data on a VIP that we hold, under a key whose VIP a sibling holds. Authentic or not decides
  * whether main should ask for the key. */
-static void wrong_vip(struct worker *w, struct keypair *k, struct aead_op *op, uint16_t slot,
-                      uint64_t now_ns)
+static void wrong_vip(struct worker *w, struct keypair *k, struct aead_op *op,
+                      const struct endpoint *source, uint16_t slot, uint64_t now_ns)
 {
     if (atomic_load(&k->state) == KEYPAIR_CLOSED || !rarely(&w->wrong_vip_ns, now_ns))
         return;
@@ -217,7 +217,9 @@ static void wrong_vip(struct worker *w, struct keypair *k, struct aead_op *op, u
         lane_tell(&w->lane, &(struct fact){.kind = FACT_WRONG_VIP,
                                            .index = k->local_index,
                                            .peer_id = k->peer->id,
-                                           .value_ns = slot});
+                                           .effects = slot,
+                                           .value_ns = op->counter,
+                                           .source = *source});
 }
 
 /* A message that came in @d: into @run, or dropped and counted. @open: the slot is owned, or about
@@ -255,7 +257,7 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     if (v != RX_ACCEPT) {
         drop(w, k->peer->id, v, NULL, 0, now_ns);
         if (v == RX_DROP_NOT_OWNER && open)
-            wrong_vip(w, k, &op, slot, now_ns);
+            wrong_vip(w, k, &op, &d->remote, slot, now_ns);
         return;
     }
     if (k != run->k || run->n == BATCH_MAX)

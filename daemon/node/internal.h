@@ -28,6 +28,7 @@ struct node_peer {
     bool endpoint_untold;
     uint64_t rekey_at_ns;   /* T3; 0: none */
     uint64_t rescued_ns;    /* rescue.c; 0: never */
+    uint64_t asked_ns;      /* asks.c; 0: never */
     uint16_t routed_slot;   /* routes.c: the VIP that it used when its routes were looked at */
     struct endpoint try_at; /* handshakes.c: where authentic data came from that was not accepted */
     uint64_t try_until_ns, try_counter;
@@ -46,8 +47,9 @@ struct node_key {
     struct lease lease; /* while we own it */
     uint16_t held_by;   /* bit m: sibling m has the record from us on this connection */
     enum session_slot slot;
-    bool want_flush; /* a packet waits */
-    bool ours;       /* main's view: we own it and siblings were told */
+    uint16_t told_slot; /* VIP that siblings were told last */
+    bool want_flush;    /* a packet waits */
+    bool ours;          /* main's view: we own it and siblings were told */
     /* Why a replica is not adoptable; stale: its owner has connected anew and not sent it yet. */
     bool dirty, stale, collided, quarantined;
     bool released; /* a replica: its owner said that it gave it up, and nobody took it since */
@@ -214,6 +216,8 @@ struct node {
     uint64_t synced_ns; /* when some sibling was last in sync with us; 0: never */
     bool wake_due;      /* held packets are to be looked at again, at the end of this turn */
 
+    struct list asks; /* asks.c */
+    unsigned ask_count;
     struct list excepted; /* routes.c */
     unsigned excepted_count;
     bool excepted_full;
@@ -310,9 +314,13 @@ bool key_replicate_to(struct node *n, struct node_key *k, struct sibling *s, str
 bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct instant now,
                 struct sync_msg *ret, struct replica_token *ret_token);
 void key_record_sent(struct node *n, struct node_key *k, struct sibling *s, uint64_t limit);
+/* E3: between two VIPs that are ours. Siblings adopt it with the one that it is of now. */
+void keys_vip_changed(struct node *n, struct node_peer *p, struct instant now);
 void key_release(struct node *n, struct node_key *k, struct instant now); /* R11's final state */
 struct sync_msg key_adopted_message(const struct node *n, const struct node_key *k);
 void key_tell_adopted(struct node *n, struct node_key *k, struct instant now);
+void key_heard_adopted(struct node *n, struct node_key *k, uint8_t member,
+                       const struct sync_adopted *a);
 void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit, uint16_t term);
 /* R12: @member may have adopted it while we slept, and cannot tell. */
 void key_doubt(struct node *n, struct node_key *k, uint8_t member);
@@ -387,6 +395,14 @@ uint16_t routes_home(const struct node *n, const struct peer *record);
 void routes_of_peer(struct node *n, struct node_peer *p, const struct peer *record);
 void routes_peer_moved(struct node *n, struct node_peer *p); /* E3: its VIP may be another one */
 void routes_free(struct node *n);
+
+/* asks.c */
+void asks_wrong_vip(struct node *n, const struct fact *f, struct instant now);
+void asks_heard(struct node *n, uint8_t member, const struct sync_ask *a, struct instant now);
+void asks_released(struct node *n, struct node_key *k,
+                   struct instant now); /* an owner gave it up */
+uint64_t asks_tick(struct node *n, struct instant now);
+void asks_free(struct node *n);
 
 /* rescue.c */
 void rescue_learn(struct node *n, const struct node_peer *p, const struct endpoint *at);

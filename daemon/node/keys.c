@@ -202,7 +202,8 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     memcpy(m.session.keys, k->kp->keys, sizeof(*m.session.keys));
     m.session.peer = k->peer->wg.key;
     m.session.slot = k->slot;
-    m.session.vip = vip_id_of_slot(n, atomic_load(&k->kp->vip));
+    k->told_slot = atomic_load(&k->kp->vip);
+    m.session.vip = vip_id_of_slot(n, k->told_slot);
     m.session.active = key_recent(k, now.boot_ns);
     memcpy(m.session.peer_stamp, k->peer->received, TAI64N_LEN);
     if (peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
@@ -248,6 +249,15 @@ void key_replicate(struct node *n, struct node_key *k, struct instant now)
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
         if (n->sibling[i].up)
             key_replicate_to(n, k, &n->sibling[i], now);
+}
+
+void keys_vip_changed(struct node *n, struct node_peer *p, struct instant now)
+{
+    struct keypair *kp = atomic_load(&p->wg.current);
+    struct node_key *k = kp ? kp->owner_data : NULL;
+
+    if (k && k->ours && k->told_slot && k->told_slot != atomic_load(&kp->vip))
+        key_replicate(n, k, now);
 }
 
 void keys_drop_holder(struct node *n, uint8_t member)
@@ -435,6 +445,20 @@ void key_doubt(struct node *n, struct node_key *k, uint8_t member)
     become_replica(n, k, member, keypair_final_top(k->kp), counter_term_now(&k->kp->tx));
     k->stale = true; /* if it lives, its snapshot makes it good again */
     key_set_adoptable(k);
+}
+
+void key_heard_adopted(struct node *n, struct node_key *k, uint8_t member,
+                       const struct sync_adopted *a)
+{
+    uint16_t slot = vip_slot_of_id(n, a->vip);
+
+    if (slot)
+        atomic_store(&k->kp->vip, slot);
+    key_yield(n, k, member, a->limit, a->term);
+    /* R15: its owner counts us as a holder only where the VIP's list does. What we keep otherwise
+     * would be adopted below what was accepted meanwhile. */
+    if (!vip_holder(n, atomic_load(&k->kp->vip), n->conf.self) && !PLANTED("non-holder-keeps-key"))
+        key_remove(n, k, false);
 }
 
 void key_release(struct node *n, struct node_key *k, struct instant now)

@@ -91,6 +91,7 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     list_init(&n->pendings);
     list_init(&n->changes);
     list_init(&n->revokes);
+    list_init(&n->asks);
     list_init(&n->excepted);
     n->started_ns = now.boot_ns;
     n->engine_fit = true;
@@ -151,6 +152,7 @@ void node_free(struct node *n)
         store_abort(n->store, n->committing);
     peers_free_all(n);
     routes_free(n);
+    asks_free(n);
     keys_forget_pasts(n, NEVER);
     heap_done(&n->timers);
     free(n);
@@ -269,6 +271,7 @@ uint64_t node_tick(struct node *n, struct instant now)
     next = MIN(next, entropy_tick(n, now));
     next = MIN(next, revokes_tick(n, now));
     next = MIN(next, routes_tick(n, now));
+    next = MIN(next, asks_tick(n, now));
     next = MIN(next, tenure_tick(n, now));
     next = MIN(next, graves_tick(n, now));
     readiness(n, now);
@@ -348,6 +351,7 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
             p->endpoint_untold = true;
             peer_tell_endpoint(n, p, now);
             routes_peer_moved(n, p);
+            keys_vip_changed(n, p, now);
         }
         break;
     case FACT_READ_ADDRESSES:
@@ -375,7 +379,8 @@ void node_fact(struct node *n, const struct fact *f, struct instant now)
     case FACT_UNKNOWN_INDEX:
         rescue_unknown(n, (uint16_t)f->value_ns, &f->source, now);
         break;
-    case FACT_WRONG_VIP: /* O10: not delivered; counted by the engine */
+    case FACT_WRONG_VIP: /* not delivered; counted by the engine */
+        asks_wrong_vip(n, f, now);
         break;
     }
 }

@@ -26,6 +26,7 @@ struct instant {
 };
 
 #define REVOKE_WAIT_NS (2 * NS_PER_S)   /* P8 */
+#define ASKS_MAX 1024                   /* keys that owners are asked for at a time */
 #define COMMIT_WAIT_NS (20 * NS_PER_MS) /* T_COMMIT (H1) */
 #define FRESH_DEFAULT_NS (4 * NS_PER_S) /* T_FRESH */
 #define REKEY_SOON_NS (30 * NS_PER_S)   /* T3 */
@@ -185,6 +186,7 @@ uint16_t node_unreached(const struct node *n);
 /* Looking. */
 struct node_counters {
     uint64_t adopted_hot, adopted_warm, adopted_cold; /* adopted_total{mode} */
+    uint64_t asked, asked_refused;                    /* keys of peers that changed the VIP (O10) */
     uint64_t rescues, unknown_rescues, rekeys, unreplicated, yielded, dirty, stale_vips;
     uint64_t handshakes_made[2]; /* responder, initiator */
     uint64_t strays;             /* packets passed on to who has the VIP now */

@@ -1,6 +1,5 @@
 /* Siblings: what the replicas of the sync channel ask for, and what each of their messages does. */
 #include "base/bytes.h"
-#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 #include <assert.h>
@@ -405,25 +404,12 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
         k->dirty = false; /* that is all that was ever accepted (R7) */
         key_set_adoptable(k);
         moves_released(n, k, n->now);
+        asks_released(n, k, n->now);
     } else if (r->term >= counter_term_now(&k->kp->tx)) { /* O5 */
         keypair_outbid(k->kp, r->term, r->top, n->gate);
         key_adopted(n, k, n->now);
         key_tell_adopted(n, k, n->now);
     }
-}
-
-static void heard_adopted(struct node *n, struct node_key *k, uint8_t member,
-                          const struct sync_adopted *a)
-{
-    uint16_t slot = vip_slot_of_id(n, a->vip);
-
-    if (slot)
-        atomic_store(&k->kp->vip, slot);
-    key_yield(n, k, member, a->limit, a->term);
-    /* R15: its owner counts us as a holder only where the VIP's list does. What we keep otherwise
-     * would be adopted below what was accepted meanwhile. */
-    if (!vip_holder(n, atomic_load(&k->kp->vip), n->conf.self) && !PLANTED("non-holder-keeps-key"))
-        key_remove(n, k, false);
 }
 
 static void heard_session(struct node *n, uint8_t member, struct session *s)
@@ -532,7 +518,7 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
     case SYNC_ADOPTED:
         k = key_by_id(n, &m->adopted.id);
         if (k)
-            heard_adopted(n, k, member, &m->adopted);
+            key_heard_adopted(n, k, member, &m->adopted);
         break;
     case SYNC_RELEASED:
         heard_released(n, member, &m->released);
@@ -577,6 +563,9 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         break;
     case SYNC_MOVE:
         moves_heard(n, member, &m->move, n->now);
+        break;
+    case SYNC_ASK:
+        asks_heard(n, member, &m->ask, n->now);
         break;
     case SYNC_STRAY:
         moves_stray(n, &m->stray, n->now);

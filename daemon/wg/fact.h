@@ -14,8 +14,9 @@ enum fact_kind {
     FACT_UNKNOWN_INDEX,  /* data for an unknown receiver index @index, from @source, on VIP slot
                             @value_ns */
     FACT_LOST_SOCKET,    /* sending from a local address failed; peer @peer_id */
-    FACT_WRONG_VIP, /* authentic data came to VIP slot @value_ns, which we own, under the key with
-                     * local index @index, whose VIP we do not own (O10) */
+    FACT_WRONG_VIP, /* authentic data with counter @value_ns came from @source to VIP slot @effects,
+                     * which we own, under the key with local index @index, whose VIP we do not own
+                     * (O10) */
     FACT_DROPPED,   /* data of peer @peer_id was dropped, for the rx_verdict @index; @source: where
                      * authentic data came from, with counter @value_ns */
 };

@@ -537,6 +537,16 @@ void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct
     spin_unlock(&k->rx_lock);
 }
 
+bool keypair_is_news(struct keypair *k, uint64_t counter)
+{
+    spin_lock(&k->rx_lock);
+    bool news = atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_OWNED &&
+                counter >= atomic_load_explicit(&k->floor, memory_order_relaxed) &&
+                (!k->window || replay_check(k->window, counter));
+    spin_unlock(&k->rx_lock);
+    return news;
+}
+
 uint64_t keypair_final_top(struct keypair *k)
 {
     spin_lock(&k->rx_lock);

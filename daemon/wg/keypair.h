@@ -162,6 +162,8 @@ bool keypair_adopt(struct keypair *k, const struct gate *g, uint64_t now_ns);
  * begins a later one (O5), and it accepted below @top, so nothing below that is accepted any more.
  */
 void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct gate *g);
+/* (main) We own it and have not accepted @counter yet. */
+bool keypair_is_news(struct keypair *k, uint64_t counter);
 /* (main) After the gate was closed: nothing at or above this was accepted, nor will be while the
  * gate stays closed (a receive that began before is over). */
 uint64_t keypair_final_top(struct keypair *k);

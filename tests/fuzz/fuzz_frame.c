@@ -193,6 +193,10 @@ static void anything(struct rogue *r, enum sync_kind kind)
         m.adopted = (struct sync_adopted){
             .id = key_id(r), .term = (uint16_t)take(r, 2), .limit = number(r), .vip = 1};
         break;
+    case SYNC_ASK:
+        m.ask = (struct sync_ask){
+            .id = key_id(r), .vip = 1, .counter = number(r), .refused = take(r, 1) & 1};
+        break;
     case SYNC_RELEASED:
         m.released =
             (struct sync_released){.id = key_id(r), .top = number(r), .term = (uint16_t)take(r, 2)};

@@ -560,6 +560,12 @@ class Lab:
         run_in(c.netns, ["wg", "set", c.ifname, "peer", self.hub_public_key, "remove"])
         run_in(c.netns, ["wg", "addconf", c.ifname, os.path.join(c.dir, "wg.conf.peer")])
 
+    def use_vip(self, c, vip):
+        """The client is told another endpoint, and keeps its session."""
+        run_in(c.netns, ["wg", "set", c.ifname, "peer", self.hub_public_key,
+                         "endpoint", plan.endpoint_of(vip, c.over_ipv6)])
+        return time.time()
+
     def add_attacker(self):
         """One more box on the WAN. Returns its namespace."""
         if not list_netns(plan.ATTACKER_NS):

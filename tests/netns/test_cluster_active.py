@@ -26,14 +26,15 @@ def routes(m):
     return found
 
 
-def expected_routes(lab, m, owners):
+def expected_routes(lab, m, owners, guests):
     return {net: None if owners[v] is m else owners[v].addresses("lan")[":" in net]
-            for v in lab.vips for net in v.pool}
+            for v, nets in [(v, v.pool) for v in lab.vips] + guests for net in nets}
 
 
-def wait_routes(lab, owners, members):
-    end = time.monotonic() + 2
-    while any(routes(m) != expected_routes(lab, m, owners) for m in members):
+def wait_routes(lab, owners, members, guests=()):
+    """@guests: (VIP that it uses, addresses) of each client that uses another VIP than its own."""
+    end = time.monotonic() + 3
+    while any(routes(m) != expected_routes(lab, m, owners, list(guests)) for m in members):
         assert time.monotonic() < end, [(m.name, routes(m)) for m in members]
         time.sleep(0.05)
 
@@ -80,3 +81,17 @@ def test_what_enters_at_the_wrong_member_reaches_the_owner_in_one_hop(lab):
                 assert "redirect" not in said.lower(), said
     finally:
         ip_batch(SERVER_NS, [f"route del {c.tunnel[n]}" for c, n in pairs])
+
+
+def test_a_client_that_changes_the_vip_keeps_its_session_and_is_followed(lab):
+    owners = {v: lab.owner(v) for v in lab.vips}
+    wait_routes(lab, owners, lab.members)
+    for direction in ("away", "home"):
+        with Traffic(lab, kinds=("ping",)) as traffic:
+            client = traffic.clients["ping"]
+            home, away = client.vip, next(v for v in lab.vips if v != client.vip)
+            fault = lab.use_vip(client, away if direction == "away" else home)
+            time.sleep(1)
+            judge(lab, fault, traffic.finish(fault))
+        wait_routes(lab, owners, lab.members, [(away, client.tunnel)] if direction == "away" else ())
+        lab.wait_reachable([client])

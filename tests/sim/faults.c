@@ -27,17 +27,18 @@ enum fault {
     FAULT_CUT_PAIR,
     FAULT_DISK_FULL,
     FAULT_ROLL_BACK,
+    FAULT_SWITCH, /* a client goes to another VIP, with its session or without */
     FAULTS_ALL,
     FAULT_TRAFFIC_UP, /* not faults, but planned the same way */
     FAULT_TRAFFIC_DOWN,
 };
 
 static const char *const names[] = {
-    "crash",    "freeze",     "freeze-daemon", "cut-sync", "cut-sync-one-way",
-    "cut-vrrp", "cut-both",   "cut-wan",       "loss",     "duplicate",
-    "reorder",  "clock-step", "roam",          "edit",     "drain",
-    "promote",  "",           "operate",       "cut-pair", "disk-full",
-    "roll-back"};
+    "crash",     "freeze",     "freeze-daemon", "cut-sync", "cut-sync-one-way",
+    "cut-vrrp",  "cut-both",   "cut-wan",       "loss",     "duplicate",
+    "reorder",   "clock-step", "roam",          "edit",     "drain",
+    "promote",   "",           "operate",       "cut-pair", "disk-full",
+    "roll-back", "switch"};
 
 static struct event *plan(struct world *w, uint64_t delay_ns, enum fault f, bool begin,
                           struct machine *m)
@@ -107,6 +108,17 @@ static void move(struct machine *m, enum move_kind kind)
         world_trace(m->world, "m%u refuses: %s", m->member, reason);
     if (r < 0 && m->world->lossless)
         oracle_violation(m->world->oracle, m->world->now_ns, "a move was refused: %s", reason);
+}
+
+static void switch_vip(struct world *w, struct machine *c)
+{
+    c->talks = 1 + (unsigned)world_random(w, w->vips);
+    world_trace(w, "c%u goes to VIP %u", c->number + 1, c->talks);
+    if (world_random(w, 2)) {
+        machine_crash(c);
+        machine_start(c);
+    }
+    machine_add_peers(c);
 }
 
 void faults_run(struct world *w, struct event *e)
@@ -206,6 +218,9 @@ void faults_run(struct world *w, struct event *e)
         if (begin && m->alive && !m->frozen && !m->frozen_daemon)
             edit(w, m);
         break;
+    case FAULT_SWITCH:
+        switch_vip(w, m);
+        break;
     case FAULT_DRAIN:
         move(m, begin ? MOVE_DRAIN : MOVE_UNDRAIN);
         break;
@@ -273,6 +288,9 @@ void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_
         w->faults_end_ns = MAX(w->faults_end_ns, w->now_ns + at + length);
     }
     w->faults_end_ns = MAX(w->faults_end_ns, to_ns);
+    for (unsigned i = 0; w->vips > 1 && i < 2 * w->clients; i++)
+        plan(w, world_random(w, w->faults_end_ns - w->now_ns), FAULT_SWITCH, true,
+             &w->machine[w->members + world_random(w, w->clients)]);
 }
 
 void faults_plan_store(struct world *w, uint64_t from_ns, uint64_t to_ns)

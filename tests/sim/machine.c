@@ -929,7 +929,9 @@ static void receive_data(struct machine *m, struct event *ev, uint16_t slot)
         return;
     }
     struct keypair *k = e->kp;
-    if (keypair_open_check(k, &m->gate, now.boot_ns) != RX_ACCEPT)
+    enum rx_verdict early = keypair_open_check(k, &m->gate, now.boot_ns);
+    bool wrong_vip = early == RX_DROP_NOT_OWNER && gate_owned(&m->gate, slot);
+    if (early != RX_ACCEPT && !wrong_vip)
         return;
     uint64_t counter = counter_of(ev->bytes);
     struct aead_op op = {.counter = counter,
@@ -939,6 +941,15 @@ static void receive_data(struct machine *m, struct event *ev, uint16_t slot)
     aead_open(m->aead, k->keys->recv, &op, 1);
     if (!op.ok || !stock_window(m, e, ev))
         return;
+    if (wrong_vip) {
+        tell(m, (struct fact){.kind = FACT_WRONG_VIP,
+                              .index = k->local_index,
+                              .peer_id = k->peer->id,
+                              .effects = slot,
+                              .value_ns = counter,
+                              .source = ev->from});
+        return;
+    }
     unsigned effects = 0;
     uint32_t index = k->local_index;
     uint64_t peer_id = k->peer->id;
@@ -1377,7 +1388,7 @@ void machine_add_peers(struct machine *m)
         prefix_parse("0.0.0.0/0", &prefix);
         peer_change_allow(p, &prefix, false);
         p->has_endpoint = true;
-        p->endpoint = w->vip[m->home];
+        p->endpoint = w->vip[m->talks];
         if (world_random(w, 3) == 0) {
             p->has_keepalive = true;
             p->keepalive_s = 5;

@@ -1,7 +1,7 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
  *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--lag]
- *          [--warm] [--active] [--operators [--disk DIR [--haunt]]] [--trace] [--quiet] [--plant
+ *          [--warm] [--active] [--switch] [--operators [--disk DIR [--haunt]]] [--trace] [--quiet] [--plant
  * NAME]
  *
  * --operators: no traffic; edits of peers on all members at once, and faults around them. With
@@ -11,6 +11,7 @@
  * With --moves nothing goes wrong: N planned moves, and not a packet may be lost (R11).
  * With --roam a silent client moves while its VIP does (R9a).
  * With --active there are as many VIPs as members, each member prefers one, and clients use all.
+ * With --switch, of these, a client goes to another VIP with its session (O10).
  * With --warm members keep their session keys to themselves.
  * With --lag a session is made while replication lags, and its owner dies with it (rescue).
  * Exit status: 0 all seeds without a violation, 1 a violation (the seed is named), 2 usage.
@@ -31,7 +32,7 @@
 struct options {
     uint64_t seed, seeds, seconds;
     unsigned members, clients, moves;
-    bool trace, quiet, lag, roam, warm, operators, active, haunt;
+    bool trace, quiet, lag, roam, warm, operators, active, change, haunt;
     const char *disk;
 };
 
@@ -143,6 +144,52 @@ static void run_roam(struct world *w)
         oracle_violation(w->oracle, w->now_ns, "the client that moved is deaf");
 }
 
+/* What the attacker heard last of the client, sent to another VIP. */
+static void copy_to(struct world *w, const struct machine *c, uint16_t slot)
+{
+    for (unsigned i = w->recorded_count; i-- > 0;) {
+        const struct recorded *r = &w->recorded[i];
+
+        if (!endpoint_equal(&r->from, &c->address) || r->bytes[0] != MESSAGE_DATA)
+            continue;
+        struct event *e = world_event(w, SIM_WAN_DELAY_NS, EVENT_DATAGRAM, NULL);
+        e->from = w->attacker_address;
+        e->to = w->vip[slot];
+        e->bytes = malloc(r->len);
+        if (!e->bytes)
+            abort();
+        memcpy(e->bytes, r->bytes, r->len);
+        e->len = r->len;
+        return;
+    }
+}
+
+/* A client goes to another member's VIP with the session that it has: it is heard there within a
+ * moment, and makes no handshake (O10). */
+static void run_switch(struct world *w)
+{
+    struct machine *c = &w->machine[w->members];
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    world_run(w, w->now_ns + 3 * NS_PER_S);
+    uint64_t before = handshakes(w), adopted = node_counters(w->machine[1].node)->adopted_hot;
+    copy_to(w, c, 2);
+    world_run(w, w->now_ns + 1100 * NS_PER_MS);
+    if (node_counters(w->machine[1].node)->adopted_hot != adopted)
+        oracle_violation(w->oracle, w->now_ns, "a copy of a packet moved a session");
+    c->talks = 2;
+    machine_add_peers(c);
+    world_run(w, w->now_ns + 200 * NS_PER_MS);
+    uint64_t now = w->now_ns;
+    world_run(w, now + NS_PER_S);
+    if (c->last_up_ns < now + NS_PER_S - 100 * NS_PER_MS)
+        oracle_violation(w->oracle, w->now_ns, "a client that changed the VIP is not heard");
+    if (handshakes(w) != before)
+        oracle_violation(w->oracle, w->now_ns, "a client that changed the VIP needs a handshake");
+}
+
 /* Operators at work on all members while links, disks, clocks and members fail. */
 static void run_operators(struct world *w, const struct options *o)
 {
@@ -208,6 +255,8 @@ static void run_traffic(struct world *w, const struct options *o)
     uint64_t faults_to = start + SETTLE_NS + o->seconds * NS_PER_S;
     if (o->roam) {
         run_roam(w);
+    } else if (o->change) {
+        run_switch(w);
     } else if (o->lag) {
         run_lag(w);
     } else if (o->moves) {
@@ -217,7 +266,7 @@ static void run_traffic(struct world *w, const struct options *o)
         world_run(w, w->faults_end_ns);
         world_run(w, w->now_ns + LIVENESS_NS);
     }
-    if (!oracle_violations(w->oracle) && !o->lag && !o->roam) {
+    if (!oracle_violations(w->oracle) && !o->lag && !o->roam && !o->change) {
         uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
         world_run(w, probe + 8 * NS_PER_S);
         live(w, probe);
@@ -293,6 +342,7 @@ int main(int argc, char **argv)
         {"quiet", no_argument, NULL, 'q'},
         {"operators", no_argument, NULL, 'o'},
         {"active", no_argument, NULL, 'a'},
+        {"switch", no_argument, NULL, 'S'},
         {"disk", required_argument, NULL, 'd'},
         {"haunt", no_argument, NULL, 'H'},
         {NULL, 0, NULL, 0},
@@ -305,12 +355,12 @@ int main(int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         if (c != 'T' && c != 'L' && c != 'W' && c != 'R' && c != 'p' && c != 'q' && c != 'o' &&
-            c != 'a' && c != 'd' && c != 'H' &&
+            c != 'a' && c != 'S' && c != 'd' && c != 'H' &&
             (c == '?' || !parse_u64(optarg, 0, UINT64_MAX / 2, &v))) {
-            fprintf(stderr, "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
-                            "[--clients C] [--moves N] [--lag] [--roam] [--warm] [--active] "
-                            "[--operators [--disk DIR [--haunt]]] [--trace] [--quiet] "
-                            "[--plant NAME]\n");
+            fprintf(stderr,
+                    "usage: gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] "
+                    "[--clients C] [--moves N] [--lag] [--roam] [--warm] [--active] [--switch] "
+                    "[--operators [--disk DIR [--haunt]]] [--trace] [--quiet] [--plant NAME]\n");
             return 2;
         }
         switch (c) {
@@ -346,6 +396,9 @@ int main(int argc, char **argv)
             break;
         case 'o':
             o.operators = true;
+            break;
+        case 'S':
+            o.active = o.change = true;
             break;
         case 'a':
             o.active = true;

@@ -306,7 +306,7 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
         m->clock_ahead_ns = (int64_t)world_random(w, 4 * NS_PER_S) - 2 * (int64_t)NS_PER_S;
         snprintf(text, sizeof(text), "10.0.%u.%u:51820", m->member ? 0 : 1, i + 1);
         endpoint_parse(text, &m->address);
-        m->home = 1 + i % vips;
+        m->home = m->talks = 1 + i % vips;
     }
 }
 

@@ -139,7 +139,8 @@ struct machine {
     uint64_t up_every_ns, down_every_ns;
     uint64_t last_up_ns, last_down_ns; /* deliveries, for liveness */
     struct public_key key;
-    unsigned home; /* VIP whose pool a client's inner address is of */
+    unsigned home;  /* VIP whose pool a client's inner address is of */
+    unsigned talks; /* VIP that it was last told to use */
 };
 
 struct world {

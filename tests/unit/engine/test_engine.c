@@ -1079,7 +1079,9 @@ TEST(data_on_another_vip_under_a_siblings_key_is_told)
     send_crafted(&c, 0, 2, "stray");
     UNTIL(c.hub->facts[FACT_WRONG_VIP] == 1);
     assert_int_equal(c.hub->last[FACT_WRONG_VIP].index, INDEX);
-    assert_int_equal(c.hub->last[FACT_WRONG_VIP].value_ns, 1);
+    assert_int_equal(c.hub->last[FACT_WRONG_VIP].effects, 1);  /* the VIP */
+    assert_int_equal(c.hub->last[FACT_WRONG_VIP].value_ns, 0); /* the counter */
+    assert_true(endpoint_is_set(&c.hub->last[FACT_WRONG_VIP].source));
     assert_int_equal(hub_counters(c.hub).rx[RX_DROP_NOT_OWNER], 1);
     turn_for(20);
     assert_false(got(c.inside, "stray"));

@@ -251,6 +251,12 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
                                           .limit = counter(r),
                                           .vip = (uint16_t)test_below(r, UINT16_MAX + 1)};
         break;
+    case SYNC_ASK:
+        m.ask = (struct sync_ask){.id = id(r),
+                                  .vip = (uint16_t)(1 + test_below(r, UINT16_MAX)),
+                                  .counter = counter(r),
+                                  .refused = coin(r)};
+        break;
     case SYNC_RELEASED:
         m.released = (struct sync_released){.id = id(r),
                                             .top = counter(r),
@@ -444,6 +450,9 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
                a->claim.member == b->claim.member && a->claim.held == b->claim.held &&
                a->claim.term == b->claim.term && a->claim.hub == b->claim.hub &&
                a->claim.leaving == b->claim.leaving;
+    case SYNC_ASK:
+        return key_id_equal(&a->ask.id, &b->ask.id) && a->ask.vip == b->ask.vip &&
+               a->ask.counter == b->ask.counter && a->ask.refused == b->ask.refused;
     case SYNC_STRAY:
         return a->stray.hub == b->stray.hub && public_key_equal(&a->stray.peer, &b->stray.peer) &&
                a->stray.len == b->stray.len &&

@@ -215,6 +215,19 @@ TEST(an_owned_key_accepts_each_counter_once)
     keypair_free(k);
 }
 
+TEST(news_is_what_an_owner_would_accept_and_asking_marks_nothing)
+{
+    struct keypair *k = key_made_here(1, LIMIT_NONE);
+
+    assert_true(keypair_is_news(k, 5) && keypair_is_news(k, 5));
+    assert_int_equal(in(k, 5), RX_ACCEPT);
+    assert_false(keypair_is_news(k, 5));
+    assert_true(keypair_is_news(k, 4) && keypair_is_news(k, 6));
+    atomic_store(&k->state, KEYPAIR_REPLICA);
+    assert_false(keypair_is_news(k, 6));
+    keypair_free(k);
+}
+
 TEST(a_created_key_sends_from_creator_space)
 {
     struct keypair *k = key_made_here(1, LIMIT_FIRST);
@@ -1042,47 +1055,46 @@ TEST(a_description_is_what_a_sibling_needs)
 
 #define C(name) TS(name, cluster, NULL)
 
-TEST_MAIN(C(a_handed_over_key_accepts_exactly_what_its_owner_had_not),
-          C(a_raise_behind_the_last_word_makes_the_window_useless),
-          C(only_the_owner_hands_over_and_only_what_was_not_adopted),
-          C(packets_of_a_key_on_its_way_wait_for_the_owners_last_word),
-          C(packets_that_waited_for_a_key_in_vain_start_at_its_l),
-          C(keys_of_other_siblings_do_not_wait_for_the_one_that_leaves),
-          C(as_many_packets_wait_for_a_key_as_the_bound_says), C(a_run_is_judged_packet_by_packet),
-          C(an_owned_key_accepts_each_counter_once), C(a_created_key_sends_from_creator_space),
-          C(nothing_is_accepted_or_sent_by_a_key_of_180_s),
-          C(a_time_a_little_before_the_birth_is_no_age),
-          C(a_key_may_be_older_than_this_machine_is_up), C(a_closed_key_neither_sends_nor_receives),
-          C(counters_that_no_honest_peer_reaches_are_refused),
-          C(what_is_not_ours_is_neither_sent_nor_delivered),
-          C(after_a_gap_nothing_moves_before_it_may_resume),
-          TS(plain_mode_has_no_ceiling_no_gap_and_no_bump, plain, NULL),
-          C(a_packet_at_the_ceiling_waits_and_marks_nothing),
-          C(two_copies_that_wait_are_delivered_once),
-          C(a_replay_is_dropped_before_the_ceiling_is_asked),
-          C(beyond_64_that_wait_packets_are_accepted_and_the_key_is_dirty),
-          C(a_raise_is_asked_for_once_within_half_the_headroom),
-          C(first_touch_adopts_a_fit_replica_and_starts_at_l),
-          C(an_adopter_with_no_other_holder_has_no_ceiling),
-          C(an_adopter_with_another_holder_holds_from_its_first_packet_on),
-          C(an_empty_next_is_adopted_with_an_empty_window),
-          C(a_sender_that_touches_first_adopts_too), C(what_main_calls_unfit_is_not_adopted),
-          C(a_replica_of_a_sibling_not_heard_of_lately_is_not_adopted),
-          C(a_heartbeat_exactly_fresh_enough_will_do), C(the_heartbeat_that_counts_is_the_owners),
-          C(a_sender_tells_that_a_replica_is_unfit),
-          C(an_adopted_key_stops_sending_at_179_s_and_receiving_at_180_s),
-          C(a_raise_is_recorded_until_the_replica_is_adopted),
-          C(nothing_a_sibling_says_looks_like_an_adoption), C(a_key_of_our_own_takes_no_raise),
-          C(after_a_yield_it_is_a_replica_from_l_on), C(a_window_never_goes_back_at_readoption),
-          C(each_stay_of_a_process_sends_in_a_later_term),
-          C(what_was_promised_to_one_owner_is_not_undone_by_another),
-          C(a_packet_that_waited_while_the_key_was_yielded_is_dropped),
-          C(what_a_sibling_accepted_meanwhile_is_not_accepted_again),
-          C(an_outbid_key_sends_above_the_siblings_term),
-          C(the_final_top_is_above_all_that_was_accepted),
-          C(a_record_that_comes_back_remembers_what_this_process_did),
-          C(suspicion_bumps_a_key_once_before_it_sends), C(an_adopter_is_up_to_date_with_suspicion),
-          C(a_key_without_terms_left_receives_but_does_not_send),
-          C(the_last_term_asks_for_a_new_key), C(the_initiator_rekeys_on_send_after_120_s_once),
-          C(the_initiator_rekeys_on_receive_after_165_s_if_the_key_is_current),
-          C(role_survives_adoption), C(a_description_is_what_a_sibling_needs))
+TEST_MAIN(
+    C(a_handed_over_key_accepts_exactly_what_its_owner_had_not),
+    C(a_raise_behind_the_last_word_makes_the_window_useless),
+    C(only_the_owner_hands_over_and_only_what_was_not_adopted),
+    C(packets_of_a_key_on_its_way_wait_for_the_owners_last_word),
+    C(packets_that_waited_for_a_key_in_vain_start_at_its_l),
+    C(keys_of_other_siblings_do_not_wait_for_the_one_that_leaves),
+    C(as_many_packets_wait_for_a_key_as_the_bound_says), C(a_run_is_judged_packet_by_packet),
+    C(an_owned_key_accepts_each_counter_once),
+    C(news_is_what_an_owner_would_accept_and_asking_marks_nothing),
+    C(a_created_key_sends_from_creator_space), C(nothing_is_accepted_or_sent_by_a_key_of_180_s),
+    C(a_time_a_little_before_the_birth_is_no_age), C(a_key_may_be_older_than_this_machine_is_up),
+    C(a_closed_key_neither_sends_nor_receives), C(counters_that_no_honest_peer_reaches_are_refused),
+    C(what_is_not_ours_is_neither_sent_nor_delivered),
+    C(after_a_gap_nothing_moves_before_it_may_resume),
+    TS(plain_mode_has_no_ceiling_no_gap_and_no_bump, plain, NULL),
+    C(a_packet_at_the_ceiling_waits_and_marks_nothing), C(two_copies_that_wait_are_delivered_once),
+    C(a_replay_is_dropped_before_the_ceiling_is_asked),
+    C(beyond_64_that_wait_packets_are_accepted_and_the_key_is_dirty),
+    C(a_raise_is_asked_for_once_within_half_the_headroom),
+    C(first_touch_adopts_a_fit_replica_and_starts_at_l),
+    C(an_adopter_with_no_other_holder_has_no_ceiling),
+    C(an_adopter_with_another_holder_holds_from_its_first_packet_on),
+    C(an_empty_next_is_adopted_with_an_empty_window), C(a_sender_that_touches_first_adopts_too),
+    C(what_main_calls_unfit_is_not_adopted),
+    C(a_replica_of_a_sibling_not_heard_of_lately_is_not_adopted),
+    C(a_heartbeat_exactly_fresh_enough_will_do), C(the_heartbeat_that_counts_is_the_owners),
+    C(a_sender_tells_that_a_replica_is_unfit),
+    C(an_adopted_key_stops_sending_at_179_s_and_receiving_at_180_s),
+    C(a_raise_is_recorded_until_the_replica_is_adopted),
+    C(nothing_a_sibling_says_looks_like_an_adoption), C(a_key_of_our_own_takes_no_raise),
+    C(after_a_yield_it_is_a_replica_from_l_on), C(a_window_never_goes_back_at_readoption),
+    C(each_stay_of_a_process_sends_in_a_later_term),
+    C(what_was_promised_to_one_owner_is_not_undone_by_another),
+    C(a_packet_that_waited_while_the_key_was_yielded_is_dropped),
+    C(what_a_sibling_accepted_meanwhile_is_not_accepted_again),
+    C(an_outbid_key_sends_above_the_siblings_term), C(the_final_top_is_above_all_that_was_accepted),
+    C(a_record_that_comes_back_remembers_what_this_process_did),
+    C(suspicion_bumps_a_key_once_before_it_sends), C(an_adopter_is_up_to_date_with_suspicion),
+    C(a_key_without_terms_left_receives_but_does_not_send), C(the_last_term_asks_for_a_new_key),
+    C(the_initiator_rekeys_on_send_after_120_s_once),
+    C(the_initiator_rekeys_on_receive_after_165_s_if_the_key_is_current), C(role_survives_adoption),
+    C(a_description_is_what_a_sibling_needs))
