@@ -234,6 +234,21 @@ static void judge_redirects(const struct host *h, struct doctor *d)
     }
 }
 
+/* With one VIP all packets for the tunnel go to its owner; with several the LAN's router does not
+ * know who has which peer. */
+static void judge_pools(const struct host *h, struct doctor *d)
+{
+    const struct conf *c = h->conf;
+
+    for (unsigned i = 0; i < c->vip_count && c->vip_count > 1; i++)
+        if (!c->vip[i].pool_count)
+            doctor_found(d, "pools", FINDING_WARN,
+                         "give each [Vip] the networks of its peers as Pool, on all members",
+                         "VIP %s has no Pool: what the LAN sends to another member than its owner "
+                         "is answered with 'unreachable'",
+                         c->vip[i].name);
+}
+
 static void judge_mtu(const struct host *h, struct doctor *d)
 {
     const struct conf *c = h->conf;
@@ -411,6 +426,8 @@ static const struct check {
     {judge_mtu, true},
     {doctor_judge_paths, true},
     {doctor_judge_firewall, true},
+    {doctor_judge_translation, true},
+    {judge_pools, true},
     {judge_ports, true},
     {judge_siblings, true},
     {judge_keepalived, true},

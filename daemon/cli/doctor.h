@@ -28,6 +28,7 @@ void doctor_judge(const struct host *h, struct doctor *ret);
 /* Its parts in doctor_net.c, and how each tells what it found. */
 void doctor_found(struct doctor *d, const char *check, enum severity severity, const char *remedy,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
+void doctor_judge_translation(const struct host *h, struct doctor *d);
 void doctor_judge_firewall(const struct host *h, struct doctor *d);
 void doctor_judge_paths(const struct host *h, struct doctor *d);
 void doctor_judge_strangers(const struct host *h, struct doctor *d);

@@ -89,6 +89,23 @@ void doctor_judge_firewall(const struct host *h, struct doctor *d)
                      "no chain of nftables is seen to drop what a member needs");
 }
 
+/* What a translated connection looked like is known to one kernel alone. */
+void doctor_judge_translation(const struct host *h, struct doctor *d)
+{
+    if (!h->ruleset || !siblings_of(h->conf) || !firewall_translates(h->ruleset))
+        return;
+    if (h->conntrackd_running)
+        doctor_found(d, "nat", FINDING_GOOD, "",
+                     "addresses are translated here, and conntrackd runs; that it reaches the "
+                     "siblings is not checked");
+    else
+        doctor_found(d, "nat", FINDING_WARN,
+                     "let the LAN route the tunnel networks to the inner VIPs instead, or run "
+                     "conntrackd on all members with DisableExternalCache On (operations.md)",
+                     "addresses are translated here and conntrackd does not run: when a VIP moves, "
+                     "connections through the translation break");
+}
+
 /* ---- the path ---- */
 
 void doctor_judge_paths(const struct host *h, struct doctor *d)

@@ -122,3 +122,21 @@ bool firewall_names_interface(const char *ruleset, const char *ifname)
             return true;
     return false;
 }
+
+bool firewall_translates(const char *ruleset)
+{
+    static const char *const verbs[] = {"masquerade", "snat", "dnat"};
+    struct reader r = {.at = ruleset};
+
+    while (next(&r))
+        for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+            const char *at = strstr(r.line, verbs[i]);
+            size_t len = strlen(verbs[i]);
+
+            /* As a word of its own, and no chain's name. */
+            if (at && (at == r.line || at[-1] == ' ') && (!at[len] || at[len] == ' ') &&
+                strncmp(r.line, "chain ", 6) != 0 && strncmp(r.line, "type ", 5) != 0)
+                return true;
+        }
+    return false;
+}

@@ -11,6 +11,8 @@
 bool firewall_closes(const char *ruleset, const char *hook);
 /* Does a rule name this number (a port, a protocol), alone or within a range? */
 bool firewall_names(const char *ruleset, unsigned number);
+/* Does a rule translate addresses (masquerade, snat, dnat)? */
+bool firewall_translates(const char *ruleset);
 /* Does a rule let all of the interface through, or name it at all? */
 bool firewall_accepts_all_of(const char *ruleset, const char *ifname);
 bool firewall_names_interface(const char *ruleset, const char *ifname);

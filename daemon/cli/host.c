@@ -369,6 +369,7 @@ static void read_keepalived(struct host *h)
     for (unsigned i = 0; i < ARRAY_LEN(places); i++)
         h->keepalived_installed |= access(places[i], X_OK) == 0;
     h->keepalived_running = process_of("keepalived");
+    h->conntrackd_running = process_of("conntrackd");
     if (render_keepalived(h->conf, &rendered, error) < 0)
         rendered = NULL;
     if (text) {

@@ -40,7 +40,7 @@ struct host {
     } sibling[MEMBERS_MAX];
     unsigned sibling_count;
     bool clock_known, clock_synchronised;
-    bool keepalived_installed, keepalived_running;
+    bool keepalived_installed, keepalived_running, conntrackd_running;
     char keepalived_conf[CONF_PATH_MAX + 1];
     bool keepalived_ours;    /* it holds, or includes, instances of all our VIPs */
     bool keepalived_current; /* and they are what `ha render` writes now */

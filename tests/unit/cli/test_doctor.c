@@ -269,6 +269,34 @@ TEST(a_firewall_that_names_nothing_of_ours_is_a_finding)
     assert_int_equal(d.faults, 0);
 }
 
+TEST(a_translation_without_its_connections_on_the_siblings_is_named)
+{
+    struct host h = healthy();
+
+    h.ruleset = (char *)"table ip nat {\n\tchain p {\n\t\tmasquerade\n\t}\n}\n";
+    sick(&h, "nat", FINDING_WARN, "connections through the translation break",
+         "DisableExternalCache On");
+    h.conntrackd_running = true;
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+    h.conntrackd_running = false;
+    conf.member[2].id = 0; /* nobody for them to move to */
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+}
+
+TEST(several_vips_want_pools)
+{
+    struct host h = healthy();
+
+    doctor_judge(&h, &d);
+    assert_int_equal(d.faults, 0);
+    conf.vip[1] = conf.vip[0];
+    conf.vip_count = 2;
+    conf.vip[1].pool_count = 1;
+    sick(&h, "pools", FINDING_WARN, "VIP main has no Pool", "as Pool");
+}
+
 TEST(a_path_that_takes_less_than_a_full_packet_is_named)
 {
     struct host h = healthy();
@@ -342,6 +370,7 @@ TEST_MAIN(T(nothing_is_wrong_with_a_healthy_machine),
           T(siblings_are_reached_or_not), T(keepalived_is_judged),
           T(a_vip_in_the_wrong_place_is_named), T(files_and_the_daemon_are_judged),
           T(a_firewall_that_names_nothing_of_ours_is_a_finding),
-          T(a_path_that_takes_less_than_a_full_packet_is_named),
+          T(a_translation_without_its_connections_on_the_siblings_is_named),
+          T(several_vips_want_pools), T(a_path_that_takes_less_than_a_full_packet_is_named),
           T(an_address_that_somebody_else_has_is_named),
           T(more_findings_than_there_is_room_for_are_counted))

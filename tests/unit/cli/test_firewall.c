@@ -72,6 +72,24 @@ TEST(an_interface_is_let_through_as_a_whole_or_named_at_all)
     assert_false(firewall_names_interface(set, "hub1"));
 }
 
+TEST(a_translation_is_a_rule_and_no_name)
+{
+    assert_true(firewall_translates("table ip nat {\n\tchain post {\n\t\ttype nat hook postrouting "
+                                    "priority 100; policy accept;\n\t\toifname \"lan0\" counter "
+                                    "masquerade\n\t}\n}\n"));
+    assert_true(
+        firewall_translates("table ip nat {\n\tchain post {\n\t\tip saddr 10.0.0.0/8 snat to "
+                            "192.0.2.1\n\t}\n}\n"));
+    assert_false(firewall_translates("table ip nat {\n\tchain snat {\n\t\ttype nat hook "
+                                     "postrouting priority 100; policy accept;\n\t}\n\tchain "
+                                     "masquerade {\n\t}\n}\n"));
+    assert_false(
+        firewall_translates("table inet guardmount {\n\tchain x {\n\t\tmasquerade\n\t}\n}\n"));
+    assert_false(firewall_translates("table inet f {\n\tchain x {\n\t\tjump dnat_rules\n\t}\n}\n"));
+    assert_false(firewall_translates(""));
+}
+
 TEST_MAIN(T(a_chain_that_ends_with_drop_closes_its_hook),
           T(a_number_is_found_alone_and_within_a_range),
-          T(an_interface_is_let_through_as_a_whole_or_named_at_all))
+          T(an_interface_is_let_through_as_a_whole_or_named_at_all),
+          T(a_translation_is_a_rule_and_no_name))
