@@ -95,7 +95,9 @@ class House(LoneMember):
             add_netns(PREFIX + name)
         run_in(self.ns, ["sysctl", "-qw", "net.ipv4.ip_forward=1"])
         lan = PREFIX + "lan"
-        ip_batch(self.ns, ["link set lo up", "link add wan type bridge", "link set wan up",
+        # A bridge without an address of its own takes its ports', and clients know the one before.
+        ip_batch(self.ns, ["link set lo up", "link add wan address 02:00:00:00:00:01 type bridge",
+                           "link set wan up",
                            f"link add lan type veth peer name eth0 netns {lan}",
                            "addr add 192.0.2.1/24 dev lan", "addr add 198.51.100.1/24 dev lan",
                            "link set lan up"])
