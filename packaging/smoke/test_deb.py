@@ -150,6 +150,22 @@ def the_member_serves(m):
     assert m.run("runuser", "-u", "nobody", "--", "guardmount", "status", check=False).returncode == 3
 
 
+def groups_are_kept_apart(m):
+    """The sandbox lets nftables and conntrack through."""
+    def fence():
+        return re.search(r"^guardmount_fence_in_force\{[^}]*\} (\d)", m.out("guardmount", "metrics"), re.M)[1]
+
+    assert fence() == "0"
+    m.run("guardmount", "group", "add", "sealed", "--policy", "isolate", "--network", "192.0.2.0/24")
+    m.run("guardmount", "peer", "add", "guest", "--pubkey", genkey(m)["SyncPublicKey"],
+          "--address", "10.77.0.3", "--group", "sealed")
+    m.wait("the fence is up", 5, lambda: fence() == "1")
+    m.run("guardmount", "peer", "revoke", "guest")
+    m.run("guardmount", "group", "remove", "sealed")
+    m.wait("the fence is down", 5, lambda: fence() == "0")
+    m.no_warnings(UNIT, but="only keys made after joining will be adopted for a while")
+
+
 def a_reload_takes_a_good_file_and_refuses_a_bad_one(m):
     pid, good = m.show(UNIT, "MainPID"), m.file(CONF).read_text()
     m.file(CONF).write_text(good.replace("10.77.0.1/24", "10.77.0.9/24"))
@@ -245,7 +261,7 @@ def removing_keeps_and_purging_removes(m):
 
 
 STEPS = (installing_starts_nothing, a_plain_interface_is_seen_by_wg, a_member_starts_as_its_own_user,
-         the_member_serves, a_reload_takes_a_good_file_and_refuses_a_bad_one,
+         the_member_serves, groups_are_kept_apart, a_reload_takes_a_good_file_and_refuses_a_bad_one,
          an_upgrade_leaves_the_daemon_alone, one_hung_thread_is_enough_for_the_watchdog,
          keys_may_come_as_a_credential, stopping_leaves_no_interface_and_no_health,
          removing_keeps_and_purging_removes)
