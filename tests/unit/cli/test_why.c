@@ -71,6 +71,12 @@ TEST(what_the_record_says_comes_first)
     assert_non_null(strstr(w.finding[1].sentence, "198.51.100.7:1234"));
     strcpy(y.state, "disabled");
     judge(&y, "disabled", "is disabled");
+    strcpy(y.state, "expired");
+    w = judge(&y, "expired", "is expired");
+    assert_non_null(strstr(w.finding[0].remedy, "--expires"));
+    strcpy(y.state, "pending");
+    w = judge(&y, "pending", "is pending");
+    assert_non_null(strstr(w.finding[0].remedy, "peer approve"));
     strcpy(y.state, "unknown");
     w = judge(&y, "unknown-peer", "no peer has");
     assert_int_equal(w.count, 2);
