@@ -1,8 +1,8 @@
 /* gm-sim: a cluster, its clients and an attacker on one virtual clock.
  *
  *   gm-sim [--seed N] [--seeds N] [--seconds S] [--members M] [--clients C] [--moves N] [--lag]
- *          [--warm] [--active] [--switch] [--operators [--disk DIR [--haunt]]] [--trace] [--quiet] [--plant
- * NAME]
+ *          [--warm] [--active] [--switch] [--operators [--disk DIR [--haunt]]] [--trace] [--quiet]
+ * [--plant NAME]
  *
  * --operators: no traffic; edits of peers on all members at once, and faults around them. With
  * --disk the databases are files in DIR, which get full, and are rolled back. With --haunt there is
@@ -328,24 +328,15 @@ static unsigned run(const struct options *o, uint64_t seed, uint64_t *ret_digest
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'},
-        {"members", required_argument, NULL, 'm'},
-        {"clients", required_argument, NULL, 'c'},
-        {"moves", required_argument, NULL, 'M'},
-        {"roam", no_argument, NULL, 'R'},
-        {"lag", no_argument, NULL, 'L'},
-        {"warm", no_argument, NULL, 'W'},
-        {"trace", no_argument, NULL, 'T'},
-        {"plant", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"operators", no_argument, NULL, 'o'},
-        {"active", no_argument, NULL, 'a'},
-        {"switch", no_argument, NULL, 'S'},
-        {"disk", required_argument, NULL, 'd'},
-        {"haunt", no_argument, NULL, 'H'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"members", required_argument, NULL, 'm'},
+        {"clients", required_argument, NULL, 'c'}, {"moves", required_argument, NULL, 'M'},
+        {"roam", no_argument, NULL, 'R'},          {"lag", no_argument, NULL, 'L'},
+        {"warm", no_argument, NULL, 'W'},          {"trace", no_argument, NULL, 'T'},
+        {"plant", required_argument, NULL, 'p'},   {"quiet", no_argument, NULL, 'q'},
+        {"operators", no_argument, NULL, 'o'},     {"active", no_argument, NULL, 'a'},
+        {"switch", no_argument, NULL, 'S'},        {"disk", required_argument, NULL, 'd'},
+        {"haunt", no_argument, NULL, 'H'},         {NULL, 0, NULL, 0},
     };
     struct options o = {.seed = 1, .seeds = 1, .seconds = 60};
     uint64_t v = 0;
