@@ -192,6 +192,8 @@ void cluster_print_restart(const struct placing *p)
     else
         puts("  The daemon has to be restarted for it; clients make new sessions then:\n"
              "    systemctl restart guardmountd");
+    /* Not a reload: one that raises real-time limits again loses its VRRP process seconds later. */
     if (p->changed)
-        puts("    systemctl reload keepalived");
+        printf("    %ssystemctl restart keepalived%s\n", siblings ? "guardmount drain && " : "",
+               siblings ? " && guardmount undrain" : "");
 }

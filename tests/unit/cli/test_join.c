@@ -73,6 +73,12 @@ TEST(a_machine_joins_with_a_token)
            0, "600 600 644 644 < Id =;< SyncPrivateKey =;> Id =;> SyncPrivateKey =;");
     expect(state, "init && invite && join $T && ended", 0,
            "systemctl reload-or-restart guardmountd");
+    expect(state,
+           "init && sed -i '/^SyncAddress/aOuterAddress = 203.0.113.1' a/conf && echo "
+           "'[Keepalived]\nMode = unicast' >>a/conf && $G ha render -c a/conf -o a/keepalived && "
+           "invite --outer-address 203.0.113.2 && join $T && ended && "
+           "grep -q 203.0.113.2 a/keepalived",
+           0, "guardmount drain && systemctl restart keepalived && guardmount undrain");
     expect(state, "init && invite && echo $T | join - && ended", 0, "paris has joined as member 2");
     expect(state, "init && invite -j && join -j $T && ended", 0,
            "{\"schema\":1,\"joined\":\"paris\"");
