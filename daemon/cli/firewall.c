@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_MAX_LEN 1024 /* what is longer is cut: a set of many elements */
-#define OWN_TABLE "table inet guardmount"
+#define LINE_MAX_LEN 1024                  /* what is longer is cut: a set of many elements */
+#define OWN_TABLE "table inet guardmount_" /* and a hub's id */
 #define HOOK_LEN 32
 
 /* The lines, one by one, of all tables but ours; without blanks around, and counters, which `nft
@@ -15,6 +15,14 @@ struct reader {
     bool ours;
     char line[LINE_MAX_LEN];
 };
+
+static bool is_ours(const char *table)
+{
+    const char *id = table + sizeof(OWN_TABLE) - 1;
+
+    return strncmp(table, OWN_TABLE, sizeof(OWN_TABLE) - 1) == 0 &&
+           id[strspn(id, "0123456789")] == ' ';
+}
 
 static bool next(struct reader *r)
 {
@@ -26,7 +34,7 @@ static bool next(struct reader *r)
         snprintf(r->line, sizeof(r->line), "%.*s", (int)(len - skip), r->at + skip);
         r->at += len + (r->at[len] == '\n');
         if (top && strncmp(r->line, "table ", 6) == 0)
-            r->ours = strncmp(r->line, OWN_TABLE " ", sizeof(OWN_TABLE)) == 0;
+            r->ours = is_ours(r->line);
         if (!r->ours)
             return true;
     }

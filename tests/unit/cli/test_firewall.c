@@ -26,10 +26,10 @@ TEST(a_chain_that_ends_with_drop_closes_its_hook)
         {BASE("input", "accept", "\t\tdrop\n\t\taccept\n"), false, false},
         {BASE("output", "drop", "\t\tdrop\n"), false, false},
         {"table ip x {\n\tchain other {\n\t\tdrop\n\t}\n}\n", false, false},
-        {"table inet guardmount {\n\tchain c {\n"
+        {"table inet guardmount_12 { # progname guardmountd\n\tchain c {\n"
          "\t\ttype filter hook input priority 0; policy drop;\n\t}\n}\n",
          false, false},
-        {"table inet guardmount {\n}\ntable inet guardmount2 {\n\tchain c {\n"
+        {"table inet guardmount_1 {\n}\ntable inet guardmount_mine {\n\tchain c {\n"
          "\t\ttype filter hook input priority 0; policy drop;\n\t}\n}\n",
          true, false},
     };
