@@ -177,6 +177,17 @@ static const char *state_of(const struct peer *record)
     return peer_enabled(record, app_now().real_ns / NS_PER_S) ? "active" : app_record_state(record);
 }
 
+/* As the fence takes it: a group that nobody knows reaches nothing. */
+static void fill_group(const struct app *a, const struct peer *record, struct control_why *ret)
+{
+    const struct peer *group = app_group_find(a, record->group);
+
+    snprintf(ret->group, sizeof(ret->group), "%s", record->group);
+    ret->isolated = *record->group && (!group || group->policy != POLICY_OPEN);
+    if (group)
+        snprintf(ret->networks, sizeof(ret->networks), "%s", peer_text(group, PEER_NETWORKS));
+}
+
 int app_fill_why(void *ctx, const struct control_request *r, struct control_why *ret,
                  char ret_message[CONTROL_MESSAGE_LEN])
 {
@@ -194,8 +205,10 @@ int app_fill_why(void *ctx, const struct control_request *r, struct control_why 
     ret->now_real_ns = now.real_ns;
     ret->fit = node_fit(a->node);
     snprintf(ret->state, sizeof(ret->state), "%s", state_of(record));
-    if (record)
+    if (record) {
         snprintf(ret->name, sizeof(ret->name), "%s", record->name);
+        fill_group(a, record, ret);
+    }
     if (p)
         fill_served(a, p, ret, now);
     if (v || (v = verdicts_find(a->cluster->strangers, &ret->key)))

@@ -241,7 +241,8 @@ struct control_why {
     uint64_t rx_bytes, tx_bytes;
     uint16_t keepalive_s;
     char allowed[CONTROL_ALLOWED_MAX + 1];
-    bool has_session;
+    char group[PEER_GROUP_MAX + 1], networks[PEER_TEXT_MAX + 1]; /* "": none */
+    bool isolated, has_session;    /* isolated: the group is, but for the networks */
     struct status_session session; /* the one in use */
     uint64_t data_ms;              /* age of the last data under it; 0: none */
     uint32_t attempts;             /* of the hub's handshake under way */

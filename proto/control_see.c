@@ -157,6 +157,9 @@ Guardmount__PeerWhy *why_put(struct wire_why *r, struct control_why *y)
     w->tx_bytes = y->tx_bytes;
     w->keepalive_s = y->keepalive_s;
     w->allowed = y->allowed;
+    w->group = y->group;
+    w->isolated = y->isolated;
+    w->networks = y->networks;
     if (y->has_session) {
         guardmount__status_session__init(&r->session);
         r->session.slot = y->session.slot;
@@ -211,6 +214,9 @@ static int take_why(const Guardmount__PeerWhy *w, struct control_reply *ret)
     text_to(y->owner_name, w->owner_name);
     text_to(y->endpoint, w->endpoint);
     text_to(y->allowed, w->allowed);
+    text_to(y->group, w->group);
+    text_to(y->networks, w->networks);
+    y->isolated = w->isolated;
     y->served = w->served;
     y->vip_owned = w->vip_owned;
     y->fit = w->fit;

@@ -65,6 +65,8 @@ static void show_facts(const struct shown *x)
         row(x, "traffic", "%s received, %s sent", show_bytes(age, y->rx_bytes),
             show_bytes(other, y->tx_bytes));
         row(x, "AllowedIPs", "%s", *y->allowed ? y->allowed : "none");
+        if (*y->group)
+            row(x, "group", "%s, %s", y->group, y->isolated ? "isolated" : "open");
     }
     if (y->has_session)
         row(x, "session", "%s old, %s, data %s%s", show_age(age, y->session.age_ms),
@@ -137,6 +139,10 @@ static json_t *facts_json(const struct control_why *y)
                   (json_int_t)y->rx_bytes, "tx_bytes", (json_int_t)y->tx_bytes, "keepalive_s",
                   y->keepalive_s, "allowed_ips", y->allowed, "attempts", (int)y->attempts);
 
+    if (*y->group)
+        json_object_set_new(o, "isolated", json_boolean(y->isolated));
+    set_text(o, "group", y->group);
+    set_text(o, "networks", y->networks);
     set_text(o, "vip", y->vip);
     set_text(o, "vip_state", y->vip_state);
     set_text(o, "owner_name", y->owner_name);

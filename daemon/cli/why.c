@@ -164,6 +164,10 @@ void why_judge(const struct control_why *y, struct why *ret)
         find(ret, "up", "", "it has a session, %s old", show_age(age, y->session.age_ms));
     else
         judge_handshake(y, ret);
+    if (ret->up && y->isolated)
+        find(ret, "isolated", "guardmount group set, with --network, lets the group reach more",
+             "its group %s is isolated: it reaches %.160s and nothing else", y->group,
+             *y->networks ? y->networks : "no network");
     if (lately(y, &y->data_refused))
         find_reason(y, ret, "data was refused", &y->data_refused);
     if (lately(y, &y->session_refused))

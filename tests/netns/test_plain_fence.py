@@ -175,6 +175,7 @@ def test_an_isolated_group_reaches_its_networks_and_nobody_else(house):
                (alice, "10.77.0.1", False), (bob, BOOKS, True), (bob, SAFE, False),
                (carl, SAFE, True), (carl, BOOKS, True), (carl, "10.77.0.1", True),
                (carl, alice.address, True))              # it may answer
+        assert "it reaches 192.0.2.0/24 and nothing else" in house.ask("why", "alice")
         assert answers(kept) and answers(others) and not answers(ended)
 
     # Other rules come and go, and it stays.

@@ -162,6 +162,25 @@ TEST(what_was_refused_lately_is_told_besides)
 }
 
 /* A newer daemon may know more of them. */
+TEST(a_peer_that_is_fenced_in_is_told_what_it_reaches)
+{
+    struct control_why y = served();
+    struct why w;
+
+    y.has_session = y.isolated = true;
+    strcpy(y.group, "guests");
+    why_judge(&y, &w);
+    assert_true(w.up && w.count == 2);
+    assert_string_equal(w.finding[1].code, "isolated");
+    assert_non_null(strstr(w.finding[1].sentence, "guests is isolated: it reaches no network"));
+    strcpy(y.networks, "192.0.2.0/24");
+    why_judge(&y, &w);
+    assert_non_null(strstr(w.finding[1].sentence, "reaches 192.0.2.0/24 and nothing else"));
+    y.isolated = false;
+    why_judge(&y, &w);
+    assert_int_equal(w.count, 1);
+}
+
 TEST(a_reason_that_is_not_known_here_is_shown_all_the_same)
 {
     struct control_why y = served();
@@ -174,4 +193,5 @@ TEST_MAIN(T(a_young_session_is_up_and_an_old_one_is_not), T(what_the_record_says
           T(where_the_vip_is_comes_next), T(the_latest_attempt_decides),
           T(nothing_tried_is_told_apart), T(a_clock_that_was_ahead_is_named),
           T(what_was_refused_lately_is_told_besides),
+          T(a_peer_that_is_fenced_in_is_told_what_it_reaches),
           T(a_reason_that_is_not_known_here_is_shown_all_the_same))

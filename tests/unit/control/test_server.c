@@ -509,6 +509,9 @@ TEST(events_and_facts_survive_the_way)
     strcpy(y.owner_name, "berlin");
     strcpy(y.endpoint, "192.0.2.1:5");
     strcpy(y.allowed, "10.0.0.0/24");
+    strcpy(y.group, "guests");
+    strcpy(y.networks, "10.1.0.0/16");
+    y.isolated = true;
     y.handshake_real_ns = 1;
     y.stamp_real_ns = 2;
     y.rx_bytes = 3;
