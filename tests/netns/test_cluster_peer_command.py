@@ -139,6 +139,18 @@ def test_a_peer_is_changed_disabled_and_enabled_on_any_member(lab):
         wait_until(lambda: served(lab, m, key), REPLICATED_WITHIN_S, f"{m.name} does not serve it")
     command(b, "peer", "remove", "berta")
     everywhere(lab, key, lambda p: p["state"] == "removed")
+    # Each member tells what was done on it, and no other.
+    assert deeds(a, key) == ["peer.add", "peer.set"]
+    assert deeds(b, key) == ["peer.set", "peer.remove"]
+    assert deeds(c, key) == ["peer.set"]
+
+
+def deeds(m, key):
+    command(m, "audit", "verify")
+    entries = [json.loads(line)["text"] for line in command(m, "audit", "export").splitlines()]
+    mine = [text for text in entries if f"peer={key}" in text]
+    assert all(f'member={m.id} by="uid {os.getuid()}"' in text for text in mine), mine
+    return [re.search(r"did=(\S+)", text).group(1) for text in mine]
 
 
 def test_a_file_says_what_peers_are_to_be(lab, tmp_path):
