@@ -84,7 +84,7 @@ TEST(a_translation_is_a_rule_and_no_name)
                                      "postrouting priority 100; policy accept;\n\t}\n\tchain "
                                      "masquerade {\n\t}\n}\n"));
     assert_false(
-        firewall_translates("table inet guardmount {\n\tchain x {\n\t\tmasquerade\n\t}\n}\n"));
+        firewall_translates("table inet guardmount_1 {\n\tchain x {\n\t\tmasquerade\n\t}\n}\n"));
     assert_false(firewall_translates("table inet f {\n\tchain x {\n\t\tjump dnat_rules\n\t}\n}\n"));
     assert_false(firewall_translates(""));
 }
