@@ -59,6 +59,13 @@ const struct notice_kind_info notice_kinds[NOTICE_KINDS] = {
     [NOTICE_PEER_ROAMED] = {"peer.roamed", "peer has another endpoint", LOG_LEVEL_DEBUG,
                             F(PEER) | F(VIP) | F(ENDPOINT),
                             "Authentic data came from another address or port, or on another VIP."},
+    [NOTICE_PEER_EXPIRED] =
+        {"peer.expired", "a peer's time is over; it is not served any more", LOG_LEVEL_INFO,
+         F(PEER), "The peer's time (peer add --expires) is over by this member's clock."},
+    [NOTICE_PEER_REKEYED] = {"peer.rekeyed", "a new key is in use; the old one is revoked",
+                             LOG_LEVEL_INFO, F(PEER) | F(VIP),
+                             "The first handshake with a key of peer rotate is done: it takes the "
+                             "place of the old one."},
 };
 
 const struct notice_reason_info notice_reasons[NOTICE_REASONS] = {

@@ -275,11 +275,12 @@ void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TA
 /* tenure.c: expiry, rotation */
 void tenure_learn(struct node *n, const struct peer *now); /* a record that may expire */
 uint64_t tenure_tick(struct node *n, struct instant now);
+void tenure_session_made(struct node *n, struct node_peer *p);
+
 /* graves.c */
 uint64_t graves_tick(struct node *n, struct instant now);
 /* True: a peer that was removed long ago; it is not to be merged. */
 bool graves_haunted(struct node *n, const struct sibling *s, const struct peer *theirs);
-void tenure_session_made(struct node *n, const struct node_peer *p);
 
 /* handshakes.c */
 /* Start a handshake if the protocol allows it now. @fresh: a new reason; @urgent: R9a, H8: do not

@@ -30,8 +30,7 @@ static void look_at_all(struct node *n, struct instant now)
         if (served == peer_enabled(record, now_s))
             continue;
         if (served)
-            say(n, NODE_INFO, "a peer's time is over; it is not served any more", "peer=%s name=%s",
-                key_text(&record->key), record->name);
+            note(n, (struct notice){.kind = NOTICE_PEER_EXPIRED, .peer = record->key});
         peers_record_changed(n, served ? record : NULL, record);
     }
 }
@@ -52,7 +51,7 @@ uint64_t tenure_tick(struct node *n, struct instant now)
 
 /* The first handshake with it is complete: its holder has it, and needs the old one no more. When
  * this is lost (a disk that is full), the next handshake tries again. */
-void tenure_session_made(struct node *n, const struct node_peer *p)
+void tenure_session_made(struct node *n, struct node_peer *p)
 {
     const struct peer *record = store_record(n->store, n->conf.hub, &p->wg.key);
     struct queued_change *q;
@@ -70,7 +69,6 @@ void tenure_session_made(struct node *n, const struct node_peer *p)
         return;
     }
     pc->succeed = true;
-    say(n, NODE_INFO, "a new key is in use; the old one is revoked", "peer=%s",
-        key_text(&p->wg.key));
+    note_peer(n, p, atomic_load(&p->wg.vip), (struct notice){.kind = NOTICE_PEER_REKEYED});
     list_append(&n->changes, &q->all);
 }

@@ -107,11 +107,13 @@ def test_a_new_key_takes_over_when_it_is_used_and_time_ends_it(lab, tmp_path):
         for m in lab.members:
             assert not served(lab, m, old["public_key"])
             assert source in lab.wg(m, "show", "allowed-ips")
+        assert any("peer.rekeyed" in command(m, "events") for m in lab.members)
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
         command(c, "peer", "set", "rosa", "--expires", until)
         for m in lab.members:
             wait_until(lambda: not served(lab, m, waiting["public_key"]), REPLICATED_WITHIN_S + 2,
                        f"{m.name} serves a peer whose time is over")
+        assert "peer.expired" in command(b, "events")
         assert not pings_from(client, source)
         command(a, "peer", "set", "rosa", "--expires", "30d")
         use_file(client, new_file)                 # by itself it would try again within 15 s
