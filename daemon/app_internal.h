@@ -184,7 +184,8 @@ bool app_peer_done(struct app *a, void *token, int err, const char *message);
 const char *app_record_state(const struct peer *p); /* one word */
 const char *app_record_name(const struct peer *p);  /* or its key; static buffer */
 int app_add_row(const struct app *a, struct peer_rows *rows, const struct peer *p, bool secrets);
-void app_rows_link(struct peer_rows *rows); /* keys that are replaced with those that wait */
+int app_rows_link(
+    struct peer_rows *rows); /* keys that are replaced with those that wait; -ENOMEM */
 /* The keys that wait to take the place of @key; *cursor starts at 0. NULL: no more. */
 const struct peer *app_heir_next(const struct app *a, const struct public_key *key,
                                  uint64_t *cursor);

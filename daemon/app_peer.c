@@ -102,12 +102,13 @@ static void list_peers(struct app *a, struct peer_call *p)
         if (record->hub == a->cluster->hub->id && record->is_group == p->asked.command.is_group &&
             (record->state == PEER_ACTIVE || p->asked.command.gone))
             r = app_add_row(a, reply.peers, record, p->asked.command.secrets);
+    if (r >= 0)
+        r = app_rows_link(reply.peers);
     if (r < 0) {
         control_reply_done(&reply);
         refuse(p, -ENOMEM, "no memory for the list of peers");
         return;
     }
-    app_rows_link(reply.peers);
     app_describe_hub(a, NULL, reply.peers);
     server_reply(p->call, &reply);
     call_free(p);

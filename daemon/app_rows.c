@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/secret.h"
 #include <string.h>
+#include <uthash.h>
 
 const char *app_record_state(const struct peer *p)
 {
@@ -84,14 +85,33 @@ int app_add_row(const struct app *a, struct peer_rows *rows, const struct peer *
     return say_words(row, p);
 }
 
-void app_rows_link(struct peer_rows *rows)
+struct waiting {
+    UT_hash_handle hh;
+    const struct peer_row *row;
+};
+
+int app_rows_link(struct peer_rows *rows)
 {
-    for (unsigned i = 0; i < rows->count; i++)
-        for (unsigned n = 0; rows->row[i].has_replaces && n < rows->count; n++)
-            if (public_key_equal(&rows->row[n].key, &rows->row[i].replaces)) {
-                rows->row[n].has_next = true;
-                rows->row[n].next = rows->row[i].key;
-            }
+    struct waiting *all = calloc(rows->count + 1, sizeof(*all)), *by_old = NULL, *w;
+
+    if (!all)
+        return -ENOMEM;
+    for (unsigned i = 0; i < rows->count; i++) {
+        if (!rows->row[i].has_replaces)
+            continue;
+        all[i].row = &rows->row[i];
+        HASH_ADD_KEYPTR(hh, by_old, &rows->row[i].replaces, sizeof(struct public_key), &all[i]);
+    }
+    for (unsigned i = 0; by_old && i < rows->count; i++) {
+        HASH_FIND(hh, by_old, &rows->row[i].key, sizeof(struct public_key), w);
+        if (!w)
+            continue;
+        rows->row[i].has_next = true;
+        rows->row[i].next = w->row->key;
+    }
+    HASH_CLEAR(hh, by_old);
+    free(all);
+    return 0;
 }
 
 void app_describe_hub(const struct app *a, const struct peer *client, struct peer_rows *rows)
