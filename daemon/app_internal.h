@@ -175,6 +175,10 @@ void app_read_database(struct app *a, const struct control_request *asked,
 /* An entry of the audit log that is no edit of peers; @did is static. */
 void app_note(struct app *a, const char *actor, const char *did, const char *details);
 
+/* app_address.c: a free address of each network that fits the peer, and the VIP that these are of.
+ * -ENOSPC, -ENOENT: no network; *ret_where: where networks are configured. */
+int app_take_address(const struct app *a, struct peer_change *pc, const char **ret_where);
+
 /* app_peer.c: commands about peers and groups; those about the database are handed on */
 void app_command(void *ctx, const struct control_request *r, struct server_call *call);
 /* The end of a change; false: it is not one of a command. */

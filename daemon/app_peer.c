@@ -210,45 +210,22 @@ static bool take_allowed(struct app *a, struct peer_call *p, struct peer_change 
     return true;
 }
 
-/* One of each network that the tunnel interface is in. */
+/* False: refused and answered. */
 static bool take_address(struct app *a, struct peer_call *p, struct peer_change *pc)
 {
-    const struct conf_hub *hub = a->cluster->hub;
-    _cleanup_(freep) struct addrpool *pool = malloc(sizeof(*pool));
-    unsigned picked = 0;
+    const char *where;
+    int r = app_take_address(a, pc, &where);
 
-    for (unsigned i = 0; pool && i < hub->address_count; i++) {
-        const struct peer *record;
-        struct ip_prefix own, free_one;
-        uint64_t cursor = 0;
-
-        addrpool_init(pool, &hub->address[i].prefix);
-        own = (struct ip_prefix){.addr = hub->address[i].host,
-                                 .len = hub->address[i].prefix.v6 ? 128 : 32,
-                                 .v6 = hub->address[i].prefix.v6};
-        addrpool_take(pool, &own);
-        while ((record = store_next(a->store, &cursor)))
-            for (unsigned n = 0; record->state == PEER_ACTIVE && n < record->allowed_count; n++)
-                addrpool_take(pool, &record->allowed[n]);
-        for (unsigned n = 0; n < pc->allowed_count; n++)
-            addrpool_take(pool, &pc->allowed[n].prefix);
-        if (addrpool_pick(pool, &free_one) < 0)
-            continue;
-        if (peer_change_allow(pc, &free_one, false) < 0) {
-            refuse(p, -ENOMEM, "no memory");
-            return false;
-        }
-        picked++;
-    }
-    if (!picked) {
-        refuse(p, -ENOSPC,
-               hub->address_count
-                   ? "no address is free in the networks of [Hub] Address; name one with "
-                     "--address, or widen the network"
-                   : "[Hub] has no Address to take one from; name one with --address");
-        return false;
-    }
-    return true;
+    if (r == -ENOSPC)
+        refuse(p, r,
+               "no address is free in the networks of %s; name one with --address, or widen the "
+               "network",
+               where);
+    else if (r == -ENOENT)
+        refuse(p, -ENOSPC, "[Hub] has no Address to take one from; name one with --address");
+    else if (r < 0)
+        refuse(p, r, "no memory");
+    return r >= 0;
 }
 
 /* ---- changes ---- */

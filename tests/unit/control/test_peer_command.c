@@ -182,6 +182,43 @@ TEST(addresses_are_picked_from_each_network_of_the_hub)
     expect_refused(&c, -ENOSPC, "has no Address");
 }
 
+TEST(new_peers_are_spread_over_the_pools_of_the_vips)
+{
+    static const char *const pools[] = {"10.1.0.0/30", "10.2.0.0/29"};
+    struct endpoint second;
+
+    endpoint_parse("192.0.2.2:51820", &second);
+    conf.vip_count = 2;
+    conf.vip[1] = conf.vip[0];
+    conf.vip[1].outer[0].addr = second.addr;
+    for (unsigned i = 0; i < 2; i++) {
+        conf.vip[i].id = (uint16_t)(7 + i);
+        conf.vip[i].pool_count = 1;
+        assert_int_equal(prefix_parse(pools[i], &conf.vip[i].pool[0]), 0);
+    }
+    struct peer_command c = add("by-hand", 1, "10.1.0.1/32"); /* counts by its address */
+    expect_row(&c);
+    c = add("alice", 2, NULL);
+    const struct peer_row *row = expect_row(&c);
+    assert_int_equal(row->allowed_count, 1);
+    assert_string_equal(row->allowed[0], "10.2.0.1/32");
+    assert_int_equal(row->vip, 8);
+    assert_string_equal(last.peers->hub_endpoint, "192.0.2.2:51820"); /* that its file names */
+    c = add("bob", 3, NULL);
+    row = expect_row(&c);
+    assert_string_equal(row->allowed[0], "10.1.0.2/32");
+    assert_int_equal(row->vip, 7);
+    /* The pool of one is full: the other one has the rest. */
+    for (uint8_t i = 0; i < 5; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "late%u", i);
+        c = add(name, (uint8_t)(10 + i), NULL);
+        assert_int_equal(expect_row(&c)->vip, 8);
+    }
+    c = add("none", 20, NULL);
+    expect_refused(&c, -ENOSPC, "networks of [Vip] Pool");
+}
+
 TEST(two_peers_never_have_one_name_or_one_key)
 {
     struct peer_command c = add("alice", 1, "10.0.0.1/32");
@@ -678,6 +715,7 @@ TEST(group_that_is_used_or_wrong_is_refused)
 #define TC(name) TS(name, setup, teardown)
 
 TEST_MAIN(TC(addresses_are_picked_from_each_network_of_the_hub),
+          TC(new_peers_are_spread_over_the_pools_of_the_vips),
           TC(two_peers_never_have_one_name_or_one_key),
           TC(overlap_is_refused_with_the_name_of_the_other_peer),
           TC(set_changes_what_is_named_and_nothing_else),
