@@ -155,17 +155,31 @@ static void print_group_chain(FILE *f, const struct fence_plan *p, uint16_t grou
             id, p->ifname, id, p->ifname, id, id, id);
 }
 
-static void print_base_chain(FILE *f, const struct fence_plan *p, const char *hook)
+static void print_base_chains(FILE *f, const struct fence_plan *p)
 {
-    fprintf(f,
-            "chain %s {\ntype filter hook %s priority filter\npolicy accept\n"
-            "iifname \"%s\" jump from_peers\n}\n",
-            hook, hook, p->ifname);
+    static const char begin[] = "chain %s {\ntype filter hook %s priority filter\npolicy accept\n"
+                                "iifname \"%s\" jump from_peers\n";
+
+    fprintf(f, begin, "input", "input", p->ifname);
+    fputs("}\n", f);
+    fprintf(f, begin, "forward", "forward", p->ifname);
+    fprintf(f, "iifname != \"%s\" oifname \"%s\" jump to_peers\n}\n", p->ifname, p->ifname);
+}
+
+static void print_groups_rules(FILE *f, const struct fence_plan *p)
+{
+    char id[SET_NAME_LEN];
+
+    for (unsigned i = 0; i < p->group_count; i++) {
+        set_name(p->groups[i].name, id);
+        fprintf(f, "ip saddr @peers4_%s goto of_%s\nip6 saddr @peers6_%s goto of_%s\n", id, id, id,
+                id);
+    }
 }
 
 static int print_table(FILE *f, const struct fence_plan *p)
 {
-    char table[FENCE_TABLE_LEN], id[SET_NAME_LEN];
+    char table[FENCE_TABLE_LEN];
     int r = 0;
 
     plan_table(p->hub, table);
@@ -181,14 +195,12 @@ static int print_table(FILE *f, const struct fence_plan *p)
     fputs("chain from_peers {\nct state established,related accept\n"
           "ip saddr @open4 accept\nip6 saddr @open6 accept\n",
           f);
-    for (unsigned i = 0; i < p->group_count; i++) {
-        set_name(p->groups[i].name, id);
-        fprintf(f, "ip saddr @peers4_%s goto of_%s\nip6 saddr @peers6_%s goto of_%s\n", id, id, id,
-                id);
-    }
-    fputs("counter drop\n}\n", f);
-    print_base_chain(f, p, "forward");
-    print_base_chain(f, p, "input");
+    print_groups_rules(f, p);
+    /* What a sibling passes on of its peers: only here it is seen whose peer it is for. */
+    fputs("counter drop\n}\nchain to_peers {\nct state established,related accept\n", f);
+    print_groups_rules(f, p);
+    fputs("}\n", f);
+    print_base_chains(f, p);
     fputs("}\n", f);
     return r;
 }

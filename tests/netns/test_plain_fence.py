@@ -93,7 +93,8 @@ class House(LoneMember):
     def build(self):
         for name in self.NAMES:
             add_netns(PREFIX + name)
-        run_in(self.ns, ["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        run_in(self.ns, ["sysctl", "-qw", "net.ipv4.ip_forward=1",
+                         "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0"])
         lan = PREFIX + "lan"
         # A bridge without an address of its own takes its ports', and clients know the one before.
         ip_batch(self.ns, ["link set lo up", "link add wan address 02:00:00:00:00:01 type bridge",
@@ -133,6 +134,19 @@ class House(LoneMember):
 
     def fence(self):
         return "guardmount_1" in run_in(self.ns, ["nft", "list", "tables"])
+
+    def passed_on(self, sender, to):
+        """Does what comes from the LAN with the address of @sender get to @to?"""
+        def echos():
+            with in_netns(to.ns), open("/proc/net/snmp") as f:
+                names, values = [line.split() for line in f if line.startswith("Icmp:")]
+            return int(values[names.index("InEchos")])
+
+        before, lan = echos(), PREFIX + "lan"
+        ip_batch(lan, [f"addr add {sender.address}/32 dev eth0"])
+        run_in(lan, ["ping", "-n", "-c1", "-W0.3", "-I", sender.address, to.address], check=False)
+        ip_batch(lan, [f"addr del {sender.address}/32 dev eth0"])
+        return echos() > before
 
     def connections(self, address):
         with in_netns(self.ns), open("/proc/net/nf_conntrack") as f:
@@ -186,6 +200,8 @@ def test_an_isolated_group_reaches_its_networks_and_nobody_else(house):
     house.ask("group", "set", "contractors", "--network", "10.77.0.0/24")
     settle(house, "listed", (alice, bob.address, True), (alice, carl.address, False),
            (alice, "10.77.0.1", True), (alice, BOOKS, False))
+    # Another member, on the LAN, passes on what alice says there.
+    assert house.passed_on(alice, bob) and not house.passed_on(alice, carl)
     # A peer of no group that comes while there is a fence.
     house.ask("peer", "set", "bob", "--group", "none")
     settle(house, "bob left", (bob, SAFE, True), (bob, carl.address, True),

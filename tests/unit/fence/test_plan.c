@@ -65,7 +65,7 @@ TEST(the_table_is_named_after_the_hub_and_hears_the_tunnel_only)
                                   "delete table inet guardmount_7\n"),
                      text);
     assert_non_null(strstr(text, "iifname \"wg0\" jump from_peers"));
-    assert_non_null(strstr(text, "counter drop\n}\nchain forward")); /* who is in no set */
+    assert_non_null(strstr(text, "counter drop\n}\nchain to_peers")); /* who is in no set */
     assert_non_null(strstr(text, "set peers4_contractors {\ntype ipv4_addr\nflags interval\n"
                                  "elements = {\n10.9.0.2\n}\n}\n"));
     assert_non_null(strstr(text, "set networks6_contractors {\ntype ipv6_addr\nflags interval\n}"));
