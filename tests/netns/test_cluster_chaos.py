@@ -67,7 +67,10 @@ def test_a_partition_in_one_direction_heals(lab, undo, what, hook, standby):
 def test_a_crash_under_loss(lab, undo, percent):
     for m in lab.members:
         lose(m, percent)
-    with Traffic(lab, kinds=KINDS) as traffic:
+    # TCP doubles its timer with each loss, so one stream in ten is silent for more than four seconds
+    # with a tenth of all lost, whoever carries it.
+    kinds = [k for k in KINDS if percent < 10 or not k.startswith("tcp")]
+    with Traffic(lab, kinds=kinds) as traffic:
         fault = lab.power_cut(lab.owner())
         time.sleep(4)
         results = traffic.finish(fault)
