@@ -37,6 +37,12 @@ def undo(lab):
         end()
 
 
+def wait_fit(lab):
+    """After a start it takes LANs a moment to be known as alive; till then VRRP has a member less."""
+    wait_until(lambda: all(Path(m.run_dir, "health").exists() for m in lab.members), 10,
+               "a member is not fit to serve")
+
+
 def said(logs, *sentences):
     """How often the members said one of these."""
     texts = [Path(log).read_text(errors="replace") for log in logs]
@@ -84,6 +90,7 @@ def test_a_crash_while_frames_come_late_and_twice(lab, undo, lan):
         undo(Rough(lab, m, lan).end)
     lab.wait_owner()
     lab.wait_in_sync()
+    wait_fit(lab)
     with Traffic(lab, kinds=("ping", "udp-10", "server-only")) as traffic:
         fault = lab.power_cut(lab.wait_owner())
         time.sleep(4)
@@ -106,6 +113,7 @@ def test_a_crash_after_a_step_of_the_adopters_clock(lab, undo, seconds):
         lab.wait_in_sync()
         clock.step(seconds)
     wait_until(lambda: said([owner.log], "clocks differ") > alarms, 5, "no alarm (H6)")
+    wait_fit(lab)
     with Traffic(lab, kinds=KINDS) as traffic:
         fault = lab.power_cut(owner)
         time.sleep(3)
@@ -121,6 +129,7 @@ def test_a_full_disk_stops_no_takeover(lab, undo):
         lab.wait_in_sync()
         disk.fill()
         undo(disk.empty)
+    wait_fit(lab)
     with Traffic(lab, kinds=KINDS) as traffic:
         fault = lab.power_cut(owner)
         time.sleep(3)
