@@ -369,7 +369,7 @@ static void judge(const struct drill *d, struct drill_step *s)
 {
     const unsigned refused = s->how[DRILL_REFUSED];
 
-    if (s->owner_ms > d->max_ms)
+    if (s->has_owner && s->owner_ms > d->max_ms)
         snprintf(s->reason, sizeof(s->reason), "it took %" PRIu64 " ms, more than %" PRIu64,
                  s->owner_ms, d->max_ms);
     else if (refused)
@@ -396,10 +396,13 @@ void drill_end(struct drill *d, const char *to, uint64_t seen_ms, const char *re
     snprintf(s->to, sizeof(s->to), "%s", to ? to : "");
     if (!s->has_owner)
         s->owner_ms = seen_ms;
-    s->has_owner = s->arrived; /* a claim that did not last is none */
+    s->has_owner = s->arrived && !s->returned; /* a claim that did not last is none */
+    s->has_detect = s->has_detect && !s->returned;
+    s->has_first = s->has_first && !s->returned; /* there was no command */
     for (unsigned i = 0; i < d->peer_count; i++)
         s->how[d->peer[i].step[d->step_count - 1].how]++;
-    find_first_packet(d, s);
+    if (!s->returned)
+        find_first_packet(d, s);
     if (s->arrived)
         judge(d, s);
     else
@@ -409,7 +412,7 @@ void drill_end(struct drill *d, const char *to, uint64_t seen_ms, const char *re
 
 const char *drill_action(const struct drill *d, const struct drill_step *s)
 {
-    return s->away ? drill_methods[d->method].name : "promote";
+    return s->away ? drill_methods[d->method].name : s->returned ? "returned" : "promote";
 }
 
 bool drill_passed(const struct drill *d)

@@ -43,8 +43,9 @@ enum drill_how {
 };
 
 struct drill_step {
-    bool away;                                         /* from the owner; else back to it */
-    bool here;                                         /* the VIP is to come to this member */
+    bool away;     /* from the owner; else back to it */
+    bool here;     /* the VIP is to come to this member */
+    bool returned; /* it came back before it was asked to: set by the caller */
     char from[VIP_NAME_MAX + 1], to[VIP_NAME_MAX + 1]; /* members; to "": it did not arrive */
     uint64_t command_real_ns;                          /* UTC */
     bool arrived, has_detect, has_owner, has_first, has_packet, pass;
@@ -120,7 +121,8 @@ void drill_answers(struct drill *d, const struct control_drill *c, uint64_t befo
 void drill_end(struct drill *d, const char *to, uint64_t seen_ms, const char *reason);
 
 bool drill_passed(const struct drill *d);
-const char *drill_action(const struct drill *d, const struct drill_step *s); /* "kill", "promote" */
+/* "kill", "promote", "returned" */
+const char *drill_action(const struct drill *d, const struct drill_step *s);
 const char *drill_how_name(enum drill_how how); /* stable: "nothing", "hot", ... */
 #define DRILL_SCHEMA 2
 json_t *drill_json(const struct drill *d); /* NULL: no memory */

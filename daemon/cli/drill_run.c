@@ -11,6 +11,7 @@
 #define BASELINE_QUESTIONS 50 /* to each peer before the command */
 #define BASELINE_MS_MAX 1000
 #define LAST_ANSWERS_MS 50 /* and answers are awaited after the last look */
+#define REST_MS 1300       /* a member that has just come back is fit after a second */
 #define LOOK_EVERY_MS 20
 #define PROMOTE_EVERY_MS 3000 /* a member that has just come back may not be fit at once */
 #define TRAFFIC_EVERY_MS 100  /* rows of peers are dear */
@@ -82,19 +83,23 @@ static int skip_events(struct drill_run *r)
     return status;
 }
 
-static int order(const struct drill_run *r, enum move_kind kind)
+static int order_of(const struct drill_run *r, enum move_kind kind, uint16_t vip)
 {
     struct control_request request = {
         .version = CONTROL_VERSION,
         .kind = CONTROL_MOVE,
-        .move = {
-            .kind = kind, .vip = r->d->vip_id, .member = r->d->owner_id, .force = r->d->forced}};
+        .move = {.kind = kind, .vip = vip, .member = r->d->owner_id, .force = r->d->forced}};
     struct control_reply reply;
     int status = client_request(r->c, &request, &reply);
 
     if (status == EXIT_GOOD)
         control_reply_done(&reply);
     return status;
+}
+
+static int order(const struct drill_run *r, enum move_kind kind)
+{
+    return order_of(r, kind, r->d->vip_id);
 }
 
 /* @ret->drill is there on success; control_reply_done(). */
@@ -183,10 +188,20 @@ static int wait_ready(const struct drill_run *r, bool away)
                 : wait_until(r, RETURN_MS, false, &ready, drill_owner_back);
 }
 
+/* @began_ns: of the waiting, which may have been none. */
+static void rest(uint64_t began_ns)
+{
+    uint64_t until = clock_boot_ns() + REST_MS * NS_PER_MS;
+    bool waited = since_ms(began_ns) >= LOOK_EVERY_MS;
+
+    while (waited && !interrupted && clock_boot_ns() < until)
+        cli_sleep(LOOK_EVERY_MS * NS_PER_MS);
+}
+
 /* Peers are asked from now on, and for a while nothing else happens. */
 static int begin_asking(struct drill_run *r)
 {
-    uint32_t ms = (uint32_t)(BASELINE_MS_MAX + WAIT_MS + r->settle_ns / NS_PER_MS);
+    uint32_t ms = (uint32_t)(BASELINE_MS_MAX + RETURN_MS + WAIT_MS + r->settle_ns / NS_PER_MS);
     struct control_reply reply;
     int status = ask_drill(r, DRILL_ASK, ms, false, &reply);
 
@@ -285,8 +300,8 @@ static int look_for_refusal(const struct drill_run *r, char ret[DRILL_TEXT_MAX])
 static int follow(struct drill_run *r, bool away, uint64_t began_ns)
 {
     bool fault = away && !drill_methods[r->d->method].at_owner;
-    uint64_t until = began_ns + WAIT_MS * NS_PER_MS, seen_ns = 0;
-    uint64_t again_ns = began_ns + PROMOTE_EVERY_MS * NS_PER_MS;
+    uint64_t until = clock_boot_ns() + WAIT_MS * NS_PER_MS, seen_ns = 0;
+    uint64_t again_ns = clock_boot_ns() + PROMOTE_EVERY_MS * NS_PER_MS;
     char owner[VIP_NAME_MAX + 1], refusal[DRILL_TEXT_MAX] = "";
     int status = EXIT_GOOD;
     bool there = false, home;
@@ -319,25 +334,46 @@ static int follow(struct drill_run *r, bool away, uint64_t began_ns)
     return status;
 }
 
+/* Before the command: is there one? What happened before it is not of the step. */
+static int look_if_returned(struct drill_run *r, bool away, bool *ret)
+{
+    char owner[VIP_NAME_MAX + 1];
+    int status = look(r, ret, owner);
+
+    *ret &= !away;
+    return status == EXIT_GOOD && !*ret ? skip_events(r) : status;
+}
+
+/* A member that comes back may take its VIPs back by itself, before it is asked to: that is a step,
+ * too, and peers are asked while it is waited for. */
 static int step(struct drill_run *r, bool away)
 {
     char from[VIP_NAME_MAX + 1];
-    bool home;
-    int status = wait_ready(r, away);
+    bool returned;
+    int status = look(r, &returned, from);
 
     if (status == EXIT_GOOD)
-        status = look(r, &home, from);
-    if (status == EXIT_GOOD && !interrupted)
         status = begin_asking(r);
     if (status == EXIT_GOOD)
         status = skip_events(r);
+    uint64_t began_ns = clock_boot_ns(), real_ns = clock_real_ns();
+    if (status == EXIT_GOOD)
+        status = wait_ready(r, away);
+    if (status == EXIT_GOOD && !away && r->d->method != METHOD_DRAIN)
+        rest(began_ns);
+    if (status == EXIT_GOOD && !interrupted)
+        status = look_if_returned(r, away, &returned);
     if (status != EXIT_GOOD || interrupted)
         return status;
-    uint64_t began_ns = clock_boot_ns(), real_ns = clock_real_ns();
-    status = command(r, away);
+    if (!returned) {
+        began_ns = clock_boot_ns();
+        real_ns = clock_real_ns();
+        status = command(r, away);
+    }
     if (status != EXIT_GOOD)
         return status;
     drill_begin(r->d, away, from, real_ns);
+    r->d->step[r->d->step_count - 1].returned = returned;
     return follow(r, away, began_ns);
 }
 
@@ -356,6 +392,47 @@ static int not_restored(const struct drill_run *r)
                     "the VIP %s is not where it was: when %s runs again and is in sync, "
                     "'guardmount promote %s %s'",
                     d->vip, d->owner, d->vip, d->owner);
+}
+
+static bool is_at_owner(const struct drill_run *r, const struct status *s,
+                        const struct status_vip *v)
+{
+    return (v->owned ? s->id : v->owner) == r->d->owner_id;
+}
+
+/* The others that the fault took along. *ret: all of them are back. */
+static int restore_others(const struct drill_run *r, bool *ret)
+{
+    uint64_t until = clock_boot_ns() + WAIT_MS * NS_PER_MS, order_ns = 0;
+    int status = EXIT_GOOD;
+
+    *ret = false;
+    while (status == EXIT_GOOD && !*ret && clock_boot_ns() < until) {
+        struct control_reply reply;
+        bool order_now = clock_boot_ns() >= order_ns;
+
+        status = client_ask(r->c, CONTROL_STATUS, false, &reply);
+        if (status != EXIT_GOOD)
+            break;
+        *ret = true;
+        for (unsigned i = 0; i < reply.status->vip_count && status == EXIT_GOOD; i++) {
+            const struct status_vip *v = &reply.status->vip[i];
+
+            for (unsigned k = 0; k < r->also_count; k++) {
+                if (v->id != r->also[k] || is_at_owner(r, reply.status, v))
+                    continue;
+                *ret = false;
+                if (order_now)
+                    status = order_of(r, MOVE_PROMOTE, v->id);
+            }
+        }
+        control_reply_done(&reply);
+        if (order_now)
+            order_ns = clock_boot_ns() + PROMOTE_EVERY_MS * NS_PER_MS;
+        if (!*ret)
+            cli_sleep(LOOK_EVERY_MS * NS_PER_MS);
+    }
+    return status;
 }
 
 /* Whatever became of the steps: not isolated, not drained, and where it was. What was stopped or
@@ -382,8 +459,16 @@ static int restore(struct drill_run *r)
         cli_sleep(LOOK_EVERY_MS * NS_PER_MS);
         status = look(r, &home, owner);
     }
-    r->d->restored = status == EXIT_GOOD && home;
-    return r->d->restored ? EXIT_GOOD : not_restored(r);
+    if (status != EXIT_GOOD || !home)
+        return not_restored(r);
+    status = restore_others(r, &r->d->restored);
+    if (status == EXIT_GOOD && !r->d->restored)
+        status =
+            cli_fail(EXIT_FAILED,
+                     "other VIPs that %s had are not where they were: 'guardmount status' shows "
+                     "them, 'guardmount promote VIP %s' gives one back",
+                     r->d->owner, r->d->owner);
+    return status;
 }
 
 /* Nobody is asked any longer. */
@@ -441,6 +526,9 @@ int drill_run_prepare(struct drill_run *r, bool *ret_others)
         memcpy(r->d->cluster, s->cluster, sizeof(r->d->cluster));
         if (drill_add_peers(r->d, s) < 0)
             status = cli_fail(EXIT_FAILED, "no memory for the peers");
+        for (unsigned i = 0; i < s->vip_count && r->d->method != METHOD_DRAIN; i++)
+            if (s->vip[i].id != r->d->vip_id && is_at_owner(r, s, &s->vip[i]))
+                r->also[r->also_count++] = s->vip[i].id;
     }
     control_reply_done(&reply);
     return status == EXIT_GOOD ? take_configuration(r) : status;

@@ -10,6 +10,8 @@ struct drill_run {
     const struct cli *c;
     struct drill *d;
     uint8_t self;
+    uint16_t also[VIPS_MAX]; /* the owner's other VIPs, ids: a fault moves them, too */
+    unsigned also_count;
     uint64_t serial;             /* of the last event that was read */
     uint64_t settle_ns, hold_ns; /* hold: of a freeze, of an isolation */
     uint64_t asked_ns;           /* when peers began to be asked */

@@ -159,17 +159,18 @@ static int drill(void *ctx, const struct control_request *r, struct control_dril
                  char ret_message[CONTROL_MESSAGE_LEN])
 {
     struct house *h = ctx;
-    struct status_vip *v = &h->status->vip[0];
-
     *ret = h->drill;
     if (r->drill.verb == DRILL_LOOK)
         return 0;
     if (r->drill.verb == DRILL_ASK && r->drill.ms == 0)
         return 0; /* the end of it */
     h->drilled = r->drill;
-    if (r->drill.verb == DRILL_FAULT && !*h->drill.refused) {
-        uint8_t from = v->owner;
+    uint8_t from = h->status->vip[0].owner;
+    for (unsigned i = 0; i < h->status->vip_count && r->drill.verb == DRILL_FAULT; i++) {
+        struct status_vip *v = &h->status->vip[i];
 
+        if (v->owner != from || *h->drill.refused)
+            continue;
         v->owned = true;
         v->owner = h->status->id;
         note_move(h, v, from);

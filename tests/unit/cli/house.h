@@ -23,7 +23,7 @@ struct house {
     const char *refuse;           /* what a move is refused with; NULL: it is done */
     struct control_why why;       /* answered about the peer whose name it has */
     struct control_drill drill;   /* answered to drills */
-    struct drill_command drilled; /* as last asked, but for looking; a fault moves the VIP here */
+    struct drill_command drilled; /* as last asked, but for looking; a fault moves its VIPs here */
 };
 
 int house_setup(void **state);

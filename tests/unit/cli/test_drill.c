@@ -317,6 +317,24 @@ TEST(a_crash_is_detected_before_the_vip_is_here)
     drill_free(d);
 }
 
+TEST(a_vip_that_came_back_by_itself_has_no_times_but_its_gaps_count)
+{
+    struct drill *d = begun_at_sibling(METHOD_KILL);
+
+    drill_begin(d, false, "m1", NOW);
+    d->step[0].returned = true;
+    happens(d, "vip.claimed", "main", -1, 9000);
+    happens(d, "session.yielded", "main", 0, 9001);
+    answers(d, 0, 100, 3, 40, 9500, 0);
+    drill_end(d, "berlin", 9100, NULL);
+    assert_true(d->step[0].pass);
+    assert_string_equal(drill_action(d, &d->step[0]), "returned");
+    assert_false(d->step[0].has_owner || d->step[0].has_detect || d->step[0].has_first);
+    assert_int_equal(d->step[0].lost, 3);
+    assert_int_equal(d->step[0].sessions, 1);
+    drill_free(d);
+}
+
 TEST(a_peer_that_waits_too_long_or_loses_too_much_fails_the_step)
 {
     static const struct {
@@ -621,7 +639,8 @@ TEST(marks_of_the_drawing_stay_within_it)
     drill_free(d);
 }
 
-TEST_MAIN(T(a_crash_is_detected_before_the_vip_is_here),
+TEST_MAIN(T(a_vip_that_came_back_by_itself_has_no_times_but_its_gaps_count),
+          T(a_crash_is_detected_before_the_vip_is_here),
           T(a_peer_that_waits_too_long_or_loses_too_much_fails_the_step),
           T(who_answers_no_more_has_waited_until_the_end),
           T(traffic_tells_of_a_peer_that_is_not_asked),

@@ -150,7 +150,8 @@ TEST(a_fault_of_the_owner_is_drilled_from_a_sibling_and_the_vip_given_back)
     assert_int_equal(h->drilled.verb, DRILL_ASK); /* of the way back */
     assert_int_equal(h->moved.kind, MOVE_PROMOTE);
     assert_int_equal(h->moved.member, 2);
-    assert_false(h->status->vip[0].owned);
+    assert_int_equal(h->moved.vip, 2); /* which went along */
+    assert_true(!h->status->vip[0].owned && !h->status->vip[1].owned);
     expect(guardmount(h, "", QUICK "--method kill"), 0, "passed: VIP main, 2 steps");
     expect(guardmount(h, "", QUICK "--method isolate"), 1, "is at berlin: run the drill there");
 }
