@@ -70,9 +70,8 @@ static void answered(void *ctx, unsigned peer, uint32_t slot)
     }
 }
 
-static void ticked(void *ctx)
+static void tell_answers(struct app *a)
 {
-    struct app *a = ctx;
     struct app_drill *d = &a->cluster->drill;
     struct sync_drill told = {.kind = SYNC_DRILL_ANSWERS,
                               .run = d->run,
@@ -80,10 +79,44 @@ static void ticked(void *ctx)
                               .answers = d->answers,
                               .answer_count = d->answer_count};
 
-    if (!d->answer_count)
-        return;
     d->answer_count = 0;
-    node_drill(a->node, d->tell, &told, app_now());
+    if (told.answer_count)
+        node_drill(a->node, d->tell, &told, app_now());
+}
+
+/* A member that has just come, back from the fault that is drilled perhaps. */
+static void tell_latecomers(struct app *a)
+{
+    struct app_drill *d = &a->cluster->drill;
+    struct sync_drill s = {.kind = SYNC_DRILL_PROBE,
+                           .run = d->run,
+                           .vip = d->vip,
+                           .ms = d->ms,
+                           .age_ms = (uint32_t)(tunnelprobe_age_ns(d->probe) / NS_PER_MS),
+                           .stride = (uint16_t)d->stride};
+
+    for (uint8_t m = 1; m < MEMBERS_MAX; m++)
+        if (d->latecomers >> m & 1 && s.age_ms < s.ms)
+            node_drill(a->node, m, &s, app_now());
+    d->latecomers = 0;
+}
+
+static void ticked(void *ctx)
+{
+    struct app *a = ctx;
+
+    tell_answers(a);
+    if (a->cluster->drill.latecomers)
+        tell_latecomers(a);
+}
+
+/* While the node tells of it: nothing may be asked of the node now. */
+void app_drill_connected(struct app *a, uint8_t member)
+{
+    struct app_drill *d = &a->cluster->drill;
+
+    if (d->probe && !d->tell)
+        d->latecomers |= 1u << member;
 }
 
 static void end_asking(void *ctx)
@@ -111,8 +144,10 @@ static int ask(struct app *a, const struct sync_drill *s, uint8_t tell)
     d->vip = s->vip;
     d->tell = tell;
     d->stride = s->stride ? s->stride : tunnelprobe_stride(d->count);
+    d->ms = s->ms;
     d->slots = 0;
     d->age_ns = 0;
+    d->latecomers = 0;
     if (!tell) {
         probeboard_free(d->board);
         d->board = probeboard_new(d->count);
@@ -125,6 +160,7 @@ static int ask(struct app *a, const struct sync_drill *s, uint8_t tell)
                                                           .count = d->count,
                                                           .stride = d->stride,
                                                           .run = s->run,
+                                                          .age_ns = s->age_ms * NS_PER_MS,
                                                           .length_ns = s->ms * NS_PER_MS},
                              &ops, &d->probe);
 }

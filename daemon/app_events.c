@@ -50,6 +50,8 @@ void app_notice(void *ctx, const struct notice *n)
     struct app *a = ctx;
     struct notice copy = *n;
 
+    if (a->cluster && n->kind == NOTICE_MEMBER_CONNECTED)
+        app_drill_connected(a, n->member);
     if (!a->cluster || verdicts_note(a->cluster->verdicts, &copy))
         tell(a, &copy);
 }

@@ -70,8 +70,10 @@ struct app_drill {
     unsigned count, stride;
     bool cut;
     uint64_t run, age_ns;
-    uint16_t vip; /* id */
-    uint8_t tell; /* member whose drill it is; 0: ours */
+    uint32_t ms;         /* of the whole asking */
+    unsigned latecomers; /* bit n: member n has to be told of it */
+    uint16_t vip;        /* id */
+    uint8_t tell;        /* member whose drill it is; 0: ours */
     uint8_t answers[SYNC_DRILL_ANSWERS_MAX * SYNC_DRILL_ANSWER_LEN];
     unsigned answer_count;
     struct sync_drill fault; /* asked for by @fault_from, and not yet done or refused */
@@ -127,7 +129,8 @@ int app_start_engine(struct app *a, const struct engine_config *c);
 /* app_drill.c */
 void app_drill_open(struct app *a);
 void app_drill_stop(struct app *a);
-void app_drill_heard(void *ctx, uint8_t member, const struct sync_drill *d); /* the node's op */
+void app_drill_heard(void *ctx, uint8_t member, const struct sync_drill *s); /* the node's op */
+void app_drill_connected(struct app *a, uint8_t member);
 int app_drill_run(void *ctx, const struct control_request *r, struct control_drill *ret,
                   char ret_message[CONTROL_MESSAGE_LEN]);
 

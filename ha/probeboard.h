@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROBE_SLOTS_MAX 8192
+#define PROBE_SLOTS_MAX 12000 /* two minutes of 10 ms */
 
 struct probeboard;
 struct probeboard *probeboard_new(unsigned peers); /* NULL: no memory */

@@ -175,7 +175,8 @@ int tunnelprobe_start(uv_loop_t *loop, const struct tunnelprobe_config *c,
     p->length_ns = c->length_ns;
     store_be64(p->cookie, c->run);
     p->id = load_be16(p->cookie);
-    p->began_ns = clock_boot_ns();
+    p->began_ns = clock_boot_ns() - c->age_ns;
+    p->tick = (uint32_t)(c->age_ns / (TUNNELPROBE_TICK_MS * NS_PER_MS));
     uv_timer_init(loop, &p->timer);
     p->timer.data = p;
     p->handles = 1;

@@ -31,6 +31,7 @@ struct tunnelprobe_config {
     const struct ip_addr *peers; /* copied */
     unsigned count, stride;
     uint64_t run, length_ns;
+    uint64_t age_ns; /* it began so long ago, at other members */
 };
 
 /* Ticks between two questions to one of @peers peers. */

@@ -90,7 +90,7 @@ static bool in_log(enum sync_kind k)
 static bool drill_valid(const struct sync_drill *d)
 {
     return (unsigned)d->kind < SYNC_DRILL_KINDS && (unsigned)d->fault < DRILL_FAULTS && d->vip &&
-           d->ms <= SYNC_DRILL_MS_MAX && d->stride <= SYNC_DRILL_STRIDE_MAX &&
+           d->ms <= SYNC_DRILL_MS_MAX && d->age_ms <= d->ms && d->stride <= SYNC_DRILL_STRIDE_MAX &&
            d->answer_count <= SYNC_DRILL_ANSWERS_MAX &&
            (d->kind != SYNC_DRILL_PROBE || d->stride > 0) &&
            (d->kind == SYNC_DRILL_ANSWERS) == (d->answer_count > 0);
@@ -358,6 +358,7 @@ static void put_drill(union wire *w, const struct sync_drill *d)
     b->run = d->run;
     b->vip = d->vip;
     b->ms = d->ms;
+    b->age_ms = d->age_ms;
     b->stride = d->stride;
     b->fault = (Guardmount__DrillFault)d->fault;
     if (d->answer_count)
@@ -640,6 +641,7 @@ static int get_drill(bool *ok, const Guardmount__Drill *b, struct sync_msg *m)
     d->run = b->run;
     d->vip = (uint16_t)wire_in(ok, b->vip, 1, UINT16_MAX);
     d->ms = (uint32_t)wire_in(ok, b->ms, 0, SYNC_DRILL_MS_MAX);
+    d->age_ms = (uint32_t)wire_in(ok, b->age_ms, 0, d->ms);
     d->stride = (uint16_t)wire_in(ok, b->stride, 0, SYNC_DRILL_STRIDE_MAX);
     d->fault = (enum drill_fault)wire_in(ok, (uint64_t)b->fault, 0, DRILL_FAULTS - 1);
     d->answer_count =

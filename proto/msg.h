@@ -183,9 +183,10 @@ enum sync_drill_kind {
 
 struct sync_drill {
     enum sync_drill_kind kind;
-    uint64_t run; /* the same in all messages of one measurement */
-    uint16_t vip; /* id */
-    uint32_t ms;  /* of the measurement, or of the freeze */
+    uint64_t run;    /* the same in all messages of one measurement */
+    uint16_t vip;    /* id */
+    uint32_t ms;     /* of the measurement, or of the freeze */
+    uint32_t age_ms; /* of SYNC_DRILL_PROBE: it began so long ago */
     uint16_t stride;
     enum drill_fault fault;
     const uint8_t *answers; /* of a decoded message: the message's own, sync_msg_clear() */

@@ -306,6 +306,7 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
                                       .ms = test_below(r, SYNC_DRILL_MS_MAX + 1),
                                       .stride = (uint16_t)(1 + test_below(r, 1000)),
                                       .fault = (enum drill_fault)test_below(r, DRILL_FAULTS)};
+        m.drill.age_ms = test_below(r, m.drill.ms + 1);
         if (m.drill.kind != SYNC_DRILL_ANSWERS)
             break;
         m.drill.answer_count = 1 + test_below(r, 50);
@@ -460,8 +461,8 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
     case SYNC_DRILL:
         return a->drill.kind == b->drill.kind && a->drill.run == b->drill.run &&
                a->drill.vip == b->drill.vip && a->drill.ms == b->drill.ms &&
-               a->drill.stride == b->drill.stride && a->drill.fault == b->drill.fault &&
-               a->drill.answer_count == b->drill.answer_count &&
+               a->drill.age_ms == b->drill.age_ms && a->drill.stride == b->drill.stride &&
+               a->drill.fault == b->drill.fault && a->drill.answer_count == b->drill.answer_count &&
                (!a->drill.answer_count ||
                 memcmp(a->drill.answers, b->drill.answers,
                        (size_t)a->drill.answer_count * SYNC_DRILL_ANSWER_LEN) == 0);
