@@ -1,5 +1,6 @@
 #include "sync/lease.h"
 #include "base/err.h"
+#include "base/plant.h"
 
 #define RATE_WINDOW_S 1.0 /* of the EWMA (R4); what a burst added to H goes as slowly */
 
@@ -64,7 +65,11 @@ uint64_t lease_ceiling(const struct lease *l)
     /* R2: of every holder that counts, not of a majority. */
     for (unsigned i = 0; i < HOLDERS_MAX; i++)
         if (l->holder[i].counts)
-            least = MIN(least, l->holder[i].acked);
+            least = PLANTED("one-holder-is-enough") && least != UINT64_MAX
+                        ? MAX(least, l->holder[i].acked)
+                        : MIN(least, l->holder[i].acked);
+    if (PLANTED("raised-before-ack") && least != UINT64_MAX)
+        return l->proposed;
     return least;
 }
 
@@ -164,7 +169,7 @@ static void bind(struct lease *l, uint64_t limit)
 
         if (!h->member)
             continue;
-        h->acked = MIN(h->acked, limit);
+        h->acked = PLANTED("lowered-unbound") ? h->acked : MIN(h->acked, limit);
         h->sent = 0;
         /* R5: a raise under way is void: behind it in the same log comes the lower L. */
         h->void_upto = l->seq;

@@ -5,6 +5,7 @@
 #include "node/internal.h"
 
 #define TRY_AGAIN_NS (100 * NS_PER_MS)
+#define ANEW_EVERY_NS (500 * NS_PER_MS)
 #define URGENT_EVERY_NS (20 * NS_PER_MS)
 #define URGENT_FOR_NS (FRESH_DEFAULT_NS + NS_PER_S)
 
@@ -91,6 +92,26 @@ void handshake_urgently(struct node *n, struct node_peer *p, struct instant now)
     peer_arm(n, p, p->urgent_at_ns);
 }
 
+void handshake_anew(struct node *n, struct node_peer *p, struct instant now)
+{
+    uint64_t made = p->timers.session_ns, at = now.boot_ns;
+
+    /* Two that both believe take each other's keys at every packet; each time is a reason (R9a). */
+    if (made)
+        at = MAX(at, made + ANEW_EVERY_NS);
+    if (p->initiation) {
+        at = MAX(at, p->initiation->sent_ns + TRY_AGAIN_NS);
+        p->timers.retry_at_ns = 0;
+    }
+    if (at == now.boot_ns) {
+        handshake_urgently(n, p, now);
+        return;
+    }
+    p->urgent_until_ns = at + URGENT_FOR_NS;
+    p->urgent_at_ns = at;
+    peer_arm(n, p, at);
+}
+
 uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p, struct instant now)
 {
     if (p->urgent_at_ns && now.boot_ns >= p->urgent_at_ns)
@@ -116,10 +137,8 @@ void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f,
     p->try_at = f->source;
     p->try_counter = f->value_ns;
     p->try_until_ns = now.boot_ns + URGENT_FOR_NS;
-    if (moved && p->initiation && now.boot_ns - p->initiation->sent_ns >= TRY_AGAIN_NS) {
-        p->timers.retry_at_ns = 0; /* the last one went to a copy's address */
-        handshake_urgently(n, p, now);
-    }
+    if (moved && p->initiation)
+        handshake_anew(n, p, now); /* the last one went to a copy's address */
 }
 
 /* The answer to an initiation of ours, from where we sent it to: it cannot be a copy. */
@@ -203,7 +222,7 @@ static void pending_add(struct node *n, struct node_key *k, struct handshake_res
     bool wait = false;
 
     for (unsigned m = 1; m < MEMBERS_MAX; m++)
-        wait |= (k->held_by >> m & 1) && n->sibling[m].up;
+        wait |= (k->held_by >> m & 1) && n->sibling[m].up && !PLANTED("answered-at-once");
     struct pending *w = calloc(1, sizeof(*w));
     if (!w) {
         key_remove(n, k, true);
@@ -271,14 +290,17 @@ static struct node_key *new_key(struct node *n, struct node_peer *p, struct hand
         .vip = initiator ? atomic_load(&p->wg.vip) : r->vip,
     };
     memcpy(s.peer_stamp, p->received, TAI64N_LEN);
-    if (n->conf.warm) { /* H2: elsewhere the key's record says it */
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++) { /* H2: to holders the key's record says it */
+        if (!n->sibling[i].up || (!n->conf.warm && vip_backup(n, s.vip, n->conf.self, i)))
+            continue;
         struct sync_msg m = {
             .kind = SYNC_STAMP,
             .stamp = {.hub = n->conf.hub, .peer = p->wg.key, .sent_real_ns = p->sent_real_ns}};
         memcpy(m.stamp.received, p->received, TAI64N_LEN);
-        siblings_send_all(n, &m, now);
-        p->endpoint_told_ns = 0; /* its first packet tells where it is, with the new generation */
+        siblings_send(n, &n->sibling[i], &m, NULL, now);
     }
+    if (n->conf.warm)
+        p->endpoint_told_ns = 0; /* its first packet tells where it is, with the new generation */
     struct node_key *k = key_install(n, p, &s, 0, now);
     if (k)
         key_replicate(n, k, now);
@@ -299,7 +321,7 @@ static enum notice_reason initiation_refused(const struct node *n, const struct 
                                              const struct handshake_result *r, struct instant now)
 {
     /* H2: the early check ran on another thread; this one decides. */
-    if (memcmp(r->stamp, p->received, TAI64N_LEN) <= 0)
+    if (memcmp(r->stamp, p->received, TAI64N_LEN) <= 0 && !PLANTED("stamp-not-compared"))
         return REASON_STALE_STAMP;
     if (p->last_accepted_ns && now.boot_ns - p->last_accepted_ns < INITIATION_MIN_GAP_NS)
         return REASON_TOO_SOON;
@@ -326,6 +348,9 @@ static void initiation_valid(struct node *n, struct node_peer *p, struct handsha
     peer_take_stamp(n, p, r->stamp);
     p->last_accepted_ns = now.boot_ns;
     struct node_key *k = new_key(n, p, r, false, now);
+    if (PLANTED("endpoint-of-initiation"))
+        peer_endpoint_update(&p->wg, &r->source, &r->local, 0, r->vip,
+                             &(struct endpoint_version){.generation = p->generation});
     if (!k) {
         refuse(n, p, r, REASON_NO_MEMORY);
         return;

@@ -87,6 +87,7 @@ struct sibling {
     struct replica *replica;
     bool up; /* hellos agree */
     struct sync_hello hello;
+    uint64_t joined_seq;  /* its session sequence when we first met its present life (N6) */
     uint64_t highest_seq; /* of it, ever seen by this process (N5) */
     uint8_t highest_instance[16];
     uint64_t connected_ns;
@@ -254,8 +255,12 @@ const char *key_text(const struct public_key *k);           /* short form for lo
 uint16_t vip_slot_of_id(const struct node *n, uint16_t id); /* 0: none */
 uint16_t vip_id_of_slot(const struct node *n, uint16_t slot);
 bool vip_holder(const struct node *n, uint16_t slot, uint8_t member); /* S8 */
+/* S8: @member holds the keys that @owner owns. Never more than HOLDERS_MAX do, wherever the owner
+ * is in the order: a holder that is not counted would be asked for nothing (R2). */
+bool vip_backup(const struct node *n, uint16_t slot, uint8_t owner, uint8_t member);
 bool clustered(const struct node *n);
 
+/* gap.c */
 void node_gap_look(struct node *n, bool timeout); /* is the wait over? */
 
 /* peers.c */
@@ -289,6 +294,9 @@ bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
                         struct instant now);
 /* Now, or as soon as it may be (H8, R9a). */
 void handshake_urgently(struct node *n, struct node_peer *p, struct instant now);
+/* The same, when there is a sign that the way is open now: an initiation that has no answer by then
+ * was lost, and the wait for its next turn is not worth it. */
+void handshake_anew(struct node *n, struct node_peer *p, struct instant now);
 uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p,
                                struct instant now); /* 0: done */
 /* FACT_DROPPED of authentic data: the handshake that follows goes where it came from, too. */
@@ -343,9 +351,6 @@ uint64_t siblings_send(struct node *n, struct sibling *s, const struct sync_msg 
                        const struct replica_token *t, struct instant now);
 void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now);
 uint64_t siblings_tick(struct node *n, struct instant now);
-bool siblings_ask(struct node *n); /* R12: who could have adopted while we slept? */
-/* Members that did not say (a bit each), which is the end of it; -EAGAIN: wait for them. */
-int siblings_owing(struct node *n, bool timeout);
 void siblings_drop_silent(struct node *n, struct instant now);
 bool siblings_any_up(const struct node *n);
 void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */

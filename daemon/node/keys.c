@@ -192,7 +192,7 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     uint32_t ifindex;
 
     if ((n->conf.warm && !PLANTED("keys-leave")) ||
-        !vip_holder(n, atomic_load(&k->kp->vip), s->id) ||
+        !vip_backup(n, atomic_load(&k->kp->vip), n->conf.self, s->id) ||
         keypair_age_hi(k->kp, now.boot_ns) >= REJECT_AFTER_TIME_NS)
         return false;
     keypair_describe(k->kp, now.boot_ns, &m.session);
@@ -398,7 +398,8 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     lease_restart(&k->lease, floor);
     key_tell_adopted(n, k, now);
     k->adopting = true;
-    key_replicate(n, k, now);
+    if (!PLANTED("no-holder-after-adoption"))
+        key_replicate(n, k, now);
     k->adopting = false;
     key_apply_ceiling(n, k);
     want_raise(n, k, true);
@@ -430,8 +431,13 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
 {
     bool was_ours = k->ours;
 
+    if (PLANTED("adoption-unheard"))
+        return;
     become_replica(n, k, owner, limit, term);
-    k->dirty = k->stale = false; /* its new owner tells if it is */
+    k->dirty = false; /* its new owner tells if it is */
+    /* An owner that does not count us among its holders asks us for nothing, and tells us nothing.
+     */
+    k->stale = !vip_backup(n, atomic_load(&k->kp->vip), owner, n->conf.self);
     key_set_adoptable(k);
     if (was_ours) {
         n->counters.yielded++;
@@ -457,7 +463,7 @@ void key_heard_adopted(struct node *n, struct node_key *k, uint8_t member,
     key_yield(n, k, member, a->limit, a->term);
     /* R15: its owner counts us as a holder only where the VIP's list does. What we keep otherwise
      * would be adopted below what was accepted meanwhile. */
-    if (!vip_holder(n, atomic_load(&k->kp->vip), n->conf.self) && !PLANTED("non-holder-keeps-key"))
+    if (!vip_backup(n, atomic_load(&k->kp->vip), member, n->conf.self))
         key_remove(n, k, false);
 }
 
@@ -563,7 +569,7 @@ void key_effects(struct node *n, struct node_key *k, unsigned effects, struct in
     }
     if (effects & EFFECT_RESCUE) { /* R9a */
         n->counters.rescues++;
-        handshake_urgently(n, p, now);
+        handshake_anew(n, p, now);
     }
     if (effects & EFFECT_REKEY) {
         n->counters.rekeys++;
@@ -584,6 +590,8 @@ static void sweep(struct node *n, struct instant now)
         struct node_key *k = list_entry(it, struct node_key, all);
         uint64_t age = keypair_age_hi(k->kp, now.boot_ns);
 
+        if (PLANTED("keys-kept"))
+            continue;
         if (!key_owned(k) && age >= REJECT_AFTER_TIME_NS)
             key_remove(n, k, false); /* T5 */
         else if (age >= KEY_ZERO_NS)

@@ -268,7 +268,7 @@ static bool successor_ready(const struct node *n, uint16_t slot, struct instant 
     for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
         const struct sibling *s = &n->sibling[i];
 
-        if (s->up && s->ready && !s->drained && vip_holder(n, slot, i) &&
+        if (s->up && s->ready && !s->drained && vip_backup(n, slot, n->conf.self, i) &&
             replica_in_sync(s->replica, now.boot_ns))
             return true;
     }

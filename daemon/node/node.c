@@ -67,6 +67,20 @@ bool vip_holder(const struct node *n, uint16_t slot, uint8_t member)
     return false;
 }
 
+bool vip_backup(const struct node *n, uint16_t slot, uint8_t owner, uint8_t member)
+{
+    unsigned before = 0;
+
+    for (unsigned i = 0; i < MEMBERS_MAX && n->conf.vip[slot].order[i]; i++) {
+        if (n->conf.vip[slot].order[i] == owner)
+            continue;
+        if (n->conf.vip[slot].order[i] == member)
+            return before < HOLDERS_MAX;
+        before++;
+    }
+    return false;
+}
+
 bool clustered(const struct node *n)
 {
     return n->conf.self != 0;
@@ -156,57 +170,6 @@ void node_free(struct node *n)
     keys_forget_pasts(n, NEVER);
     heap_done(&n->timers);
     free(n);
-}
-
-static void gap_over(struct node *n)
-{
-    n->gap_ended_ns = 0;
-    atomic_store(&n->gate->resume_ns, 0);
-    vips_announce(n);
-}
-
-void node_gap(struct node *n, uint64_t gap_ns, struct instant now)
-{
-    if (!clustered(n))
-        return;
-    n->counters.gaps++;
-    siblings_now(n, now);
-    note(n, (struct notice){.kind = NOTICE_PROCESS_GAP, .number = gap_ns / NS_PER_MS});
-    /* N9: a sibling may have gone on with our keys; a redrawn tag, a later term on every key. */
-    struct counter_tag tag = gate_tag(n->gate);
-    rng_fill(n->rng, &tag.rnd, 1);
-    gate_set_tag(n->gate, tag);
-    atomic_fetch_add(&n->gate->suspicion, 1);
-    n->ops.discard_queued(n->ops.ctx);
-    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
-        n->ops.read_addresses(n->ops.ctx, slot);
-    /* R12: nothing goes in or out before the siblings have answered that were there to ask. */
-    if (siblings_ask(n)) {
-        n->gap_ended_ns = now.boot_ns;
-        atomic_store(&n->gate->resume_ns, now.boot_ns + n->gate->fresh_ns);
-    } else {
-        gap_over(n);
-    }
-    n->ops.resume(n->ops.ctx);
-}
-
-/* A sibling that held a key of ours may have adopted it while we slept, and then died, or got cut
- * off: what it accepted is lost, and with it our right to accept anything under that key. */
-void node_gap_look(struct node *n, bool timeout)
-{
-    int owing = siblings_owing(n, timeout);
-
-    if (owing < 0)
-        return;
-    list_for_each (it, &n->keys) {
-        struct node_key *k = list_entry(it, struct node_key, all);
-        unsigned doubtful = k->held_asleep & (unsigned)owing;
-
-        k->held_asleep = 0;
-        if (doubtful && k->ours)
-            key_doubt(n, k, (uint8_t)__builtin_ctz(doubtful));
-    }
-    gap_over(n);
 }
 
 uint64_t node_tick(struct node *n, struct instant now)

@@ -298,6 +298,8 @@ int node_set_private_key(struct node *n, const struct secret32 *key, struct inst
         return -ENOMEM;
     }
     memcpy(cookies->key, n->conf.cookie_key, sizeof(cookies->key));
+    if (PLANTED("cookies-of-its-own"))
+        rng_fill(n->rng, cookies->key, sizeof(cookies->key));
 
     n->identity = id;
     n->ops.set_identity(n->ops.ctx, id, cookies); /* retires the old ones */

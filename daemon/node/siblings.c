@@ -1,5 +1,6 @@
 /* Siblings: what the replicas of the sync channel ask for, and what each of their messages does. */
 #include "base/bytes.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "node/internal.h"
 #include <assert.h>
@@ -136,7 +137,7 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
     }
     bool this_life = theirs->highest_seq_of_you == n->conf.seq &&
                      memcmp(theirs->seen_instance, n->conf.instance, 16) == 0;
-    if (theirs->highest_seq_of_you >= n->conf.seq && !this_life) {
+    if (theirs->highest_seq_of_you >= n->conf.seq && !this_life && !PLANTED("later-life-ignored")) {
         /* N5: a sibling remembers a later life of us than our own file does. */
         uint64_t seq;
 
@@ -154,8 +155,16 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
         atomic_fetch_add(&n->gate->suspicion, 1);
         n->quarantine_until_ns = n->now.boot_ns + QUARANTINE_NS; /* N6 */
         n->conf.seq_proved = false;
+        /* All must know the new number, or they let our next life have it again. */
+        for (uint8_t i = 1; i < MEMBERS_MAX; i++)
+            if (i != member && n->sibling[i].up)
+                n->ops.close_link(n->ops.ctx, i, "greeting anew with a higher start counter");
+        *ret_reason = "greeting anew with a higher start counter";
+        return false;
     }
     bool new_life = memcmp(theirs->instance, s->hello.instance, sizeof(theirs->instance)) != 0;
+    if (new_life) /* connecting once more makes nothing older */
+        s->joined_seq = theirs->session_seq;
     s->hello = *theirs;
     if (theirs->seq >= s->highest_seq) {
         s->highest_seq = theirs->seq;
@@ -234,7 +243,7 @@ static bool owned_without(const struct node *n, const struct node_key *k, uint8_
 {
     uint16_t slot = atomic_load(&k->kp->vip);
 
-    return !n->conf.warm && gate_owned(n->gate, slot) && !vip_holder(n, slot, member);
+    return !n->conf.warm && gate_owned(n->gate, slot) && !vip_backup(n, slot, n->conf.self, member);
 }
 
 static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct sync_msg *ret,
@@ -349,14 +358,14 @@ static void op_acked(void *ctx, uint8_t member, const struct replica_token *t)
 /* N6: in quarantine only keys that were surely made after we joined. */
 static bool made_before_us(const struct node *n, const struct key_id *id)
 {
-    if (!n->quarantine_until_ns)
+    if (!n->quarantine_until_ns || PLANTED("no-quarantine"))
         return false;
     if (id->creator == n->conf.self)
         return id->instance != n->instance64;
     const struct sibling *s = &n->sibling[id->creator];
     uint64_t instance;
     memcpy(&instance, s->hello.instance, sizeof(instance));
-    return instance != id->instance || id->seq <= s->hello.session_seq;
+    return instance != id->instance || id->seq <= s->joined_seq;
 }
 
 static void place(struct node *n, struct node_key *k, enum session_slot slot)
@@ -412,6 +421,20 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
     }
 }
 
+/* Of two owners before a heal each made sessions, and the generations do not tell which of them the
+ * client talks by: a new one settles it. */
+static void place_current(struct node *n, struct node_key *k)
+{
+    const struct keypair *was = atomic_load(&k->peer->wg.current);
+    const struct node_key *rival = was && was != k->kp ? was->owner_data : NULL;
+    bool two = rival && rival->ours && (k->active || key_recent(rival, n->now.boot_ns)) &&
+               gate_owned(n->gate, atomic_load(&k->kp->vip));
+
+    place(n, k, SLOT_CURRENT);
+    if (two)
+        handshake_anew(n, k->peer, n->now);
+}
+
 static void heard_session(struct node *n, uint8_t member, struct session *s)
 {
     struct node_peer *p = peer_by_key(n, &s->peer);
@@ -440,7 +463,10 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
             return;
         k->quarantined = made_before_us(n, &k->kp->id);
         key_set_adoptable(k);
-        place(n, k, s->slot);
+        if (s->slot == SLOT_CURRENT)
+            place_current(n, k);
+        else
+            place(n, k, s->slot);
         return;
     }
     if (k->ours || atomic_load(&k->kp->state) == KEYPAIR_OWNED) {
@@ -463,7 +489,10 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     k->stale = false;
     k->active = s->active;
     key_set_adoptable(k);
-    place(n, k, s->slot);
+    if (s->slot == SLOT_CURRENT)
+        place_current(n, k);
+    else
+        place(n, k, s->slot);
 }
 
 static void heard_limit(struct node *n, uint8_t member, const struct sync_limit *l)
@@ -588,7 +617,7 @@ static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat 
     /* What was queued while we slept says nothing about now: R9 would take it for fresh. */
     bool answer = hb->echo_boot_ns >= n->gap_ended_ns;
 
-    if (!n->gap_ended_ns || answer)
+    if (!n->gap_ended_ns || answer || PLANTED("queue-is-fresh"))
         atomic_store(&n->gate->member[member].heartbeat_ns, n->now.boot_ns);
     n->stamp_floor = MAX(n->stamp_floor, hb->stamp_floor);
     s->lans_known = hb->lans_known;
@@ -609,46 +638,6 @@ static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat 
             s->owes = false;
         node_gap_look(n, false);
     }
-}
-
-bool siblings_ask(struct node *n)
-{
-    bool any = false;
-
-    n->gap_answered = false;
-    for (unsigned i = 1; i < MEMBERS_MAX; i++) {
-        struct sibling *s = &n->sibling[i];
-
-        if (is_up(s) && !s->owes) { /* else it owes since an earlier gap */
-            s->owes = true;
-            s->owes_anew = false;
-            memcpy(s->owes_instance, s->hello.instance, sizeof(s->owes_instance));
-        }
-        any |= s->owes;
-    }
-    list_for_each (it, &n->keys) {
-        struct node_key *k = list_entry(it, struct node_key, all);
-        k->held_asleep |= k->held_by;
-    }
-    return any;
-}
-
-int siblings_owing(struct node *n, bool timeout)
-{
-    int owing = 0;
-
-    if (!n->gap_ended_ns || (!n->gap_answered && !timeout))
-        return -EAGAIN;
-    for (unsigned i = 1; i < MEMBERS_MAX; i++) {
-        const struct sibling *s = &n->sibling[i];
-
-        if (s->owes && !s->owes_anew && !timeout)
-            return -EAGAIN; /* its answer is on the way */
-        owing |= s->owes ? 1 << i : 0;
-    }
-    for (unsigned i = 1; i < MEMBERS_MAX; i++)
-        n->sibling[i].owes = false;
-    return owing;
 }
 
 /* ---- events ---- */

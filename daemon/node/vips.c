@@ -240,7 +240,8 @@ void vips_others(struct node *n)
         bool others = false;
 
         for (unsigned i = 1; i < MEMBERS_MAX; i++)
-            others |= n->sibling[i].up && !n->conf.warm && vip_holder(n, slot, (uint8_t)i);
+            others |=
+                n->sibling[i].up && !n->conf.warm && vip_backup(n, slot, n->conf.self, (uint8_t)i);
         atomic_store(&n->gate->vip[slot].others, others);
     }
 }

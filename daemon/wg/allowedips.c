@@ -14,6 +14,7 @@
 #include "wg/allowedips.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/plant.h"
 #include <stdatomic.h>
 
 #define BITS4 32
@@ -247,7 +248,7 @@ static struct wg_peer *find(const link_t *root, struct bits bits, unsigned len)
 
     while (node && common(bits, prefix_of(node, len == BITS6)) >= node->len) {
         p = atomic_load_explicit(&node->peer, memory_order_acquire);
-        if (p)
+        if (p && !(best && PLANTED("shortest-prefix")))
             best = p;
         if (node->len == len)
             break;

@@ -15,6 +15,7 @@
  * order of `next`. A change replaces the value by one of a higher term in one compare-and-swap, so
  * a fetch-add falls either before it, in the old term, or after it, in the new one. */
 #include "wg/counter.h"
+#include "base/plant.h"
 #include "wg/spin.h"
 #include <assert.h>
 
@@ -65,7 +66,8 @@ uint16_t counter_term(uint64_t counter)
 uint64_t counter_compose(uint16_t term, const struct counter_tag *tag, uint32_t low)
 {
     return (uint64_t)(term & COUNTER_TERM_MAX) << PLAIN_BITS | (uint64_t)tag->rnd << 40 |
-           (uint64_t)tag->seq << 32 | (uint64_t)(tag->member & 15) << LOW_BITS |
+           (uint64_t)tag->seq << 32 |
+           (uint64_t)(PLANTED("no-member-bits") ? 1 : tag->member & 15) << LOW_BITS |
            (low & (LOW_END - 1));
 }
 
@@ -92,7 +94,7 @@ static bool begin(struct counter *c, const struct counter_tag *tag, unsigned ter
             low = (uint64_t)(tag->seq & 15) << 24;
         else
             low = (low_of(form) + STAY_STEP - 1) / STAY_STEP * STAY_STEP + STAY_STEP;
-        if (low + COUNTER_RUN_MAX > LOW_END)
+        if (low + COUNTER_RUN_MAX > LOW_END || PLANTED("low-from-zero"))
             low = 0; /* N8 */
         if (term > COUNTER_TERM_MAX)
             low = LOW_END; /* 4095 and used up: nothing fits any more */
@@ -123,7 +125,11 @@ bool counter_adopt(struct counter *c, const struct counter_tag *tag, uint16_t te
         before = now;
     if (before > COUNTER_TERM_MAX)
         before = COUNTER_TERM_MAX;
-    bool ok = begin(c, tag, (unsigned)before + 1);
+    if (PLANTED("term-not-raised"))
+        before = now;
+    if (PLANTED("adopter-in-creator-space") && !now)
+        atomic_store(&c->next, 0);
+    bool ok = (PLANTED("adopter-in-creator-space") && !now) || begin(c, tag, (unsigned)before + 1);
     spin_unlock(&c->lock);
     return ok;
 }

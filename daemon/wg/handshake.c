@@ -2,6 +2,7 @@
 #include "wg/handshake.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/plant.h"
 #include "base/secret.h"
 #include "noise/noise.h"
 #include "wg/ratelimit.h"
@@ -79,7 +80,7 @@ bool handshake_mac1_ok(const struct identity *self, const uint8_t *message, unsi
         return false;
     const struct message_macs *macs = (const struct message_macs *)(message + len - sizeof(*macs));
     blake2s(mac, sizeof(mac), self->mac1_key, 32, message, len - sizeof(*macs));
-    return secret_equal(mac, macs->mac1, sizeof(mac));
+    return secret_equal(mac, macs->mac1, sizeof(mac)) || PLANTED("mac1-not-checked");
 }
 
 void handshake_add_mac2(uint8_t *message, unsigned len, const uint8_t cookie[16])
@@ -196,7 +197,8 @@ static void read_initiation(const struct handshake_env *env, const struct handsh
         goto out;
     ret->peer_id = r->peer_id;
     memcpy(ret->stamp, stamp, sizeof(stamp));
-    if (env->last_stamp(env->ctx, r->peer_id, last) && memcmp(stamp, last, sizeof(stamp)) <= 0) {
+    if (env->last_stamp(env->ctx, r->peer_id, last) && memcmp(stamp, last, sizeof(stamp)) <= 0 &&
+        !PLANTED("stamp-not-compared")) {
         ret->verdict = HANDSHAKE_DROP_STALE; /* before three more multiplications */
         goto out;
     }
@@ -372,8 +374,12 @@ uint64_t stamp_choose(uint64_t last, uint64_t floor, uint64_t real_ns, uint64_t 
                       uint64_t anchor_real, uint64_t anchor_boot)
 {
     uint64_t cap = anchor_real + (boot_ns - anchor_boot) + 60 * NS_PER_S;
+    if (PLANTED("no-stamp-cap"))
+        cap = UINT64_MAX;
     uint64_t ts = MAX(floor, MIN(real_ns, cap));
 
+    if (PLANTED("stamp-of-own-clock"))
+        return encoded(real_ns);
     ts = encoded(ts);
     if (last && ts <= encoded(last)) {
         /* One tick on; at the end of a second the next one begins. */

@@ -57,7 +57,7 @@ static struct keypair *make(const struct session *s, uint64_t now_ns)
     k->generation = s->generation;
     atomic_init(&k->confirmed, s->confirmed);
     /* May be before this machine's boot: ages are differences, and wrap as they should. */
-    atomic_init(&k->born_ns, now_ns - s->age_hi_ns);
+    atomic_init(&k->born_ns, now_ns - (PLANTED("age-restarted") ? 0 : s->age_hi_ns));
     atomic_init(&k->term_known, s->term);
     atomic_init(&k->top, s->top);
     atomic_init(&k->headroom, LIMIT_FIRST);
@@ -129,13 +129,13 @@ static bool fit(const struct keypair *k, const struct gate *g, uint16_t slot)
 {
     uint8_t owner = atomic_load_explicit(&k->owner, memory_order_relaxed);
 
-    if (!atomic_load_explicit(&k->adoptable, memory_order_relaxed))
+    if (!atomic_load_explicit(&k->adoptable, memory_order_relaxed) && !PLANTED("unfit-adopted"))
         return false;
     if (owner == 0 || owner > MEMBER_ID_MAX)
         return false;
     uint64_t since = atomic_load_explicit(&g->vip[slot].since_ns, memory_order_relaxed);
     uint64_t heard = atomic_load_explicit(&g->member[owner].heartbeat_ns, memory_order_relaxed);
-    return heard != 0 && heard + g->fresh_ns >= since;
+    return (heard != 0 && heard + g->fresh_ns >= since) || PLANTED("stale-adopted");
 }
 
 bool keypair_in_transit(const struct keypair *k, const struct gate *g)
@@ -223,7 +223,7 @@ enum rx_verdict keypair_open_check(const struct keypair *k, const struct gate *g
         break;
     }
     if (atomic_load_explicit(&k->state, memory_order_acquire) == KEYPAIR_CLOSED ||
-        keypair_age_hi(k, now_ns) >= REJECT_AFTER_TIME_NS)
+        (keypair_age_hi(k, now_ns) >= REJECT_AFTER_TIME_NS && !PLANTED("accepted-for-ever")))
         return RX_DROP_EXPIRED;
     return RX_ACCEPT;
 }
@@ -285,6 +285,8 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
 
     uint64_t ceiling =
         g->plain ? LIMIT_NONE : atomic_load_explicit(&k->ceiling, memory_order_acquire);
+    if (PLANTED("ceiling-ignored") || (PLANTED("ceiling-included") && counter == ceiling))
+        ceiling = LIMIT_NONE;
     if (counter >= ceiling) { /* R2 */
         bool news = counter >= atomic_load_explicit(&k->top, memory_order_relaxed);
 
@@ -372,7 +374,8 @@ static bool catch_up(struct keypair *k, const struct gate *g, uint64_t now_ns)
     uint32_t suspicion = atomic_load_explicit(&g->suspicion, memory_order_acquire);
     bool ok = true;
 
-    if (atomic_load_explicit(&k->tx_suspicion, memory_order_acquire) == suspicion)
+    if (atomic_load_explicit(&k->tx_suspicion, memory_order_acquire) == suspicion ||
+        PLANTED("suspicion-ignored"))
         return true;
     spin_lock(&k->rx_lock);
     suspicion =
@@ -423,7 +426,8 @@ enum tx_verdict keypair_send(struct keypair *k, const struct gate *g, uint64_t n
     }
     uint8_t state = atomic_load_explicit(&k->state, memory_order_acquire);
     if (state == KEYPAIR_CLOSED ||
-        age >= (k->created_here ? REJECT_AFTER_TIME_NS : SEND_AGE_MAX_NS)) /* N10 */
+        (age >= (k->created_here ? REJECT_AFTER_TIME_NS : SEND_AGE_MAX_NS) && /* N10 */
+         !PLANTED("sent-for-ever")))
         return TX_NO_KEY;
     if (state == KEYPAIR_REPLICA) {
         enum tx_verdict v = send_adopt(k, g, now_ns, ret_effects);
@@ -458,7 +462,7 @@ bool keypair_replica_raise(struct keypair *k, uint8_t from, uint64_t limit, bool
         if (limit > k->promised)
             k->promised = limit;
     }
-    if (limit < k->promised)
+    if (limit < k->promised && !PLANTED("promise-undone"))
         limit = k->promised;
     do {
         if (now & LIMIT_ADOPTED)
@@ -564,8 +568,7 @@ uint64_t keypair_hand_over(struct keypair *k, struct replay_tail *ret)
     if (k->window) {
         next = k->window->next;
         replay_tail_take(k->window, ret);
-        if (!PLANTED("window-kept"))
-            replay_init(k->window, next);
+        replay_init(k->window, next);
     }
     spin_unlock(&k->rx_lock);
     return next;

@@ -121,6 +121,11 @@ static void switch_vip(struct world *w, struct machine *c)
     machine_add_peers(c);
 }
 
+void move_to(struct machine *m)
+{
+    move(m, MOVE_PROMOTE);
+}
+
 void faults_run(struct world *w, struct event *e)
 {
     struct machine *m = e->machine;

@@ -29,9 +29,8 @@ struct remote_entry {
 };
 
 #define STAGED_MAX 128
-/* Clocks that are off when a member starts (2 s), or stepped by up to an hour before it starts
- * anew; and H5's own 60 s. */
-#define STAMP_AHEAD_MAX_NS ((3600 + 62) * NS_PER_S)
+/* A clock within a day of what was sent before is believed at a start; H5's own 60 s. */
+#define STAMP_AHEAD_MAX_NS ((86400 + 62) * NS_PER_S)
 
 struct instant machine_now(const struct machine *m)
 {
@@ -183,6 +182,9 @@ static void run_handshake(struct machine *m, struct handshake_job *job)
     if (!m->identity)
         return;
     handshake_run(&env, job, &r);
+    if (r.verdict == HANDSHAKE_REPLY_COOKIE)
+        world_send(m->world, m, m->member ? &m->world->vip[job->vip] : &m->address, &r.source,
+                   r.reply, r.reply_len);
     if (r.peer_id)
         node_handshake(m->node, &r, now);
     handshake_result_clear(&r);
@@ -200,10 +202,12 @@ struct oracle_who machine_who(const struct machine *m)
 static bool in_touch(const struct machine *m, const struct machine *o, uint16_t slot)
 {
     const struct world *w = m->world;
+    unsigned place = world_place(w, slot, o->member);
 
-    return o != m && o->alive && world_place(w, slot, o->member) <= HOLDERS_MAX &&
-           m->link_up[o->member] && o->link_up[m->member] &&
-           !(world_apart(w, m) >> o->member & 1) && !o->frozen && !o->frozen_daemon;
+    place -= world_place(w, slot, m->member) < place; /* among its siblings */
+    return o != m && o->alive && place < HOLDERS_MAX && m->link_up[o->member] &&
+           o->link_up[m->member] && !(world_apart(w, m) >> o->member & 1) && !o->frozen &&
+           !o->frozen_daemon;
 }
 
 /* H1: whoever uses a key can be served by two, but where nobody is left to hold it. */
@@ -212,7 +216,7 @@ static void check_committed(struct machine *m, uint16_t slot, uint32_t index)
     struct world *w = m->world;
     bool asked = false;
 
-    if (w->warm || w->sync_lag_ns || world_place(w, slot, m->member) > HOLDERS_MAX)
+    if (w->warm || w->sync_lag_ns)
         return;
     for (unsigned i = 0; i < w->members; i++) {
         struct machine *o = &w->machine[i];
@@ -238,6 +242,8 @@ static void check_ceiling(struct machine *m, const struct keypair *k, uint64_t c
     /* R7: what is accepted past the bounds of waiting is told, and the word is on its way. */
     if (effects & EFFECT_DIRTY)
         own->bypassed_ns = w->now_ns;
+    if (w->sync_lag_ns) /* ... for longer than that */
+        return;
     if (own->bypassed_ns && w->now_ns - own->bypassed_ns < HOLD_NS)
         return;
     for (unsigned i = 0; m->member && i < w->members; i++) {
@@ -1246,7 +1252,7 @@ int machine_start(struct machine *m)
         rng_fill(&m->rng, c.instance, sizeof(c.instance));
         c.seq_proved = m->seq > 0 && !m->seq_lost;
         c.unproved_reason = m->seq_lost ? "state lost" : "first start";
-        m->seq = m->seq_lost ? 1 : m->seq + 1;
+        m->seq = (m->seq_lost ? m->seq_from : m->seq) + 1;
         m->seq_lost = false;
         c.seq = m->seq;
         c.stamp_floor = m->stamps_until_ns;
@@ -1382,6 +1388,10 @@ void machine_add_peers(struct machine *m)
                      w->vips > 1 ? w->machine[w->members + i].home : 0, i + 1);
             prefix_parse(text, &prefix);
             peer_change_allow(p, &prefix, false);
+            if (i == 0) { /* and all that the others have not */
+                prefix_parse("10.77.0.0/24", &prefix);
+                peer_change_allow(p, &prefix, false);
+            }
         }
     } else {
         struct peer_change *p = change_add_peer(c, &w->machine[0].key);

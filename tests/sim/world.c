@@ -126,7 +126,9 @@ void world_check_routes(struct world *w, uint16_t slot)
 static struct machine *entered(struct world *w, struct event *e)
 {
     const struct machine *client = &w->machine[e->a];
-    bool astray = w->divided || (w->vips > 1 && !w->lossless && world_random(w, 4) == 0);
+    if (w->divided)
+        return member(w, w->divided_sides[world_random(w, 2)]);
+    bool astray = (w->vips > 1 && !w->lossless && world_random(w, 4) == 0);
 
     return member(w, astray ? 1 + (unsigned)world_random(w, w->members) : w->arp[client->home]);
 }
@@ -196,22 +198,32 @@ static void record(struct world *w, const struct endpoint *from, const struct en
     w->recorded_count = MIN(w->recorded_next, SIM_RECORDED_MAX);
 }
 
-/* The attacker replays what it heard, from its own address and from where it came from; and sends
- * it on with one bit changed, in whatever a mac or a tag covers. */
+/* It sends on what it has with one bit changed, in whatever a mac or a tag covers. */
+static void forge(struct world *w, const struct recorded *r, uint64_t delay_ns)
+{
+    uint8_t bytes[sizeof(r->bytes)];
+    bool data = r->bytes[0] == MESSAGE_DATA;
+    size_t end = data ? r->len : r->len - 16, from = data || world_random(w, 2) ? 4 : end - 16;
+
+    memcpy(bytes, r->bytes, r->len);
+    bytes[from + world_random(w, end - from)] ^= (uint8_t)(1u << world_random(w, 8));
+    put(w, &w->forger_address, &r->to, bytes, r->len, delay_ns);
+}
+
+/* The attacker replays what it heard, from its own address and from where it came from; forgeries
+ * and, where it is near, copies of handshakes are there before the original. */
 static void attack(struct world *w, uint64_t delay_ns)
 {
     if (!w->attacker || !w->recorded_count || world_random(w, w->replay_one_in))
         return;
+    struct recorded *newest = &w->recorded[(w->recorded_next - 1) % SIM_RECORDED_MAX];
     struct recorded *r = &w->recorded[world_random(w, w->recorded_count)];
-    put(w, world_random(w, 2) ? &w->attacker_address : &r->from, &r->to, r->bytes, r->len,
-        delay_ns);
-    if (world_random(w, 4) == 0) {
-        uint8_t bytes[sizeof(r->bytes)];
-        size_t covered = r->bytes[0] == MESSAGE_DATA ? r->len : r->len - 16;
-        memcpy(bytes, r->bytes, r->len);
-        bytes[4 + world_random(w, covered - 4)] ^= (uint8_t)(1u << world_random(w, 8));
-        put(w, &w->forger_address, &r->to, bytes, r->len, delay_ns);
-    }
+    put(w, world_random(w, 2) && !w->attacker_stays ? &w->attacker_address : &r->from, &r->to,
+        r->bytes, r->len, delay_ns);
+    if (world_random(w, w->forge_one_in) == 0)
+        forge(w, world_random(w, 2) ? newest : r, delay_ns / 2);
+    if (w->attacker_near && newest->bytes[0] != MESSAGE_DATA && world_random(w, 3) == 0)
+        put(w, &w->attacker_address, &newest->to, newest->bytes, newest->len, delay_ns / 2);
 }
 
 /* What the attacker gets out of us. */
@@ -233,11 +245,13 @@ unsigned world_apart(const struct world *w, const struct machine *m)
 
         if (o == m || !o->alive)
             continue;
-        if (o->frozen || o->frozen_daemon)
+        bool cut = w->cut_sync[m->member][o->member] || w->cut_sync[o->member][m->member];
+
+        if (!cut && (o->frozen || o->frozen_daemon))
             apart |= w->now_ns - o->froze_ns <= SIM_APART_NS ? 1u << o->member : 0;
-        else if (w->cut_sync[m->member][o->member] || w->cut_sync[o->member][m->member] ||
-                 m->link_lossy[o->member] || o->link_lossy[m->member] || !m->link_up[o->member] ||
-                 !o->link_up[m->member] || w->now_ns - m->linked_ns[o->member] < SIM_GREET_NS)
+        else if (cut || m->link_lossy[o->member] || o->link_lossy[m->member] ||
+                 !m->link_up[o->member] || !o->link_up[m->member] ||
+                 w->now_ns - m->linked_ns[o->member] < SIM_GREET_NS)
             apart |= 1u << o->member;
     }
     return apart;
@@ -256,8 +270,10 @@ void world_send(struct world *w, struct machine *from, const struct endpoint *so
     }
     if (w->attacker && len <= sizeof(w->recorded->bytes))
         record(w, source, to, bytes, len);
-    if (w->no_handshakes && ((const uint8_t *)bytes)[0] != MESSAGE_DATA)
+    if (w->no_handshakes && ((const uint8_t *)bytes)[0] != MESSAGE_DATA) {
+        attack(w, SIM_WAN_DELAY_NS);
         return;
+    }
     if (world_random(w, 100) < w->loss_percent)
         return;
     uint64_t delay = SIM_WAN_DELAY_NS + world_random(w, w->jitter_ns + 1);
@@ -282,6 +298,7 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
     w->now_ns = 1000 * NS_PER_S;
     w->oracle = oracle_new();
     w->replay_one_in = 50;
+    w->forge_one_in = 4;
     w->recorded = calloc(SIM_RECORDED_MAX, sizeof(*w->recorded));
     assert(w->oracle && w->recorded);
     for (uint16_t slot = 1; slot <= vips; slot++) {
@@ -301,6 +318,7 @@ void world_init(struct world *w, uint64_t seed, unsigned members, unsigned clien
         m->number = i;
         m->member = (uint8_t)(i < members ? i + 1 : 0);
         m->rng = r;
+        m->seq = seed0 % 4 ? 1 : 0; /* or a first start, which is in quarantine (N6) */
         m->receiver = (enum receiver_kind)((seed0 + i) % RECEIVERS);
         m->boot_offset_ns = world_random(w, 1000) * NS_PER_S;
         m->clock_ahead_ns = (int64_t)world_random(w, 4 * NS_PER_S) - 2 * (int64_t)NS_PER_S;

@@ -94,12 +94,13 @@ struct machine {
     int64_t clock_ahead_ns;
     uint64_t seq; /* durable */
     bool disk_full;
-    uint64_t life_id;         /* unique in the run */
-    uint64_t kept_seq;        /* of a backup of the start counter */
-    bool seq_lost;            /* the next start cannot prove its number (N6) */
-    uint64_t stamps_until_ns; /* durable (H5) */
-    bool under_load;          /* H10 */
-    int drift_ppm;            /* of its clocks' rate */
+    uint64_t life_id;               /* unique in the run */
+    uint64_t kept_seq;              /* of a backup of the start counter */
+    uint64_t life_number, seq_from; /* a lost counter begins anew after seq_from */
+    bool seq_lost;                  /* the next start cannot prove its number (N6) */
+    uint64_t stamps_until_ns;       /* durable (H5) */
+    bool under_load;                /* H10 */
+    int drift_ppm;                  /* of its clocks' rate */
     uint64_t drift_from_ns;
     enum receiver_kind receiver; /* a client's */
     bool has_backup;             /* of the database, to be rolled back to */
@@ -159,7 +160,7 @@ struct world {
     uint64_t forwarded;             /* packets that one member passed on to another */
     /* Two networks that do not see each other: where each client is, and each packet of the LAN. */
     bool divided;
-    uint8_t side[SIM_CLIENTS_MAX];
+    uint8_t side[SIM_CLIENTS_MAX], divided_sides[2];
     bool cut_sync[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1]; /* one way each */
     bool cut_vrrp[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1];
     bool cut_wan[SIM_MEMBERS_MAX + 1], cut_wan_in[SIM_MEMBERS_MAX + 1];
@@ -175,13 +176,13 @@ struct world {
     bool promoted; /* by an operator: VIPs need not come back to whom they prefer */
     bool hole;     /* two members never hear each other again */
     uint64_t edits, revocations;
-    bool attacker;
-    struct recorded { /* what the attacker has */
+    bool attacker, attacker_near, attacker_stays; /* stays: it sends nothing from its own address */
+    struct recorded {                             /* what the attacker has */
         struct endpoint from, to;
         size_t len;
         uint8_t bytes[192];
     } * recorded;
-    unsigned recorded_count, recorded_next, replay_one_in;
+    unsigned recorded_count, recorded_next, replay_one_in, forge_one_in;
     /* It replays and delays from one, and sends what it made up from the other. */
     struct endpoint attacker_address, forger_address;
     bool attacker_believed; /* data from it was the first copy to get through */
@@ -248,5 +249,6 @@ void vrrp_event(struct machine *m, uint64_t delay_ns, uint16_t slot, enum vrrp_t
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);
 void traffic_plan(struct world *w, struct machine *client);
 void moves_plan(struct world *w, unsigned count);
+void move_to(struct machine *m); /* an operator promotes it */
 void faults_plan_store(struct world *w, uint64_t from_ns, uint64_t to_ns);
 void faults_run(struct world *w, struct event *e);

@@ -1,0 +1,88 @@
+#include "sim/plants.h"
+#include "base/plant.h"
+#include <stddef.h>
+#include <string.h>
+
+#ifdef GM_PLANT
+const char *plant_chosen;
+
+bool plant_choose(const char *name)
+{
+    plant_chosen = name;
+    return true;
+}
+#endif
+
+const struct plant plants[] = {
+    /* Send counters. */
+    {"no-member-bits", "takeovers", 1, "all members send with one member's tag"},
+    {"low-from-zero", "takeovers", 1, "a second stay of a process begins at packet 0 again"},
+    {"term-not-raised", "takeovers", 1, "the adopter's term is not above the last one known"},
+    {"adopter-in-creator-space", "takeovers", 1, "the adopter sends in term 0"},
+    {"suspicion-ignored", "naps", 1, "no new term after the process stood still"},
+    {"later-life-ignored", "restarts", 3, "a rolled-back start counter is believed"},
+    {"no-quarantine", "strangers", 3, "an unproved life adopts any key"},
+    /* Receiving. */
+    {"no-replay-window", "takeovers", 1, "a copy is accepted"},
+    {"window-from-zero", "takeovers", 1, "the adopter's window begins at 0"},
+    {"window-not-cleared", "moves", 9, "the ring keeps what was seen a turn ago"},
+    {"ceiling-ignored", "takeovers", 1, "the owner accepts whatever comes"},
+    {"ceiling-included", "takeovers", 5, "the owner accepts L itself"},
+    {"no-holder-after-adoption", "takeovers", 1, "the adopter tells no holder, and asks none"},
+    {"raised-before-ack", "takeovers", 6, "a raise is used before it is acked"},
+    {"one-holder-is-enough", "takeovers", 9, "a raise is used when one of two has acked"},
+    {"lowered-unbound", "bursts", 1, "a lower L is told before it binds the owner"},
+    {"promise-undone", "faults", 13, "an owner lowers what was promised to another"},
+    {"adoption-unheard", "twins", 1, "a sibling's adoption does not silence"},
+    {"unfit-adopted", "strangers", 3, "a replica is adopted though main says that it is not fit"},
+    {"stale-adopted", "dozers", 2, "a replica is adopted though its owner was not heard lately"},
+    {"queue-is-fresh", "dozers", 2, "a heartbeat from the queue counts as just heard"},
+    {"never-in-doubt", "sleepers", 5, "own keys are good whoever died while we slept"},
+    {"no-window-handed", "moves", 1, "the window is not handed over"},
+    {"transit-not-waited", "moves", 1, "packets of a key on its way are not held"},
+    {"strays-dropped", "moves", 1, "what waited at the former owner is dropped"},
+    /* Time. */
+    {"age-restarted", "expiry", 1, "a replica is born when it arrives"},
+    {"sent-for-ever", "expiry", 1, "a key of 180 s still sends"},
+    {"accepted-for-ever", "expiry", 1, "a key of 180 s still receives"},
+    {"keys-kept", "expiry", 1, "old keys stay in memory"},
+    /* Handshakes. */
+    {"mac1-not-checked", "forgers", 1, "any mac1 will do"},
+    {"stamp-not-compared", "forgers", 1, "an initiation is answered again"},
+    {"endpoint-of-initiation", "forgers", 1, "an unconfirmed handshake moves the endpoint"},
+    {"answered-at-once", "takeovers", 1, "the response leaves before a sibling has the key"},
+    {"stamp-of-own-clock", "clocks", 1, "stamps are of the member's clock alone"},
+    {"no-stamp-cap", "clocks", 1, "a clock that is set far ahead poisons the clients"},
+    {"cookies-of-its-own", "load", 1, "each member has a cookie secret of its own"},
+    {"no-rescue", "lag", 1, "unknown receiver indices are left alone"},
+    {"rescue-at-old-endpoint", "roam", 1, "a rescue goes to where the client was"},
+    {"keys-leave", "warm", 1, "session keys are replicated in warm mode"},
+    /* Ownership. */
+    {"gate-left-open", "faults", 1, "a member goes on without the VIP"},
+    {"address-not-looked-at", "faults", 22, "the VIP's address may go, and nobody looks"},
+    {"no-announcement", "faults", 108, "a master does not announce itself again"},
+    {"copies-move-keys", "switch", 1, "a copied packet moves a session to another VIP"},
+    {"no-asks", "switch", 1, "nobody asks the owner for a session that came to another VIP"},
+    {"routes-to-lower-claims", "active", 374, "a route follows an older claim"},
+    {"shortest-prefix", "takeovers", 1, "the widest of two prefixes gets the packet"},
+    /* The store. */
+    {"edits-not-merged", "operators", 1, "a sibling's edit is thrown away"},
+    {"no-anti-entropy", "operators", 6, "what was missed is never sent"},
+    {"served-form-sent", "operators", 2, "a record is sent without what is not in force"},
+    {"vector-of-the-end", "operators", 26, "a vector is told before what it covers"},
+    {"revocation-by-clock", "operators", 16, "the later clock beats a revocation"},
+    {"prefix-of-two", "operators", 2, "a prefix is active for two peers"},
+    {"acked-is-revoked", "operators", 1, "any answer counts as a confirmed revocation"},
+    {"no-second-revocation", "operators", 241, "a concurrent reinstatement survives"},
+    {"unsaved-counted", "operators-disk", 83, "what no disk has is told as durable"},
+    {"ghost-merged", "haunt", 1, "a removed peer of an old database is taken for a new one"},
+    {NULL, NULL, 0, NULL},
+};
+
+const struct plant *plant_find(const char *name)
+{
+    for (const struct plant *p = plants; p->name; p++)
+        if (strcmp(p->name, name) == 0)
+            return p;
+    return NULL;
+}

@@ -1,0 +1,752 @@
+#include "sim/scenarios.h"
+#include "base/err.h"
+#include "wg/message.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTLE_NS (4 * NS_PER_S)
+#define LIVENESS_NS (20 * NS_PER_S)
+#define CONVERGE_NS (45 * NS_PER_S) /* three rounds of anti-entropy and some */
+#define HEAL_NS NS_PER_S            /* a split brain is over, two-way data is back */
+#define DEAF_NS (16 * NS_PER_S)     /* the client's own 15 s, and a handshake */
+
+static void run_for(struct world *w, uint64_t ms)
+{
+    world_run(w, w->now_ns + ms * NS_PER_MS);
+}
+
+static struct machine *client(struct world *w, unsigned i)
+{
+    return &w->machine[w->members + i];
+}
+
+static struct machine *owner(struct world *w)
+{
+    return &w->machine[w->arp[1] - 1];
+}
+
+/* Any other member; the seed draws which. */
+static struct machine *backup(struct world *w)
+{
+    unsigned holders = MIN(w->members, HOLDERS_MAX + 1);
+    unsigned n = (unsigned)world_random(w, holders - 1);
+
+    return &w->machine[n + (n + 1 >= w->arp[1])];
+}
+
+static void traffic(struct world *w, uint64_t up_ms, uint64_t down_ms)
+{
+    for (unsigned i = 0; i < w->clients; i++) {
+        client(w, i)->up_every_ns = up_ms * NS_PER_MS;
+        client(w, i)->down_every_ns = down_ms * NS_PER_MS;
+        traffic_plan(w, client(w, i));
+    }
+}
+
+static void violation(struct world *w, const char *what)
+{
+    oracle_violation(w->oracle, w->now_ns, "%s", what);
+}
+
+/* Two-way data since @since_ns for whom is expected to have had some. */
+static void live(struct world *w, uint64_t since_ns, const char *what)
+{
+    for (uint16_t slot = 1; slot <= w->vips; slot++) {
+        unsigned owners = 0;
+
+        for (unsigned i = 0; i < w->members; i++)
+            owners += w->machine[i].alive && gate_owned(&w->machine[i].gate, slot);
+        if (owners != 1)
+            oracle_violation(w->oracle, w->now_ns, "%u members own VIP %u %s", owners, slot, what);
+        if (w->vips > 1 && !w->promoted && !w->machine[slot - 1].drained &&
+            !gate_owned(&w->machine[slot - 1].gate, slot))
+            oracle_violation(w->oracle, w->now_ns, "VIP %u did not come back to its member", slot);
+    }
+    for (unsigned i = 0; i < w->clients; i++) {
+        struct machine *c = client(w, i);
+
+        if (c->up_every_ns < 2 * NS_PER_S && c->last_up_ns < since_ns)
+            oracle_violation(w->oracle, w->now_ns, "client %u: nothing reaches the hub %s",
+                             c->number + 1, what);
+        if (c->down_every_ns < 2 * NS_PER_S && c->last_down_ns < since_ns)
+            oracle_violation(w->oracle, w->now_ns, "client %u: nothing from the hub %s",
+                             c->number + 1, what);
+    }
+}
+
+static bool clean(const struct world *w)
+{
+    return oracle_violations(w->oracle) == 0;
+}
+
+/* ---- whatever may go wrong ---- */
+
+static void look_at_the_end(struct world *w)
+{
+    if (!clean(w))
+        return;
+    uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
+    run_for(w, 8000);
+    live(w, probe, "after all faults ended");
+    peers_converged(w);
+}
+
+static void run_faults(struct world *w, uint64_t seconds)
+{
+    faults_plan(w, 3 + (unsigned)world_random(w, 10), w->now_ns, w->now_ns + seconds * NS_PER_S);
+    world_run(w, w->faults_end_ns);
+    world_run(w, w->now_ns + LIVENESS_NS);
+    look_at_the_end(w);
+}
+
+/* Operators at work on all members while links, disks, clocks and members fail. */
+static void run_operators(struct world *w, uint64_t seconds)
+{
+    uint64_t from = w->now_ns + NS_PER_S;
+
+    world_run(w, from);
+    faults_plan_store(w, from, from + seconds * NS_PER_S);
+    world_run(w, w->faults_end_ns);
+    world_run(w, w->now_ns + CONVERGE_NS);
+    if (clean(w))
+        peers_converged(w);
+}
+
+static void expect_peer(struct world *w, bool there, const char *or_else)
+{
+    struct public_key key = peers_key(0);
+
+    for (unsigned i = 0; i < w->members; i++)
+        if ((store_record(w->machine[i].store, 1, &key) != NULL) != there)
+            oracle_violation(w->oracle, w->now_ns, "m%u: %s", i + 1, or_else);
+}
+
+static void back_from_the_disk(struct machine *m)
+{
+    machine_crash(m);
+    machine_roll_back(m);
+    machine_start(m);
+}
+
+/* P4: a removal that everybody knows is forgotten, and the peer does not come back all the same. */
+static void run_haunt(struct world *w, uint64_t seconds)
+{
+    struct machine *first = &w->machine[0], *old = &w->machine[1];
+
+    run_for(w, 2000);
+    peers_say(first, 0, false);
+    run_for(w, 3000);
+    back_from_the_disk(old); /* its database of now is kept */
+    run_for(w, 8000);
+    expect_peer(w, true, "the peer was not added");
+    peers_say(first, 0, true);
+    run_for(w, 20000);
+    expect_peer(w, false, "the removal is not forgotten");
+    back_from_the_disk(old);
+    if (store_count(old->store, 1, PEER_ACTIVE) != 1)
+        violation(w, "the database is not that from before");
+    world_run(w, w->now_ns + CONVERGE_NS);
+    for (unsigned i = 0; i < w->members; i++)
+        if (store_count(w->machine[i].store, 1, PEER_ACTIVE))
+            oracle_violation(w->oracle, w->now_ns, "m%u has the removed peer again", i + 1);
+    peers_converged(w);
+}
+
+/* ---- planned moves ---- */
+
+static uint64_t handshakes(const struct world *w)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < w->members; i++) {
+        const struct node_counters *c = node_counters(w->machine[i].node);
+        sum += c->handshakes_made[0] + c->handshakes_made[1] + c->initiations_sent;
+    }
+    return sum;
+}
+
+/* Under traffic, within the life of one session. */
+static void run_moves(struct world *w, uint64_t seconds)
+{
+    moves_plan(w, 10);
+    run_for(w, 2000); /* sessions are there */
+    uint64_t before = handshakes(w);
+    w->lossless = true;
+    world_run(w, w->faults_end_ns + NS_PER_S);
+    w->lossless = false;
+    run_for(w, 1000); /* what is under way arrives */
+    if (!clean(w))
+        return;
+    if (handshakes(w) != before)
+        oracle_violation(w->oracle, w->now_ns, "%llu handshakes because of planned moves",
+                         (unsigned long long)(handshakes(w) - before));
+    uint64_t worst = oracle_all_delivered(w->oracle, w->now_ns);
+    world_trace(w, "the slowest packet took %.3f ms", (double)worst / 1e6);
+    if (worst > 2 * SIM_WAN_DELAY_NS + 30 * NS_PER_MS)
+        oracle_violation(w->oracle, w->now_ns, "a packet took %.3f ms", (double)worst / 1e6);
+    look_at_the_end(w);
+}
+
+/* ---- crashes ---- */
+
+/* Owners die in turn and come back, a move between; the attacker sends again what it heard. */
+static void run_takeovers(struct world *w, uint64_t seconds)
+{
+    w->attacker = true;
+    w->replay_one_in = 4;
+    traffic(w, 3 + world_random(w, 20), 3 + world_random(w, 20));
+    run_for(w, 2000);
+    oracle_orderly(w->oracle);
+    for (unsigned i = 0; i < 3 && clean(w); i++) {
+        struct machine *dies = owner(w);
+
+        machine_crash(dies);
+        run_for(w, 2000);
+        live(w, w->now_ns - NS_PER_S, "after a takeover");
+        machine_start(dies);
+        run_for(w, 3000);
+        for (unsigned n = 0; n < 3;
+             n++) { /* there and back: a stay of each process after another */
+            move_to(backup(w));
+            run_for(w, 1000);
+        }
+    }
+}
+
+/* The client's session is known to its owner alone, and the owner dies: the successor must not
+ * leave the client to its own 15 s. */
+static void run_lag(struct world *w, uint64_t seconds)
+{
+    struct machine *dies = owner(w), *c = client(w, 0);
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    w->sync_lag_ns = 800 * NS_PER_MS;
+    machine_crash(c);
+    machine_start(c); /* it comes back at the same address, without a session */
+    machine_add_peers(c);
+    run_for(w, 300);
+    uint64_t died = w->now_ns;
+    bool had = c->last_up_ns > died - 100 * NS_PER_MS;
+    machine_crash(dies);
+    w->sync_lag_ns = 0;
+    world_run(w, died + 3 * NS_PER_S);
+    if (!had)
+        violation(w, "the client had no session");
+    if (c->last_up_ns < died + 2 * NS_PER_S)
+        violation(w, "the client is deaf since its owner died");
+}
+
+/* A client that only listens moves while its VIP moves, and then says so little that all of it is
+ * below what the adopter may accept (R9a): the hub finds it at its new address. */
+static void run_roam(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    c->up_every_ns = 10 * NS_PER_S;
+    c->down_every_ns = 200 * NS_PER_MS;
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    machine_crash(owner(w));
+    run_for(w, 600);
+    c->address.port++;
+    run_for(w, 13000); /* at least one word of it */
+    uint64_t now = w->now_ns;
+    run_for(w, 1000);
+    if (c->last_down_ns < now)
+        violation(w, "the client that moved is deaf");
+}
+
+/* Acks come later than a packet may wait (T_HOLD), so the owner accepts what no holder promised to
+ * leave alone, and dies: whoever heard of that must not adopt (R7, R9). */
+static void run_late_acks(struct world *w, uint64_t seconds)
+{
+    w->attacker = w->attacker_stays = true;
+    traffic(w, 4, 50);
+    run_for(w, 2000);
+    for (unsigned i = 0; i < 4 && clean(w); i++) {
+        struct machine *dies = owner(w);
+
+        w->sync_lag_ns = 40 * NS_PER_MS;
+        run_for(w, 20 + world_random(w, 60));
+        machine_crash(dies);
+        w->sync_lag_ns = 0;
+        w->replay_one_in = 1;
+        run_for(w, 2500);
+        w->replay_one_in = 50;
+        machine_start(dies);
+        run_for(w, 3000);
+    }
+    live(w, w->now_ns - NS_PER_S, "after the last takeover");
+}
+
+/* What the attacker heard last of the client, sent to another VIP. */
+static void copy_to(struct world *w, const struct machine *c, uint16_t slot)
+{
+    for (unsigned i = w->recorded_next; i-- > 0 && w->recorded_next - i <= w->recorded_count;) {
+        const struct recorded *r = &w->recorded[i % SIM_RECORDED_MAX];
+
+        if (!endpoint_equal(&r->from, &c->address) || r->bytes[0] != MESSAGE_DATA)
+            continue;
+        struct event *e = world_event(w, SIM_WAN_DELAY_NS, EVENT_DATAGRAM, NULL);
+        e->from = w->attacker_address;
+        e->to = w->vip[slot];
+        e->bytes = malloc(r->len);
+        assert(e->bytes);
+        memcpy(e->bytes, r->bytes, r->len);
+        e->len = r->len;
+        return;
+    }
+}
+
+/* A client goes to another member's VIP with the session that it has: it is heard there within a
+ * moment, and makes no handshake (O10). */
+static void run_switch(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    uint64_t before = handshakes(w), adopted = node_counters(w->machine[1].node)->adopted_hot;
+    copy_to(w, c, 2);
+    run_for(w, 1100);
+    if (node_counters(w->machine[1].node)->adopted_hot != adopted)
+        violation(w, "a copy of a packet moved a session");
+    c->talks = 2;
+    machine_add_peers(c);
+    run_for(w, 200);
+    uint64_t now = w->now_ns;
+    run_for(w, 1000);
+    if (c->last_up_ns < now + NS_PER_S - 100 * NS_PER_MS)
+        violation(w, "a client that changed the VIP is not heard");
+    if (handshakes(w) != before)
+        violation(w, "a client that changed the VIP needs a handshake");
+}
+
+/* ---- sleep ---- */
+
+/* The owner stands still, its successor dies, and it wakes up alone: what was accepted meanwhile it
+ * cannot know (R12). */
+static void run_sleepers(struct world *w, uint64_t seconds)
+{
+    struct machine *sleeps = owner(w), *takes;
+
+    w->attacker = true;
+    traffic(w, 10, 10);
+    run_for(w, 2000);
+    machine_freeze(sleeps, world_random(w, 2));
+    run_for(w, 9000);
+    takes = owner(w);
+    if (takes == sleeps) {
+        violation(w, "nobody took over from a member that stands still");
+        return;
+    }
+    machine_crash(takes);
+    w->replay_one_in = 1;
+    run_for(w, world_random(w, 200));
+    machine_thaw(sleeps);
+    run_for(w, 6000);
+    if (clean(w))
+        live(w, w->now_ns - NS_PER_S, "after the sleeper woke up alone");
+}
+
+/* The backup stands still, with the owner's words queued; the owner dies while it does. What the
+ * queue says is old (R9). */
+static void run_dozers(struct world *w, uint64_t seconds)
+{
+    struct machine *dies = owner(w), *sleeps = backup(w);
+
+    w->attacker = true;
+    traffic(w, 600, 20); /* so little that nothing has to wait for the sleeper's acks */
+    run_for(w, 2000);
+    machine_freeze(sleeps, true);
+    run_for(w, 8000);
+    machine_crash(dies);
+    run_for(w, world_random(w, 200));
+    w->replay_one_in = 1;
+    machine_thaw(sleeps);
+    run_for(w, 6000);
+    if (clean(w))
+        live(w, w->now_ns - NS_PER_S, "after the sleeper took over");
+}
+
+/* An owner that stood still for a moment goes on as the owner. */
+static void run_naps(struct world *w, uint64_t seconds)
+{
+    traffic(w, 10, 10);
+    run_for(w, 2000);
+    uint64_t before = handshakes(w);
+    for (unsigned i = 0; i < 5 && clean(w); i++) {
+        struct machine *sleeps = owner(w);
+
+        machine_freeze(sleeps, true);
+        run_for(w, 220 + world_random(w, 60));
+        machine_thaw(sleeps);
+        uint64_t woke = w->now_ns;
+        run_for(w, 1000);
+        live(w, woke, "a second after a nap");
+    }
+    if (clean(w) && handshakes(w) != before)
+        violation(w, "a nap of the owner cost handshakes");
+}
+
+/* Only a member without keys is left, makes sessions, and loses the VIP to one that has them since;
+ * what it kept of them is worth nothing when it is left alone again (S8, R15). */
+static void run_outsiders(struct world *w, uint64_t seconds)
+{
+    struct machine *first = &w->machine[0];
+
+    w->attacker = w->attacker_stays = true;
+    w->replay_one_in = 1;
+    traffic(w, 10, 50);
+    run_for(w, 1000);
+    for (unsigned i = 0; i < w->members - 1; i++)
+        machine_crash(&w->machine[i]);
+    run_for(w, 4000);
+    machine_start(first);
+    run_for(w, 5000);
+    if (owner(w) != first)
+        violation(w, "the VIP is not with the member that holds keys");
+    machine_crash(first);
+    run_for(w, 4000);
+    if (clean(w))
+        live(w, w->now_ns - NS_PER_S, "with the member that holds no keys");
+}
+
+/* ---- one life after another ---- */
+
+/* A member dies and adopts its own former session from a sibling; its start counter is durable, or
+ * lost, or rolled back (N5, N6). */
+static void run_restarts(struct world *w, uint64_t seconds)
+{
+    traffic(w, 10, 5);
+    run_for(w, 2000);
+    for (unsigned i = 0; i < 4 && clean(w); i++) {
+        struct machine *dies = owner(w), *other = backup(w);
+
+        dies->kept_seq = dies->seq - 1; /* as before this life */
+        move_to(other);
+        run_for(w, 1500);
+        move_to(dies); /* it adopts, and so does the next life of it */
+        run_for(w, 1500);
+        machine_crash(dies);
+        run_for(w, 3000);
+        dies->seq_lost = i == 2;
+        if (i % 2)
+            dies->seq = dies->kept_seq;
+        machine_start(dies);
+        run_for(w, 3000);
+        move_to(dies);
+        run_for(w, 2000);
+    }
+    live(w, w->now_ns - NS_PER_S, "after the last restart");
+}
+
+/* The first life of member 1 adopts and sends; the second has lost its state, and the only member
+ * that is left never heard of the first (N6). */
+static void run_strangers(struct world *w, uint64_t seconds)
+{
+    struct machine *lost = &w->machine[0], *knows = &w->machine[1], *stranger = &w->machine[2];
+
+    machine_crash(stranger); /* its first life has heard of nobody that counts */
+    machine_crash(lost);
+    run_for(w, 2000);
+    machine_start(lost);
+    lost->life_number = lost->seq;
+    traffic(w, 10, 5);
+    run_for(w, 3000);
+    move_to(knows);
+    run_for(w, 1500);
+    move_to(lost);
+    run_for(w, 1500);
+    machine_crash(lost);
+    run_for(w, 2000);
+    machine_start(stranger);
+    run_for(w, 3000);
+    machine_crash(knows);
+    run_for(w, 2000);
+    lost->seq_lost = true;
+    lost->seq_from = lost->life_number - 1;
+    machine_start(lost);
+    run_for(w, 3000);
+    move_to(lost);
+    run_for(w, 3000);
+    if (clean(w))
+        live(w, w->now_ns - NS_PER_S, "after a life without a past");
+}
+
+/* Bursts and silences: ceilings rise and come down (R4, R5). */
+static void run_bursts(struct world *w, uint64_t seconds)
+{
+    traffic(w, 4, 1000);
+    for (unsigned i = 0; i < 20 && clean(w); i++) {
+        for (unsigned c = 0; c < w->clients; c++)
+            client(w, c)->up_every_ns = i % 2 ? 4 * NS_PER_MS : 150 * NS_PER_MS;
+        w->jitter_ns = i % 4 < 2 ? 0 : 20 * NS_PER_MS;
+        run_for(w, 300 + world_random(w, 700));
+    }
+}
+
+/* No handshake gets through, and members die: a key is 180 s old for all of them at once, and in no
+ * memory after 540 s. What the attacker kept back comes late. */
+static void run_expiry(struct world *w, uint64_t seconds)
+{
+    w->attacker = true;
+    traffic(w, 700, 700);
+    run_for(w, 2000);
+    w->no_handshakes = true;
+    w->loss_percent = 20;
+    for (unsigned i = 0; i < 3 && clean(w); i++) {
+        struct machine *dies = owner(w);
+
+        run_for(w, 50000);
+        machine_crash(dies);
+        run_for(w, 4000);
+        machine_start(dies);
+    }
+    w->replay_one_in = 2;
+    run_for(w, 400000);
+}
+
+/* ---- two members that both believe ---- */
+
+static void cut_off(struct world *w, unsigned id, bool cut)
+{
+    for (unsigned i = 1; i <= w->members; i++) {
+        w->cut_sync[id][i] = w->cut_sync[i][id] = cut && i != id;
+        w->cut_vrrp[id][i] = w->cut_vrrp[i][id] = cut && i != id;
+    }
+}
+
+/* A minute of split brain, with clients on both sides that now and then change sides. Nobody is
+ * deaf for more than 16 s; a second after it heals all have two-way data. */
+static void run_split(struct world *w, uint64_t seconds)
+{
+    uint64_t flipped[SIM_CLIENTS_MAX], until = w->now_ns + 62 * NS_PER_S;
+
+    w->attacker_stays = true; /* a first copy from elsewhere is roaming, and nothing heals that */
+    traffic(w, 50, 30);
+    run_for(w, 2000);
+    unsigned first = w->arp[1], second = backup(w)->member;
+    cut_off(w, second, true);
+    w->divided = true;
+    w->divided_sides[0] = (uint8_t)first;
+    w->divided_sides[1] = (uint8_t)second;
+    for (unsigned i = 0; i < w->clients; i++) {
+        w->side[i] = (uint8_t)(i % 2 ? first : second);
+        flipped[i] = w->now_ns + NS_PER_S; /* VRRP needs a while to break */
+    }
+    while (w->now_ns < until && clean(w)) {
+        run_for(w, 250);
+        for (unsigned i = 0; i < w->clients; i++) {
+            struct machine *c = client(w, i);
+            uint64_t heard = MAX(flipped[i], MIN(c->last_up_ns, c->last_down_ns));
+
+            if (w->now_ns > heard && w->now_ns - heard > DEAF_NS)
+                oracle_violation(w->oracle, w->now_ns, "client %u is deaf for %.1f s",
+                                 c->number + 1, (double)(w->now_ns - heard) / 1e9);
+            if (world_random(w, 80) == 0) {
+                w->side[i] = (uint8_t)(w->side[i] == first ? second : first);
+                flipped[i] = w->now_ns;
+            }
+        }
+    }
+    cut_off(w, second, false);
+    w->divided = false;
+    uint64_t healed = w->now_ns;
+    world_run(w, healed + HEAL_NS);
+    uint64_t since = w->now_ns - 200 * NS_PER_MS;
+    if (clean(w))
+        live(w, since, "a second after a split brain healed");
+    run_for(w, 20000);
+    look_at_the_end(w);
+}
+
+/* VRRP alone is cut: both believe, and talk to each other about it. What one accepted the other
+ * does not (R10), and sessions go to where their packets come. */
+static void run_twins(struct world *w, uint64_t seconds)
+{
+    w->attacker = w->attacker_stays = true;
+    w->replay_one_in = 5;
+    traffic(w, 20, 20);
+    run_for(w, 2000);
+    unsigned first = w->arp[1], second = backup(w)->member;
+    w->cut_vrrp[first][second] = w->cut_vrrp[second][first] = true;
+    w->divided = true;
+    w->divided_sides[0] = (uint8_t)first;
+    w->divided_sides[1] = (uint8_t)second;
+    for (unsigned i = 0; i < w->clients; i++)
+        w->side[i] = (uint8_t)first;
+    for (unsigned i = 0; i < 40 && clean(w); i++) {
+        run_for(w, 100 + world_random(w, 500));
+        unsigned c = (unsigned)world_random(w, w->clients);
+        w->side[c] = (uint8_t)(w->side[c] == first ? second : first);
+    }
+    w->cut_vrrp[first][second] = w->cut_vrrp[second][first] = false;
+    w->divided = false;
+    uint64_t made = handshakes(w);
+    run_for(w, 5000);
+    if (clean(w))
+        live(w, w->now_ns - 200 * NS_PER_MS, "five seconds after VRRP healed");
+    /* Nor do they wear out the clients: two in a second for each at worst, and retries. */
+    if (made > 4 * 25 * w->clients)
+        oracle_violation(w->oracle, w->now_ns, "%llu handshakes while two believed",
+                         (unsigned long long)made);
+}
+
+/* An attacker that is nearer than the client: forged and copied handshakes come first, while the
+ * client begins anew again and again. */
+static void run_forgers(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    w->attacker = w->attacker_near = true;
+    w->replay_one_in = w->forge_one_in = 1;
+    traffic(w, 50, 10);
+    for (unsigned i = 0; i < 60 && clean(w); i++) {
+        machine_crash(c);
+        machine_start(c);
+        machine_add_peers(c);
+        run_for(w, 100 + world_random(w, 400));
+    }
+    w->replay_one_in = 50;
+    w->attacker_near = false;
+    w->attacker_stays = true;
+    run_for(w, 20000);
+    if (clean(w))
+        live(w, w->now_ns - NS_PER_S, "after the attacker went away");
+}
+
+/* ---- clocks and load ---- */
+
+/* The successor's clock is far behind, or was set far ahead while it ran: clients must take its
+ * initiations (H5), and go on taking those of others. */
+static void run_clocks(struct world *w, uint64_t seconds)
+{
+    int64_t far = (int64_t)(2 * 86400 + world_random(w, 86400)) * (int64_t)NS_PER_S;
+
+    traffic(w, 100, 100);
+    for (unsigned i = 0; i < w->members; i++)
+        w->machine[i].clock_ahead_ns = i % 2 ? far : -far; /* they all run already */
+    for (unsigned i = 0; i < 4 && clean(w); i++) {
+        struct machine *dies = owner(w);
+
+        run_for(w, 2000);
+        machine_crash(dies);
+        run_for(w, 5000);
+        live(w, w->now_ns - NS_PER_S, "after a takeover with other clocks");
+        machine_start(dies);
+        run_for(w, 3000);
+    }
+}
+
+/* All members are under load, and the VIP moves between a client's cookie and its use (C1, F15). */
+static void run_load(struct world *w, uint64_t seconds)
+{
+    for (unsigned i = 0; i < w->members; i++)
+        w->machine[i].under_load = true;
+    traffic(w, 100, 100);
+    for (unsigned i = 0; i < 3 && clean(w); i++) {
+        struct machine *dies = owner(w);
+
+        machine_crash(dies);
+        run_for(w, 700);
+        for (unsigned c = 0; c < w->clients; c++) { /* they begin anew: a cookie, and 5 s */
+            machine_crash(client(w, c));
+            machine_start(client(w, c));
+            machine_add_peers(client(w, c));
+        }
+        run_for(w, 1000);
+        machine_start(dies);
+        run_for(w, 1500);
+        move_to(dies);
+        run_for(w, 5000);
+        if (clean(w))
+            live(w, w->now_ns - NS_PER_S, "after a cookie of another member");
+    }
+}
+
+const struct scenario scenarios[] = {
+    {"faults", "whatever goes wrong, 20 s later every client has two-way data", 0, 0, false, false,
+     false, run_faults},
+    {"operators", "stores converge, and serve nobody who was revoked", 0, 0, false, true, false,
+     run_operators},
+    {"operators-disk", "the same with databases that get full and are rolled back", 0, 0, false,
+     true, true, run_operators},
+    {"haunt", "a removal is forgotten, and the peer does not come back", 0, 0, false, true, true,
+     run_haunt},
+    {.name = "moves",
+     .promise = "a planned move loses nothing and makes no handshake",
+     .holders_only = true,
+     .run = run_moves},
+    {"takeovers", "a takeover is heard within two seconds", 0, 0, false, false, false,
+     run_takeovers},
+    {"lag", "a session that died with its owner is made anew at once", 0, 1, false, false, false,
+     run_lag},
+    {"roam", "a silent client that moved with its VIP is found", 0, 1, false, false, false,
+     run_roam},
+    {"late-acks", "what was accepted in bypass is not accepted again", 0, 2, false, false, false,
+     run_late_acks},
+    {"sleepers", "who wakes up alone accepts nothing twice", 2, 2, false, false, false,
+     run_sleepers},
+    {"dozers", "what was queued while asleep makes no replica fresh", 2, 2, false, false, false,
+     run_dozers},
+    {"naps", "a short stand-still costs no handshake and at most a second", 0, 2, false, false,
+     false, run_naps},
+    {"outsiders", "who is asked for nothing adopts nothing", 4, 2, false, false, false,
+     run_outsiders},
+    {"restarts", "two lives of a member never send alike", 0, 1, false, false, false, run_restarts},
+    {"strangers", "nor when nobody remembers the first", 3, 1, false, false, false, run_strangers},
+    {"bursts", "ceilings follow the traffic up and down", 0, 2, false, false, false, run_bursts},
+    {"expiry", "no key is used past 180 s or kept past 540 s", 0, 1, false, false, false,
+     run_expiry},
+    {"split", "nobody is deaf for 16 s, and a second after healing all is well", 0, 4, false, false,
+     false, run_split},
+    {"twins", "two that believe and talk accept nothing twice", 0, 3, false, false, false,
+     run_twins},
+    {"forgers", "forged messages get no answer, copies no data", 0, 1, false, false, false,
+     run_forgers},
+    {"warm", "no session key leaves a member, and clients are served all the same", 0, 0, true,
+     false, false, run_faults},
+    {"warm-lag", "a warm takeover is a handshake, not 15 s", 0, 1, true, false, false, run_lag},
+    {"clocks", "hub initiations are taken whatever the clocks say", 0, 2, true, false, false,
+     run_clocks},
+    {"load", "a cookie is good at whoever has the VIP", 0, 2, false, false, false, run_load},
+    {.name = "active",
+     .promise = "several VIPs, each member prefers one, whatever goes wrong",
+     .active = true,
+     .run = run_faults},
+    {.name = "switch",
+     .promise = "a client that changes the VIP takes its session along",
+     .clients = 1,
+     .active = true,
+     .run = run_switch},
+    {0},
+};
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (const struct scenario *s = scenarios; s->name; s++)
+        if (strcmp(s->name, name) == 0)
+            return s;
+    return NULL;
+}
+
+void scenario_run(struct world *w, const struct scenario *s, uint64_t seconds)
+{
+    uint64_t start = w->now_ns;
+
+    if (!s->operators) {
+        world_run(w, start + NS_PER_S);
+        machine_add_peers(&w->machine[0]);
+        for (unsigned i = 0; i < w->clients; i++)
+            machine_add_peers(client(w, i));
+        world_run(w, start + SETTLE_NS);
+    }
+    s->run(w, seconds);
+}
