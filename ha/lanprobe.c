@@ -53,7 +53,7 @@ enum lan_verdict lan_verdict(uint64_t first_ns, uint64_t answer_ns, uint64_t now
 {
     if (answer_ns && now_ns - answer_ns < LANPROBE_DEAD_NS)
         return LAN_ALIVE;
-    if (!first_ns || now_ns - first_ns < LANPROBE_DEAD_NS)
+    if (!answer_ns && (!first_ns || now_ns - first_ns < LANPROBE_FIRST_NS))
         return LAN_UNKNOWN;
     return LAN_DEAD;
 }

@@ -15,6 +15,8 @@
 
 #define LANPROBE_EVERY_MS 100
 #define LANPROBE_DEAD_NS 600000000ull
+/* Before the first answer ever: the neighbour has to be resolved, which is tried once a second. */
+#define LANPROBE_FIRST_NS 2000000000ull
 
 typedef struct uv_loop_s uv_loop_t;
 struct rng;

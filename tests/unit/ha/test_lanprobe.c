@@ -12,8 +12,8 @@ TEST(a_lan_is_alive_while_something_answers)
     uint64_t t = 1000000000;
 
     assert_int_equal(lan_verdict(0, 0, t), LAN_UNKNOWN); /* not asked yet */
-    assert_int_equal(lan_verdict(t, 0, t + LANPROBE_DEAD_NS - 1), LAN_UNKNOWN);
-    assert_int_equal(lan_verdict(t, 0, t + LANPROBE_DEAD_NS), LAN_DEAD);
+    assert_int_equal(lan_verdict(t, 0, t + LANPROBE_FIRST_NS - 1), LAN_UNKNOWN);
+    assert_int_equal(lan_verdict(t, 0, t + LANPROBE_FIRST_NS), LAN_DEAD);
     assert_int_equal(lan_verdict(t, t + 5, t + 5 + LANPROBE_DEAD_NS - 1), LAN_ALIVE);
     assert_int_equal(lan_verdict(t, t + 5, t + 5 + LANPROBE_DEAD_NS), LAN_DEAD);
 }
