@@ -132,6 +132,28 @@ static void node_metrics(struct app *a, struct status *s)
             "Messages of siblings", (double)n->sync_messages[k]);
 }
 
+static void sync_metrics(struct app *a, struct status *s)
+{
+    static const char bytes[] = "Bytes of the sync channel", refused[] = "Sync connections refused";
+    const struct links_counters *l = links_counters(a->cluster->links);
+    uint64_t lines, junk;
+
+    add(a, s, true, "guardmount_sync_bytes", "dir", "in", bytes, (double)l->bytes_in);
+    add(a, s, true, "guardmount_sync_bytes", "dir", "out", bytes, (double)l->bytes_out);
+    add(a, s, true, "guardmount_sync_refused", "reason", "address", refused,
+        (double)l->refused_address);
+    add(a, s, true, "guardmount_sync_refused", "reason", "rate", refused, (double)l->refused_rate);
+    add(a, s, true, "guardmount_sync_refused", "reason", "unproven", refused,
+        (double)l->refused_unproven);
+    add(a, s, true, "guardmount_sync_rekeys", NULL, NULL, "New handshakes inside sync connections",
+        (double)l->rekeys);
+    fifo_counters(a->cluster->fifo, &lines, &junk);
+    add(a, s, true, "guardmount_keepalived_lines", "kind", "understood", "Lines of keepalived",
+        (double)lines);
+    add(a, s, true, "guardmount_keepalived_lines", "kind", "junk", "Lines of keepalived",
+        (double)junk);
+}
+
 static void fence_metrics(struct app *a, struct status *s)
 {
     const struct fence_status *f = fence_status(a->cluster->fence);
@@ -238,6 +260,7 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     add(a, s, false, "guardmount_sync_sessions", "role", "replica", "Session keys in memory",
         s->hub[0].sessions_replica);
     node_metrics(a, s);
+    sync_metrics(a, s);
     fence_metrics(a, s);
     engine_metrics(a, s);
 }

@@ -105,6 +105,8 @@ def test_a_peer_from_stranger_to_up_and_back(house):
     assert row["rx_bytes"] > 0 and row["sessions"][0]["slot"] == "current"
     text = house.ask("metrics")
     assert f'wireguard_peer_receive_bytes_total{{public_key="{key}"' in text
+    assert re.search(r'guardmount_keepalived_lines_total\{hub="1",kind="understood"\} [1-9]', text)
+    assert 'guardmount_sync_bytes_total{hub="1",dir="out"} 0' in text
 
     # A wrong inner source is said while the peer is up.
     ip_batch(NS, [f"addr add 10.99.0.1/32 dev {CLIENT}"])
