@@ -270,6 +270,9 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
     /* O9: advisory. It silences nobody; but look whether we still have the address. */
     if (c->held && failover_owned(&v->failover))
         n->ops.read_addresses(n->ops.ctx, slot);
+    /* O7: while both had it, neighbours learned it from the other as well. */
+    if (!c->held && failover_owned(&v->failover) && !PLANTED("silent-after-the-other"))
+        n->ops.announce(n->ops.ctx, slot);
     /* After a split the one that keeps the VIP may have the lower claim. Others go by the higher
      * one, so it claims anew as soon as it hears that the other has let go. */
     if (!c->held && failover_owned(&v->failover) && c->epoch >= v->failover.epoch) {

@@ -199,6 +199,28 @@ TEST(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer)
     hub_free(h);
 }
 
+TEST(when_the_other_of_two_lets_go_neighbours_are_told_again)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
+    struct sync_claim claim = {.vip = 7, .epoch = 5, .member = 2, .held = true};
+    struct hub *h = ready(&c);
+
+    vips_claim_heard(h->node, 2, &claim, h->now);
+    claim.held = false;
+    vips_claim_heard(h->node, 2, &claim, h->now);
+    assert_int_equal(h->announced, 0); /* it is not ours */
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_int_equal(h->announced, 1);
+    claim.held = true;
+    vips_claim_heard(h->node, 2, &claim, h->now);
+    assert_int_equal(h->announced, 1);
+    claim.held = false;
+    vips_claim_heard(h->node, 2, &claim, h->now);
+    assert_int_equal(h->announced, 2);
+    hub_free(h);
+}
+
 TEST(any_part_of_the_predicate_that_goes_takes_the_vip)
 {
     static const enum failover_kind ends[] = {FAILOVER_ADDRESS_DOWN, FAILOVER_LINE_BACKUP,
@@ -369,6 +391,7 @@ TEST(what_the_node_says_is_text_that_nobody_forges)
 }
 
 TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
+          T(when_the_other_of_two_lets_go_neighbours_are_told_again),
           T(any_part_of_the_predicate_that_goes_takes_the_vip),
           T(a_new_stay_never_goes_on_under_the_old_terms),
           T(an_address_without_keepalived_is_removed_and_never_served),
