@@ -227,6 +227,7 @@ struct node {
     /* Suspicion (N9, R12). */
     uint64_t gap_ended_ns; /* waiting for siblings since; 0: not */
     bool gap_answered;
+    uint64_t slept_ns; /* the gap, and those before it that were not over */
     uint64_t quarantine_until_ns;
     uint64_t sweep_at_ns, busy_at_ns, limits_at_ns;
     double horizon_rate; /* raises per second, all keys (R4) */

@@ -355,6 +355,36 @@ static void run_sleepers(struct world *w, uint64_t seconds)
         live(w, w->now_ns - NS_PER_S, "after the sleeper woke up alone");
 }
 
+/* Both have the VIP; one falls asleep, is given up as a holder, and wakes up when the other is
+ * dead. */
+static void run_believers(struct world *w, uint64_t seconds)
+{
+    struct machine *sleeps = owner(w), *takes = backup(w);
+
+    w->attacker = true;
+    traffic(w, 10, 10);
+    run_for(w, 2000);
+    w->cut_vrrp[sleeps->member][takes->member] = w->cut_vrrp[takes->member][sleeps->member] = true;
+    run_for(w, 1500 + world_random(w, 1000));
+    if (owner(w) != takes) {
+        violation(w, "a member that heard no owner did not take the VIP");
+        return;
+    }
+    /* Nobody is heard while the sleeper still counts as a holder, or it is told of each packet. */
+    traffic(w, 100000, 100000);
+    run_for(w, 500);
+    machine_freeze(sleeps, false);
+    run_for(w, 1500);
+    traffic(w, 10, 10);
+    run_for(w, 500 + world_random(w, 6000));
+    machine_crash(takes);
+    w->replay_one_in = 1;
+    machine_thaw(sleeps);
+    run_for(w, 8000);
+    if (clean(w))
+        live(w, w->now_ns - NS_PER_S, "after the sleeper woke up alone");
+}
+
 /* The backup stands still, with the owner's words queued; the owner dies while it does. What the
  * queue says is old (R9). */
 static void run_dozers(struct world *w, uint64_t seconds)
@@ -694,6 +724,8 @@ const struct scenario scenarios[] = {
      run_late_acks},
     {"sleepers", "who wakes up alone accepts nothing twice", 2, 2, false, false, false,
      run_sleepers},
+    {"believers", "nor does one that had the VIP all the time", 2, 2, false, false, false,
+     run_believers},
     {"dozers", "what was queued while asleep makes no replica fresh", 2, 2, false, false, false,
      run_dozers},
     {"naps", "a short stand-still costs no handshake and at most a second", 0, 2, false, false,
