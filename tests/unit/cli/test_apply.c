@@ -2,55 +2,22 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/secret.h"
-#include "control/server.h"
 #include "lib/test.h"
-#include "unit/cli/command.h"
-#include "unit/control/socket.h"
+#include "unit/cli/desk.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <uv.h>
 
 #define HOUSE_MAX 100
 
 /* A member: records, and what was asked of it. */
 struct house {
-    uv_loop_t loop;
-    char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
-    struct server *server;
+    struct desk desk;
     struct peer_command record[HOUSE_MAX]; /* as they are; peer: the name */
     unsigned count, changes;
     struct peer_command last;
     int error;
 };
-
-static void put_row(struct peer_rows *rows, const struct peer_command *c, bool secrets)
-{
-    struct peer_row *row = peer_rows_add(rows, 64);
-    char list[CONTROL_PREFIXES_MAX + 1], *rest = list, *word;
-
-    strcpy(row->name, c->peer);
-    strcpy(row->state, c->disabled ? "disabled" : "enabled");
-    strcpy(row->endpoint, c->endpoint);
-    strcpy(row->group, c->group);
-    row->key = c->key;
-    row->has_psk = !secret_is_zero(c->psk, sizeof(c->psk));
-    if (secrets)
-        memcpy(row->psk, c->psk, sizeof(row->psk));
-    row->keepalive_s = c->keepalive_s;
-    row->mtu = c->mtu;
-    row->policy = c->policy;
-    row->expires_s = c->expires_s;
-    row->disabled = c->disabled;
-    row->pending = c->pending;
-    row->vip = (uint16_t)strtoul(c->vip, NULL, 10);
-    for (unsigned t = 0; t < PEER_TEXTS; t++)
-        peer_row_say(row, (enum peer_text)t, c->text[t]);
-    strcpy(list, c->allowed);
-    while ((word = strsep(&rest, ",")))
-        if (*word)
-            peer_row_allow(row, word);
-}
 
 static struct peer_command *find(struct house *h, const struct peer_command *c)
 {
@@ -106,7 +73,7 @@ static void on_command(void *ctx, const struct control_request *r, struct server
     if (r->kind == CONTROL_PEER && r->command.verb == PEER_LIST) {
         for (unsigned i = 0; i < h->count; i++)
             if (h->record[i].is_group == r->command.is_group)
-                put_row(reply.peers, &h->record[i], r->command.secrets);
+                desk_put_row(reply.peers, &h->record[i], r->command.secrets);
     } else if (h->error) {
         control_reply_done(&reply);
         reply = (struct control_reply){.error = h->error, .message = "peer 'x' was revoked"};
@@ -121,39 +88,8 @@ static void on_command(void *ctx, const struct control_request *r, struct server
 
 static int setup(void **state)
 {
-    struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {.ctx = h, .command = on_command};
-
-    h->server = socket_open(&h->loop, h->dir, h->path, &ops);
-    *state = h;
+    *state = desk_new(sizeof(struct house), on_command);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    struct house *h = *state;
-
-    socket_close(h->server, &h->loop, h->dir, h->path);
-    free(h);
-    return 0;
-}
-
-static const struct child *run(struct house *h, const char *arguments)
-{
-    char inside[SOCKET_DIR_LEN + 8];
-
-    snprintf(inside, sizeof(inside), "cd %s &&", h->dir);
-    return guardmount_run(&h->loop, h->path, inside, arguments);
-}
-
-static void write_file(const struct house *h, const char *text)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/p.json", h->dir);
-    FILE *f = fopen(path, "w");
-    fputs(text, f);
-    fclose(f);
 }
 
 #define KEY(c) "\"public_key\": \"" #c "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\""
@@ -174,7 +110,7 @@ TEST(peers_and_groups_become_what_the_file_says)
 {
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "p.json", office);
     expect(run(h, "apply -f p.json --dry-run"), 0,
            "+ group staff\n+ alice\n+ bob\nwould be: 3 added, 0 changed");
     assert_int_equal(h->changes, 0);
@@ -198,7 +134,7 @@ TEST(export_says_all_that_apply_needs)
 {
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "p.json", office);
     run(h, "apply -f p.json");
     h->changes = 0;
     expect(run(h, "export >e.json; " GUARDMOUNT " -s $PWD/control.sock apply -f e.json"), 0,
@@ -213,11 +149,11 @@ TEST(only_what_differs_is_changed_and_said)
     struct house *h = *state;
     const char *name;
 
-    write_file(h, office);
+    write_in(h, "p.json", office);
     run(h, "apply -f p.json");
-    write_file(h,
-               "{\"groups\": [{\"name\": \"staff\", \"mtu\": 1400}], \"peers\": [{\"name\": "
-               "\"anna\", " KEY(A) ", \"keepalive_s\": 0, \"allowed_ips\": [\"10.77.0.2/32\"]}]}");
+    write_in(h, "p.json",
+             "{\"groups\": [{\"name\": \"staff\", \"mtu\": 1400}], \"peers\": [{\"name\": "
+             "\"anna\", " KEY(A) ", \"keepalive_s\": 0, \"allowed_ips\": [\"10.77.0.2/32\"]}]}");
     expect(run(h, "apply -f p.json --dry-run"), 0,
            "~ group staff  mtu 1380 -> 1400\n"
            "~ anna  name \"alice\" -> \"anna\", keepalive_s 25 -> 0, allowed_ips\n");
@@ -236,9 +172,9 @@ TEST(others_are_removed_only_when_that_is_said)
 {
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "p.json", office);
     run(h, "apply -f p.json");
-    write_file(h, "{\"peers\": [{\"name\": \"bob\", " KEY(C) ", \"allowed_ips\": []}]}");
+    write_in(h, "p.json", "{\"peers\": [{\"name\": \"bob\", " KEY(C) ", \"allowed_ips\": []}]}");
     expect(run(h, "apply -f p.json"), 1, "two peers are called 'bob'; the other one is in this");
     expect(run(h, "apply -f p.json --prune --dry-run"), 0, "+ bob\n- ");
     expect(run(h, "apply -f p.json --prune"), 0, "1 added, 0 changed, 0 with a new key, 2 removed");
@@ -249,11 +185,12 @@ TEST(waiting_key_is_a_rotation)
 {
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "p.json", office);
     run(h, "apply -f p.json");
-    write_file(h, "{\"peers\": [{\"name\": \"\", " KEY(
-                      D) ", \"replaces\": "
-                         "\"BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\", \"psk\": false}]}");
+    write_in(h, "p.json",
+             "{\"peers\": [{\"name\": \"\", " KEY(
+                 D) ", \"replaces\": "
+                    "\"BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\", \"psk\": false}]}");
     expect(run(h, "apply -f p.json"), 0, "1 with a new key");
     assert_true(h->last.verb == PEER_ROTATE && h->last.has_key);
     assert_string_equal(h->last.peer, "BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
@@ -263,17 +200,18 @@ TEST(all_that_is_wrong_is_listed_and_nothing_is_changed)
 {
     struct house *h = *state;
 
-    write_file(h, "{\"peers\": [{\"name\": \"a\"}, {\"name\": \"b\", " KEY(
-                      B) ", \"keepalive\": 5},"
-                         "{\"name\": \"c\", " KEY(
-                             C) ", \"allowed_ips\": [\"10.0.0.0/8\"]},"
-                                "{\"name\": \"d\", " KEY(
-                                    D) ", \"allowed_ips\": [\"10.1.2.3\"]},"
-                                       "{\"name\": \"e\", " KEY(
-                                           E) ", \"expires\": \"30d\"},"
-                                              "{\"name\": \"f\", " KEY(
-                                                  F) ", \"psk\": true}, 7],"
-                                                     "\"groups\": [{\"mtu\": 1400}]}");
+    write_in(
+        h, "p.json",
+        "{\"peers\": [{\"name\": \"a\"}, {\"name\": \"b\", " KEY(
+            B) ", \"keepalive\": 5},"
+               "{\"name\": \"c\", " KEY(C) ", \"allowed_ips\": [\"10.0.0.0/8\"]},"
+                                           "{\"name\": \"d\", " KEY(
+                                               D) ", \"allowed_ips\": [\"10.1.2.3\"]},"
+                                                  "{\"name\": \"e\", " KEY(
+                                                      E) ", \"expires\": \"30d\"},"
+                                                         "{\"name\": \"f\", " KEY(
+                                                             F) ", \"psk\": true}, 7],"
+                                                                "\"groups\": [{\"mtu\": 1400}]}");
     const struct child *c = run(h, "apply -f p.json");
     expect(c, 1, "entry 1: groups: a group needs a \"name\"");
     expect(c, 1, "entry 1: a peer needs its \"public_key\"");
@@ -290,7 +228,7 @@ TEST(refusal_is_told_and_the_rest_can_follow)
 {
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "p.json", office);
     h->error = -EKEYREVOKED;
     expect(run(h, "apply -f p.json"), 1, "peer 'x' was revoked; say it again when that is mended");
     h->error = 0;
@@ -299,11 +237,7 @@ TEST(refusal_is_told_and_the_rest_can_follow)
 
 TEST(wrong_use_is_refused)
 {
-    static const struct {
-        const char *arguments;
-        int status;
-        const char *word;
-    } wrong[] = {
+    static const struct desk_use wrong[] = {
         {"apply", 2, "needs -f FILE"},
         {"apply p.json", 2, "unexpected 'p.json'"},
         {"apply -f", 2, "needs -f FILE"},
@@ -315,14 +249,13 @@ TEST(wrong_use_is_refused)
     };
     struct house *h = *state;
 
-    write_file(h, "{\"peers\": [}");
-    for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
-        expect(run(h, wrong[i].arguments), wrong[i].status, wrong[i].word);
-    write_file(h, "{\"peer\": []}");
+    write_in(h, "p.json", "{\"peers\": [}");
+    expect_each(h, wrong, ARRAY_LEN(wrong));
+    write_in(h, "p.json", "{\"peer\": []}");
     expect(run(h, "apply -f p.json"), 1, "no {\"peers\": [...]");
 }
 
-#define TH(name) TS(name, setup, teardown)
+#define TH(name) TS(name, setup, desk_teardown)
 
 TEST_MAIN(TH(peers_and_groups_become_what_the_file_says), TH(export_says_all_that_apply_needs),
           TH(only_what_differs_is_changed_and_said), TH(others_are_removed_only_when_that_is_said),

@@ -1,19 +1,14 @@
 /* guardmount audit as people and scripts see it: entries, an export, and a verdict on the chain. */
 #include "base/err.h"
-#include "control/server.h"
 #include "lib/test.h"
-#include "unit/cli/command.h"
-#include "unit/control/socket.h"
+#include "unit/cli/desk.h"
 #include <stdio.h>
 #include <string.h>
-#include <uv.h>
 
 #define ENTRIES (CONTROL_AUDIT_MAX + 100u) /* more than one answer */
 
 struct house {
-    uv_loop_t loop;
-    char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
-    struct server *server;
+    struct desk desk;
     struct audit_entry entry[ENTRIES];
     unsigned first, count; /* of them, as they are there */
 };
@@ -33,11 +28,9 @@ static void on_command(void *ctx, const struct control_request *r, struct server
 
 static int setup(void **state)
 {
-    struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {.ctx = h, .command = on_command};
+    struct house *h = desk_new(sizeof(*h), on_command);
     uint8_t before[AUDIT_HASH_LEN] = {0};
 
-    h->server = socket_open(&h->loop, h->dir, h->path, &ops);
     for (; h->count < ENTRIES; h->count++) {
         struct audit_entry *e = &h->entry[h->count];
 
@@ -48,20 +41,6 @@ static int setup(void **state)
     }
     *state = h;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    struct house *h = *state;
-
-    socket_close(h->server, &h->loop, h->dir, h->path);
-    free(h);
-    return 0;
-}
-
-static const struct child *run(struct house *h, const char *arguments)
-{
-    return guardmount_run_in(&h->loop, h->dir, h->path, arguments);
 }
 
 static void expect_not(const struct child *c, const char *word)
@@ -137,11 +116,7 @@ TEST(end_that_was_cut_off_shows_against_what_was_noted)
 
 TEST(wrong_use_is_refused)
 {
-    static const struct {
-        const char *arguments;
-        int status;
-        const char *word;
-    } wrong[] = {
+    static const struct desk_use wrong[] = {
         {"audit", 2, "say list, export or verify"},
         {"audit frob", 2, "say list, export or verify"},
         {"audit list x", 2, "unexpected 'x'"},
@@ -155,13 +130,12 @@ TEST(wrong_use_is_refused)
     };
     struct house *h = *state;
 
-    for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
-        expect(run(h, wrong[i].arguments), wrong[i].status, wrong[i].word);
+    expect_each(h, wrong, ARRAY_LEN(wrong));
     expect(run(h, "--version && echo '{\"serial\":1}' >odd"), 0, "");
     expect(run(h, "audit verify odd"), 1, "odd: entry 1 is none of");
 }
 
-#define TH(name) TS(name, setup, teardown)
+#define TH(name) TS(name, setup, desk_teardown)
 
 TEST_MAIN(TH(list_shows_the_last_entries_or_those_of_a_peer),
           TH(log_that_nobody_touched_is_whole_here_and_as_an_export),

@@ -2,44 +2,20 @@
  * a member, or none of them do. */
 #include "base/bytes.h"
 #include "base/err.h"
-#include "control/server.h"
 #include "lib/test.h"
-#include "unit/cli/command.h"
-#include "unit/control/socket.h"
+#include "unit/cli/desk.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 #define HOUSE_PEERS 700
 
 struct house {
-    uv_loop_t loop;
-    char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
-    struct server *server;
+    struct desk desk;
     struct peer_command peer[HOUSE_PEERS]; /* as they were added */
     unsigned count, batches, refuse_after; /* refuse_after: so many batches; 0: never */
 };
-
-static void put_row(struct peer_rows *rows, const struct peer_command *c, bool secrets)
-{
-    struct peer_row *row = peer_rows_add(rows, 64);
-    char list[CONTROL_PREFIXES_MAX + 1], *rest = list, *word;
-
-    strcpy(row->name, c->peer);
-    strcpy(row->state, c->disabled ? "disabled" : "enabled");
-    strcpy(row->endpoint, c->endpoint);
-    row->key = c->key;
-    row->has_psk = c->has_psk;
-    if (secrets)
-        memcpy(row->psk, c->psk, sizeof(row->psk));
-    row->keepalive_s = c->keepalive_s;
-    strcpy(list, c->allowed);
-    while ((word = strsep(&rest, ",")))
-        if (*word)
-            peer_row_allow(row, word);
-}
 
 static void on_command(void *ctx, const struct control_request *r, struct server_call *call)
 {
@@ -56,43 +32,15 @@ static void on_command(void *ctx, const struct control_request *r, struct server
         h->batches++;
     } else {
         for (unsigned i = 0; i < h->count; i++)
-            put_row(reply.peers, &h->peer[i], r->command.secrets);
+            desk_put_row(reply.peers, &h->peer[i], r->command.secrets);
     }
     server_reply(call, &reply);
 }
 
 static int setup(void **state)
 {
-    struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {.ctx = h, .command = on_command};
-
-    h->server = socket_open(&h->loop, h->dir, h->path, &ops);
-    *state = h;
+    *state = desk_new(sizeof(struct house), on_command);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    struct house *h = *state;
-
-    socket_close(h->server, &h->loop, h->dir, h->path);
-    free(h);
-    return 0;
-}
-
-static const struct child *run(struct house *h, const char *arguments)
-{
-    return guardmount_run_in(&h->loop, h->dir, h->path, arguments);
-}
-
-static void write_file(const struct house *h, const char *text)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/wg0.conf", h->dir);
-    FILE *f = fopen(path, "w");
-    fputs(text, f);
-    fclose(f);
 }
 
 #define KEY(c) "PublicKey = " #c "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
@@ -130,7 +78,7 @@ TEST(peers_come_with_the_names_of_their_comments)
                                         "dave",  "erin",        "peer-FAAAAAAA"};
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "wg0.conf", office);
     expect(run(h, "import wg0.conf"), 0, "6 peers added, 0 were here already\n");
     assert_int_equal(h->count, 6);
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
@@ -148,7 +96,7 @@ TEST(interface_and_hooks_are_reported_and_no_key_is_shown)
 {
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "wg0.conf", office);
     const struct child *c = run(h, "import --dry-run wg0.conf");
     expect(c, 0, "wg0.conf:4: PostUp: a hook of wg-quick; not run\n");
     expect(c, 0, "wg0.conf:3: Address: of the interface; not applied");
@@ -164,14 +112,14 @@ TEST(file_with_an_error_adds_nobody_and_all_errors_are_listed)
 {
     struct house *h = *state;
 
-    write_file(
-        h, "[Peer]\n# Name = a\n" KEY(
-               A) "AllowedIPs = 10.0.0.0/33, 10.0.0.1\n"
-                  "[Peer]\n# Name = b\nPublicKey = short\nPersistentKeepalive = 70000\n"
-                  "[Peer]\n# Name = c\nAllowedIps = 10.0.0.2\nFrob = 1\n"
-                  "[Peer]\n# Name = d\n" KEY(D) "AllowedIPs = 10.0.0.1\n"
-                                                "[Peer]\n# Name = d\n" KEY(
-                                                    A) "Endpoint = 192.0.2.1\n[Frob]\nnothing\n");
+    write_in(h, "wg0.conf",
+             "[Peer]\n# Name = a\n" KEY(
+                 A) "AllowedIPs = 10.0.0.0/33, 10.0.0.1\n"
+                    "[Peer]\n# Name = b\nPublicKey = short\nPersistentKeepalive = 70000\n"
+                    "[Peer]\n# Name = c\nAllowedIps = 10.0.0.2\nFrob = 1\n"
+                    "[Peer]\n# Name = d\n" KEY(D) "AllowedIPs = 10.0.0.1\n"
+                                                  "[Peer]\n# Name = d\n" KEY(
+                                                      A) "Endpoint = 192.0.2.1\n[Frob]\nnothing\n");
     const struct child *c = run(h, "import wg0.conf");
     static const char *const said[] = {
         "wg0.conf:4: '10.0.0.0/33' is no address",
@@ -200,20 +148,21 @@ TEST(what_the_cluster_has_is_compared_too)
 {
     struct house *h = *state;
 
-    write_file(h, office);
+    write_in(h, "wg0.conf", office);
     expect(run(h, "import wg0.conf"), 0, "6 peers added");
     expect(run(h, "import wg0.conf"), 0, "0 peers added, 6 were here already");
     assert_int_equal(h->count, 6);
-    write_file(h, "# anna\n[Peer]\n" KEY(A) "\n# carol\n[Peer]\n" KEY(
-                      G) "AllowedIPs = 10.7.1.0/24\n"
-                         "# net\n[Peer]\n" KEY(H) "AllowedIPs = 10.0.0.0/30\n");
+    write_in(h, "wg0.conf",
+             "# anna\n[Peer]\n" KEY(A) "\n# carol\n[Peer]\n" KEY(
+                 G) "AllowedIPs = 10.7.1.0/24\n"
+                    "# net\n[Peer]\n" KEY(H) "AllowedIPs = 10.0.0.0/30\n");
     const struct child *c = run(h, "import wg0.conf");
     expect(c, 1, "wg0.conf:2: the key of peer 'anna' is that of peer 'alice' (this cluster)");
     expect(c, 1, "two peers are called 'carol'; the other one is in this cluster");
     expect(c, 1, "10.7.1.0/24 of peer 'carol' overlaps with 10.7.0.0/16 of peer 'carol'");
     expect(c, 1, "10.0.0.0/30 of peer 'net' overlaps with 10.0.0.2/32 of peer 'alice'");
     assert_int_equal(h->count, 6);
-    write_file(h, "# net\n[Peer]\n" KEY(H) "AllowedIPs = 10.0.0.0/30\n");
+    write_in(h, "wg0.conf", "# net\n[Peer]\n" KEY(H) "AllowedIPs = 10.0.0.0/30\n");
     expect(run(h, "import --overlap wg0.conf"), 0, "1 peers added");
     assert_true(h->peer[6].overlap);
 }
@@ -222,11 +171,13 @@ TEST(nested_networks_of_two_peers_are_found_behind_those_of_one)
 {
     struct house *h = *state;
 
-    write_file(h, "# a\n[Peer]\n" KEY(A) "AllowedIPs = 10.0.0.0/8, 10.1.0.0/16, 10.3.0.0/16\n"
-                                         "# b\n[Peer]\n" KEY(B) "AllowedIPs = 10.2.0.0/16\n");
+    write_in(h, "wg0.conf",
+             "# a\n[Peer]\n" KEY(A) "AllowedIPs = 10.0.0.0/8, 10.1.0.0/16, 10.3.0.0/16\n"
+                                    "# b\n[Peer]\n" KEY(B) "AllowedIPs = 10.2.0.0/16\n");
     expect(run(h, "import wg0.conf"), 1, "10.2.0.0/16 of peer 'b' overlaps with 10.0.0.0/8");
-    write_file(h, "# a\n[Peer]\n" KEY(A) "AllowedIPs = 10.0.0.0/8, 10.1.0.0/16\n"
-                                         "# b\n[Peer]\n" KEY(B) "AllowedIPs = 11.0.0.0/8, ::/0\n");
+    write_in(h, "wg0.conf",
+             "# a\n[Peer]\n" KEY(A) "AllowedIPs = 10.0.0.0/8, 10.1.0.0/16\n"
+                                    "# b\n[Peer]\n" KEY(B) "AllowedIPs = 11.0.0.0/8, ::/0\n");
     expect(run(h, "import wg0.conf"), 0, "2 peers added");
 }
 
@@ -235,7 +186,7 @@ TEST(export_is_imported_as_the_same_peers)
     struct house *h = *state;
     struct peer_command before[6];
 
-    write_file(h, office);
+    write_in(h, "wg0.conf", office);
     expect(run(h, "import wg0.conf"), 0, "6 peers added");
     memcpy(before, h->peer, sizeof(before));
     expect(run(h, "export --wg >out.conf"), 0, "");
@@ -252,7 +203,7 @@ TEST(export_as_json_tells_all_fields)
     const char *name, *psk, *network, *endpoint, *third;
     int schema;
 
-    write_file(h, office);
+    write_in(h, "wg0.conf", office);
     run(h, "import wg0.conf");
     json_t *o = json_loads(run(h, "export")->out, 0, NULL);
     assert_int_equal(json_unpack(o, "{s:i, s:[{s:s, s:s, s:[s]}, {}, {s:s}, {s:s}]}", "schema",
@@ -280,7 +231,7 @@ static void write_many(const struct house *h)
                                 "[Peer]\n# Name = p%u\nPublicKey = %s\nAllowedIPs = 10.1.%u.%u\n",
                                 i, b64, i >> 8, i & 255);
     }
-    write_file(h, text);
+    write_in(h, "wg0.conf", text);
 }
 
 TEST(refusal_in_the_middle_says_where_and_the_rest_can_follow)
@@ -304,8 +255,8 @@ TEST(peers_come_from_an_interface_that_is_up)
     struct house *h = *state;
     char *was = strdup(getenv("PATH")), path[4096];
 
-    write_file(h, office);
-    snprintf(path, sizeof(path), "%s:%s", h->dir, was);
+    write_in(h, "wg0.conf", office);
+    snprintf(path, sizeof(path), "%s:%s", h->desk.dir, was);
     setenv("PATH", path, 1);
     /* A `wg` that knows of one interface. */
     expect(run(h, "version; printf '#!/bin/sh\n[ \"$*\" = \"showconf wg0\" ] && cat %s/wg0.conf' "
@@ -323,11 +274,7 @@ TEST(peers_come_from_an_interface_that_is_up)
 
 TEST(wrong_use_is_refused)
 {
-    static const struct {
-        const char *arguments;
-        int status;
-        const char *word;
-    } wrong[] = {
+    static const struct desk_use wrong[] = {
         {"import", 2, "takes one file"},
         {"import a b", 2, "unexpected 'b'"},
         {"import --interface", 2, "or --interface"},
@@ -343,18 +290,17 @@ TEST(wrong_use_is_refused)
     };
     struct house *h = *state;
 
-    for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
-        expect(run(h, wrong[i].arguments), wrong[i].status, wrong[i].word);
-    write_file(h, "[Interface]\nListenPort = 1\n");
+    expect_each(h, wrong, ARRAY_LEN(wrong));
+    write_in(h, "wg0.conf", "[Interface]\nListenPort = 1\n");
     expect(run(h, "import wg0.conf"), 1, "there is no [Peer] in it");
-    write_file(h, "[Peer]\n# Name = \xff\xfe\n" KEY(A));
+    write_in(h, "wg0.conf", "[Peer]\n# Name = \xff\xfe\n" KEY(A));
     expect(run(h, "import wg0.conf"), 1, "is no UTF-8");
-    write_file(h, "[Peer]\n# Name = a\x1b[31m\n" KEY(A));
+    write_in(h, "wg0.conf", "[Peer]\n# Name = a\x1b[31m\n" KEY(A));
     expect(run(h, "import wg0.conf"), 1, "a control character in a name");
     assert_int_equal(h->count, 0);
 }
 
-#define TH(name) TS(name, setup, teardown)
+#define TH(name) TS(name, setup, desk_teardown)
 
 TEST_MAIN(TH(peers_come_with_the_names_of_their_comments),
           TH(interface_and_hooks_are_reported_and_no_key_is_shown),

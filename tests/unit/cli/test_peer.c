@@ -2,22 +2,17 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "cli/when.h"
-#include "control/server.h"
 #include "lib/test.h"
-#include "unit/cli/command.h"
-#include "unit/control/socket.h"
+#include "unit/cli/desk.h"
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <uv.h>
 
 struct house {
-    uv_loop_t loop;
-    char dir[SOCKET_DIR_LEN], path[SOCKET_PATH_LEN];
-    struct server *server;
+    struct desk desk;
     struct peer_command asked; /* the last one */
     unsigned asks;
     int error;
@@ -69,27 +64,11 @@ static void on_command(void *ctx, const struct control_request *r, struct server
 
 static int setup(void **state)
 {
-    struct house *h = calloc(1, sizeof(*h));
-    struct server_ops ops = {.ctx = h, .command = on_command};
+    struct house *h = desk_new(sizeof(*h), on_command);
 
     assert_true(sodium_init() >= 0);
-    h->server = socket_open(&h->loop, h->dir, h->path, &ops);
     *state = h;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    struct house *h = *state;
-
-    socket_close(h->server, &h->loop, h->dir, h->path);
-    free(h);
-    return 0;
-}
-
-static const struct child *run(struct house *h, const char *arguments)
-{
-    return guardmount_run_in(&h->loop, h->dir, h->path, arguments);
 }
 
 TEST(client_file_is_what_wg_quick_reads)
@@ -104,7 +83,7 @@ TEST(client_file_is_what_wg_quick_reads)
         0, "peer alice added; the client's file is a.conf");
     assert_true(h->asked.address_auto && h->asked.has_psk && h->asked.has_key);
     assert_int_equal(h->asked.keepalive_s, 25);
-    snprintf(path, sizeof(path), "%s/a.conf", h->dir);
+    snprintf(path, sizeof(path), "%s/a.conf", h->desk.dir);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     FILE *f = fopen(path, "r");
@@ -134,7 +113,7 @@ TEST(file_of_a_peer_that_is_refused_is_not_left_behind)
     h->error = -EADDRINUSE;
     expect(run(h, "peer add alice --address 10.77.0.2 --conf a.conf"), 1,
            "peer 'bob' has that address");
-    snprintf(path, sizeof(path), "%s/a.conf", h->dir);
+    snprintf(path, sizeof(path), "%s/a.conf", h->desk.dir);
     assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -149,8 +128,8 @@ TEST(code_of_a_client_is_shown_to_a_terminal_only)
     snprintf(command, sizeof(command),
              "cd %s && script -qec '" GUARDMOUNT " -s %s peer add alice --address auto --qr' "
              "/dev/null",
-             h->dir, h->path);
-    expect(child_run(&h->loop, command), 0, "█");
+             h->desk.dir, h->desk.path);
+    expect(child_run(&h->desk.loop, command), 0, "█");
     expect(run(h, "version; ls"), 0, "control.sock\n"); /* and no file is left */
 }
 
@@ -428,7 +407,7 @@ static void write_conf(const struct house *h)
     char text[KEY_TEXT_LEN + 1], public_text[KEY_TEXT_LEN + 1], path[128];
     uint8_t public_key[32];
 
-    snprintf(path, sizeof(path), "%s/g.conf", h->dir);
+    snprintf(path, sizeof(path), "%s/g.conf", h->desk.dir);
     crypto_scalarmult_base(public_key, key);
     key_to_base64(key, text);
     key_to_base64(public_key, public_text);
@@ -441,7 +420,7 @@ static void write_conf(const struct house *h)
             "[Hub main]\nHubId = 1\nInterface = hub0\nPrivateKey = %s\n"
             "[Vip main]\nVipId = 1\nHub = main\nOuter = 10.60.1.100/24 dev wan0\n"
             "Members = m1\nVridOuter = 51\n",
-            h->dir, h->dir, text, text, public_text, text);
+            h->desk.dir, h->desk.dir, text, text, public_text, text);
     fclose(f);
 }
 
@@ -472,7 +451,7 @@ TEST(what_is_no_backup_is_not_put_back)
     expect(run(h, "version; cat peers.db"), 0, "keep");
 }
 
-#define TH(name) TS(name, setup, teardown)
+#define TH(name) TS(name, setup, desk_teardown)
 
 TEST_MAIN(TH(client_file_is_what_wg_quick_reads),
           TH(file_of_a_peer_that_is_refused_is_not_left_behind),
