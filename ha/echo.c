@@ -78,3 +78,29 @@ int echo_open(const char *ifname, bool v6)
     close(fd);
     return r;
 }
+
+int echo_line_open(uv_loop_t *loop, const char *ifname, struct echo_line *line, uv_poll_cb readable)
+{
+    int fd = echo_open(ifname, line->v6), r;
+
+    if (fd < 0)
+        return fd;
+    r = uv_poll_init(loop, &line->poll, fd);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    line->poll.data = line;
+    line->fd = fd;
+    return uv_poll_start(&line->poll, UV_READABLE, readable);
+}
+
+void echo_line_close(struct echo_line *line, uv_close_cb closed)
+{
+    if (line->fd < 0)
+        return;
+    uv_poll_stop(&line->poll);
+    close(line->fd);
+    line->fd = -1;
+    uv_close((uv_handle_t *)&line->poll, closed);
+}

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "base/bytes.h"
@@ -19,17 +18,10 @@
 
 enum family { V4, V6, FAMILIES };
 
-struct line { /* one socket: a LAN and a family */
-    uv_poll_t poll;
-    struct lan *lan;
-    int fd; /* -1: not open */
-    bool v6;
-};
-
 struct lan {
     struct lanprobe *owner;
     struct conf_lan conf;
-    struct line line[FAMILIES];
+    struct echo_line line[FAMILIES];
     uint64_t first_ns, answer_ns;
     unsigned bit;
 };
@@ -93,8 +85,8 @@ static void report(struct lanprobe *p)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct line *line = poll->data;
-    struct lan *l = line->lan;
+    struct echo_line *line = poll->data;
+    struct lan *l = line->owner;
     uint8_t packet[PACKET_MAX];
 
     for (unsigned i = 0; i < RECEIVES_MAX; i++) {
@@ -114,32 +106,16 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static void on_closed(uv_handle_t *h)
 {
-    struct lanprobe *p = h->type == UV_TIMER ? h->data : ((struct line *)h->data)->lan->owner;
+    struct lanprobe *p =
+        h->type == UV_TIMER ? h->data : ((struct lan *)((struct echo_line *)h->data)->owner)->owner;
 
     if (--p->handles == 0)
         free(p);
 }
 
-static int line_open(struct lanprobe *p, struct line *line)
-{
-    int fd = echo_open(line->lan->conf.ifname, line->v6), r;
-
-    if (fd < 0)
-        return fd;
-    r = uv_poll_init(p->loop, &line->poll, fd);
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    p->handles++;
-    line->poll.data = line;
-    line->fd = fd;
-    return uv_poll_start(&line->poll, UV_READABLE, on_readable);
-}
-
 static void ask(struct lanprobe *p, struct lan *l, const struct ip_addr *to)
 {
-    struct line *line = &l->line[addr_is_v4(to) ? V4 : V6];
+    struct echo_line *line = &l->line[addr_is_v4(to) ? V4 : V6];
     struct endpoint e = {.addr = *to};
     struct sockaddr_storage sa;
     uint8_t echo[ECHO_LEN];
@@ -206,12 +182,14 @@ int lanprobe_start(uv_loop_t *loop, const struct conf_lan *lans, unsigned count,
         for (unsigned k = 0; k < count; k++)
             l->bit += strcmp(lans[k].name, lans[i].name) < 0;
         for (unsigned f = 0; f < FAMILIES; f++)
-            l->line[f] = (struct line){.lan = l, .fd = -1, .v6 = f == V6};
+            l->line[f] = (struct echo_line){.owner = l, .fd = -1, .v6 = f == V6};
         for (unsigned a = 0; a < l->conf.probe_count && r == 0; a++) {
-            struct line *line = &l->line[addr_is_v4(&l->conf.probe[a]) ? V4 : V6];
+            struct echo_line *line = &l->line[addr_is_v4(&l->conf.probe[a]) ? V4 : V6];
 
-            if (line->fd < 0)
-                r = line_open(p, line);
+            if (line->fd < 0) {
+                r = echo_line_open(p->loop, l->conf.ifname, line, on_readable);
+                p->handles += line->fd >= 0;
+            }
         }
     }
     if (r < 0) {
@@ -229,15 +207,7 @@ void lanprobe_stop(struct lanprobe *p)
         return;
     p->stopping = true;
     for (unsigned i = 0; i < p->count; i++)
-        for (unsigned f = 0; f < FAMILIES; f++) {
-            struct line *line = &p->lans[i].line[f];
-
-            if (line->fd < 0)
-                continue;
-            uv_poll_stop(&line->poll);
-            close(line->fd);
-            line->fd = -1;
-            uv_close((uv_handle_t *)&line->poll, on_closed);
-        }
+        for (unsigned f = 0; f < FAMILIES; f++)
+            echo_line_close(&p->lans[i].line[f], on_closed);
     uv_close((uv_handle_t *)&p->timer, on_closed);
 }

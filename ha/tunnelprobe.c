@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "base/bytes.h"
@@ -18,16 +17,9 @@
 
 enum family { V4, V6, FAMILIES };
 
-struct line {
-    uv_poll_t poll;
-    struct tunnelprobe *owner;
-    int fd; /* -1: not open */
-    bool v6;
-};
-
 struct tunnelprobe {
     uv_timer_t timer;
-    struct line line[FAMILIES];
+    struct echo_line line[FAMILIES];
     struct tunnelprobe_ops ops;
     struct ip_addr *peers;
     unsigned count, stride, handles;
@@ -56,7 +48,7 @@ uint64_t tunnelprobe_age_ns(const struct tunnelprobe *p)
 static void ask(struct tunnelprobe *p, unsigned peer, uint32_t slot)
 {
     const struct ip_addr *to = &p->peers[peer];
-    struct line *line = &p->line[addr_is_v4(to) ? V4 : V6];
+    struct echo_line *line = &p->line[addr_is_v4(to) ? V4 : V6];
     struct endpoint e = {.addr = *to};
     struct sockaddr_storage sa;
     uint8_t echo[ECHO_LEN];
@@ -109,7 +101,7 @@ static uint32_t slot_of(const struct tunnelprobe *p, uint16_t seq)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct line *line = poll->data;
+    struct echo_line *line = poll->data;
     struct tunnelprobe *p = line->owner;
     uint8_t packet[PACKET_MAX];
 
@@ -133,29 +125,13 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static void on_closed(uv_handle_t *h)
 {
-    struct tunnelprobe *p = h->type == UV_TIMER ? h->data : ((struct line *)h->data)->owner;
+    struct tunnelprobe *p =
+        h->type == UV_TIMER ? h->data : (struct tunnelprobe *)((struct echo_line *)h->data)->owner;
 
     if (--p->handles)
         return;
     free(p->peers);
     free(p);
-}
-
-static int open_line(struct tunnelprobe *p, uv_loop_t *loop, const char *ifname, struct line *line)
-{
-    int fd = echo_open(ifname, line->v6), r;
-
-    if (fd < 0)
-        return fd;
-    r = uv_poll_init(loop, &line->poll, fd);
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    p->handles++;
-    line->poll.data = line;
-    line->fd = fd;
-    return uv_poll_start(&line->poll, UV_READABLE, on_readable);
 }
 
 int tunnelprobe_start(uv_loop_t *loop, const struct tunnelprobe_config *c,
@@ -181,9 +157,11 @@ int tunnelprobe_start(uv_loop_t *loop, const struct tunnelprobe_config *c,
     p->timer.data = p;
     p->handles = 1;
     for (unsigned f = 0; f < FAMILIES; f++)
-        p->line[f] = (struct line){.owner = p, .fd = -1, .v6 = f == V6};
-    for (unsigned f = 0; f < FAMILIES && r == 0; f++)
-        r = open_line(p, loop, c->ifname, &p->line[f]);
+        p->line[f] = (struct echo_line){.owner = p, .fd = -1, .v6 = f == V6};
+    for (unsigned f = 0; f < FAMILIES && r == 0; f++) {
+        r = echo_line_open(loop, c->ifname, &p->line[f], on_readable);
+        p->handles += p->line[f].fd >= 0;
+    }
     if (r < 0) {
         tunnelprobe_stop(p);
         return r;
@@ -198,15 +176,7 @@ void tunnelprobe_stop(struct tunnelprobe *p)
     if (!p || p->stopping)
         return;
     p->stopping = true;
-    for (unsigned f = 0; f < FAMILIES; f++) {
-        struct line *line = &p->line[f];
-
-        if (line->fd < 0)
-            continue;
-        uv_poll_stop(&line->poll);
-        close(line->fd);
-        line->fd = -1;
-        uv_close((uv_handle_t *)&line->poll, on_closed);
-    }
+    for (unsigned f = 0; f < FAMILIES; f++)
+        echo_line_close(&p->line[f], on_closed);
     uv_close((uv_handle_t *)&p->timer, on_closed);
 }
