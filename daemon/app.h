@@ -12,7 +12,7 @@ struct app_options {
     const char *ifname;    /* plain mode */
     int tun_fd, uapi_fd;   /* inherited (WG_TUN_FD, WG_UAPI_FD), or -1 */
     unsigned workers;      /* 0: one per core */
-    unsigned offloads;     /* enum offload: what may be used */
+    unsigned offloads;     /* enum offload: what may be used; a cluster's file says it */
 };
 
 /* Interface and socket: they are there when this returns. Never fork after it: that would wipe the

@@ -163,6 +163,7 @@ int app_cluster_open(struct app *a, const char *conf_path)
         (r = make_directory(c->conf->state_dir)) < 0 || (r = start_sentinel(a, c)) < 0 ||
         (r = begin_life(a, c)) < 0)
         return r;
+    a->offloads = c->conf->offloads;
     r = tun_open(c->hub->ifname, a->workers, c->hub->mtu, a->offloads, a->tun_fds, a->ifname,
                  &offloads);
     if (r < 0) {

@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "os/offload.h"
+#include "model/offload.h"
 #include "os/privilege.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -16,22 +16,21 @@
 
 static void usage(FILE *out)
 {
-    fputs(
-        "Usage: guardmountd [-f|--foreground] INTERFACE-NAME\n"
-        "       guardmountd [-f|--foreground] -c FILE\n"
-        "       guardmountd --version\n"
-        "\n"
-        "With a name: a userspace WireGuard; makes the TUN interface and serves wg's socket for "
-        "it.\n"
-        "With -c: a member of a Guardmount cluster, as guardmount.conf(5) says.\n"
-        "\n"
-        "Example: guardmountd wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
-        "Example: guardmountd -f -c /etc/guardmount/guardmount.conf\n"
-        "\n"
-        "Environment: WG_PROCESS_FOREGROUND=1, WG_TUN_FD, WG_UAPI_FD,\n"
-        "             LOG_LEVEL=silent|error|warn|info|verbose|debug (default: error)\n"
-        "             GUARDMOUNT_OFFLOADS=auto|off|udp-gro,udp-gso,vnet,tso,uso (default: auto)\n",
-        out);
+    fputs("Usage: guardmountd [-f|--foreground] INTERFACE-NAME\n"
+          "       guardmountd [-f|--foreground] -c FILE\n"
+          "       guardmountd --version\n"
+          "\n"
+          "With a name: a userspace WireGuard; makes the TUN interface and serves wg's socket for "
+          "it.\n"
+          "With -c: a member of a Guardmount cluster, as guardmount.conf(5) says.\n"
+          "\n"
+          "Example: guardmountd wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
+          "Example: guardmountd -f -c /etc/guardmount/guardmount.conf\n"
+          "\n"
+          "Environment: WG_PROCESS_FOREGROUND=1, WG_TUN_FD, WG_UAPI_FD,\n"
+          "             LOG_LEVEL=silent|error|warn|info|verbose|debug (default: error)\n"
+          "             GUARDMOUNT_OFFLOADS=auto|off|LIST, without -c (default: auto)\n",
+          out);
 }
 
 /* An inherited descriptor named by @variable; -1: none. False: it is no number. */
@@ -150,14 +149,15 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (offloads && *offloads && offload_parse(offloads, &o.offloads) < 0) {
-        fprintf(stderr,
-                "guardmountd: GUARDMOUNT_OFFLOADS=%s is none of auto, off, or a list of udp-gro, "
-                "udp-gso, vnet, tso, uso\n",
+        fprintf(stderr, "guardmountd: GUARDMOUNT_OFFLOADS=%s: expected " OFFLOAD_EXPECTED "\n",
                 offloads);
         return EXIT_USAGE;
     }
     log_set_level(level);
     log_set_tag(o.ifname ? o.ifname : "guardmountd");
+    if (o.conf_path && offloads && *offloads)
+        log_warn("GUARDMOUNT_OFFLOADS is ignored", "hint=%s",
+                 "a member follows Offloads in [Node] of its configuration");
     if (!inherited("WG_TUN_FD", &o.tun_fd) || !inherited("WG_UAPI_FD", &o.uapi_fd))
         return EXIT_USAGE;
     if ((r = privilege_harden()) < 0) { /* K3 */

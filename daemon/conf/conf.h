@@ -70,6 +70,7 @@ struct conf {
     char state_dir[CONF_PATH_MAX + 1], run_dir[CONF_PATH_MAX + 1];
     unsigned workers; /* 0: one per core */
     bool pin_workers;
+    unsigned offloads; /* enum offload: what may be used */
     enum log_level log_level;
     bool memory_lock_required; /* K3; MemoryLock = off is the named override */
     /* [Cluster] */

@@ -64,6 +64,11 @@ const struct conf_key conf_keys[] = {
     {SECTION_NODE, "PinWorkers", TYPE_SWITCH, CONF(pin_workers), .fallback = "off",
      .help = "Each packet thread stays on a CPU of its own, of those that the daemon may use: for "
              "machines that do nothing else."},
+    {SECTION_NODE, "Offloads", TYPE_OFFLOADS, CONF(offloads), .fallback = "auto",
+     .help = "Segmentation offloads that may be used, as far as the kernel has them: several "
+             "datagrams in one receive (udp-gro) and in one send (udp-gso), headers on the tunnel "
+             "interface that say so (vnet), and with them TCP and UDP super-packets there (tso, "
+             "uso). The log says at start what is in use."},
     {SECTION_NODE, "LogLevel", TYPE_CHOICE, CONF(log_level), LIVE, .fallback = "info",
      .words = levels, .help = "What is logged: this and what is graver."},
     {SECTION_NODE, "MemoryLock", TYPE_SWITCH, CONF(memory_lock_required), .fallback = "on",

@@ -39,6 +39,7 @@ enum conf_type {
     TYPE_MEMBERS,             /* list of member names */
     TYPE_ADDRESSES,           /* list */
     TYPE_PEERS,               /* all, none, or a list of names */
+    TYPE_OFFLOADS,            /* a set of enum offload */
 };
 
 /* Where a value goes: into struct conf, or into the struct of a section that has a name

@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "conf/parse.h"
+#include "model/offload.h"
 #include "model/peer.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -286,6 +287,8 @@ bool value_store(const struct conf_key *k, const char *text, void *base)
         return members_ok(text) && store_text(to, k->size, text);
     case TYPE_PEERS:
         return peers_ok(text, k->max) && store_text(to, k->size, text);
+    case TYPE_OFFLOADS:
+        return offload_parse(text, to) == 0;
     case TYPE_INTERFACE_ADDRESSES:
     case TYPE_PREFIXES:
     case TYPE_VIP_ADDRESSES:
@@ -376,6 +379,7 @@ const char *value_expected(const struct conf_key *k, char buf[VALUE_EXPECTED_LEN
         [TYPE_MEMBERS] = "names of members, ...",
         [TYPE_ADDRESSES] = "IP addresses, ...",
         [TYPE_PEERS] = "all, none, or names of peers, ...",
+        [TYPE_OFFLOADS] = OFFLOAD_EXPECTED,
     };
     unsigned long long min = k->min, max = k->max;
 

@@ -7,7 +7,7 @@
  * With OFFLOAD_TUN_VNET every read and write begins with a struct virtio_net_hdr, and with TSO and
  * USO it may be a super-packet: many segments of one flow (engine/gso.h, engine/gro.h). */
 #pragma once
-#include "os/offload.h"
+#include "model/offload.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 #include "os/udp.h"
 #include "base/err.h"
-#include "os/offload.h"
+#include "model/offload.h"
 #include <assert.h>
 #include <linux/filter.h>
 #include <netinet/in.h>

@@ -18,6 +18,7 @@ from plain import genkey, lone_member
 
 NS, IFNAME = "gmp-reload", "gmpreload0"
 PATIENCE_S = 10
+IFF_VNET_HDR = 0x4000
 
 
 class Member:
@@ -36,12 +37,12 @@ class Member:
         self.conf.write_text(text)
         self.conf.chmod(0o600)
 
-    def start(self):
+    def start(self, **env):
         """As a daemon: the command returns when interface and socket are there."""
         with open(self.log, "ab") as log:
             subprocess.run(["ip", "netns", "exec", NS, str(BIN_DIR / "guardmountd"), "-c",
                             self.conf.name], cwd=self.home, check=True, stdout=log, stderr=log,
-                           env={**os.environ, "LOG_LEVEL": "info"}, timeout=20)
+                           env={**os.environ, "LOG_LEVEL": "info", **env}, timeout=20)
 
     def pid(self):
         pids = [int(p) for p in run(["ip", "netns", "pids", NS]).split()]
@@ -64,6 +65,12 @@ class Member:
     def pools(self):
         return {line.split()[0] for line in ip(NS, "route", "show", "dev", IFNAME).splitlines()
                 if "proto kernel" not in line}
+
+    def offloads(self):
+        """What the last start says is in use, and whether the interface has virtio headers."""
+        use = re.findall(r"segmentation offloads: use=(\S+)", self.log.read_text())[-1]
+        flags = run_in(NS, ["cat", f"/sys/class/net/{IFNAME}/tun_flags"])
+        return set(use.split(",")), bool(int(flags, 16) & IFF_VNET_HDR)
 
     def mtu(self):
         return int(re.search(r"mtu (\d+)", ip(NS, "link", "show", IFNAME))[1])
@@ -117,6 +124,17 @@ def test_memory_that_cannot_be_locked_is_refused_with_the_limit_to_raise(member)
     assert done.returncode == 1, done.stderr
     for word in ("RLIMIT_MEMLOCK", "LimitMEMLOCK", "CAP_IPC_LOCK", "MemoryLock = off"):
         assert word in done.stderr, done.stderr
+
+
+def test_offloads_are_off_when_the_file_says_so_whatever_the_environment_says(member):
+    use, headers = member.offloads()
+    assert headers and use >= {"udp-gro", "udp-gso", "vnet", "tso"}
+    for text, expected in (("off", {"none"}), ("-udp-gso, -vnet", {"udp-gro"})):
+        member.stop()
+        member.write(("LogLevel = info", f"LogLevel = info\nOffloads = {text}"))
+        member.start(GUARDMOUNT_OFFLOADS="auto")
+        assert member.offloads() == (expected, False)
+    assert "GUARDMOUNT_OFFLOADS is ignored" in member.log.read_text()
 
 
 def test_reload_takes_over_what_can_change(member):

@@ -11,8 +11,8 @@
 #include "base/rng.h"
 #include "base/secret.h"
 #include "engine/engine.h"
+#include "model/offload.h"
 #include "noise/noise.h"
-#include "os/offload.h"
 #include <assert.h>
 #include <malloc.h>
 #include <stdio.h>

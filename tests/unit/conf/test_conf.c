@@ -3,6 +3,7 @@
 #include "base/secret.h"
 #include "conf/parse.h"
 #include "lib/test.h"
+#include "model/offload.h"
 #include "unit/conf/sample.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ TEST(defaults_are_those_of_the_manual)
     assert_string_equal(c->state_dir, "/var/lib/guardmount");
     assert_string_equal(c->run_dir, "/run/guardmount");
     assert_int_equal(c->workers, 0);
+    assert_int_equal(c->offloads, OFFLOAD_ALL);
     assert_int_equal(c->log_level, LOG_LEVEL_INFO);
     assert_true(c->memory_lock_required);
     assert_int_equal(c->membership_epoch, 1);
@@ -80,7 +82,7 @@ TEST(every_key_of_the_node_and_the_cluster_is_stored)
     struct conf *c = sample_conf(
         sample_with("LogLevel = info\n[Cluster]\n",
                     "loglevel = Silent\nSTATEDIRECTORY = /s\nRunDirectory=/r\nWorkers = "
-                    "3\nPinWorkers = yes\nMemoryLock = off\n"
+                    "3\nPinWorkers = yes\nOffloads = udp-gso, TSO\nMemoryLock = off\n"
                     "[cluster]\nMembershipEpoch = 7\nSoloStartAfter = 0\nFreezeAfter = 1s\n"));
 
     assert_int_equal(c->log_level, LOG_LEVEL_SILENT);
@@ -89,6 +91,7 @@ TEST(every_key_of_the_node_and_the_cluster_is_stored)
     assert_int_equal(c->workers, 3);
     assert_false(c->memory_lock_required);
     assert_true(c->pin_workers);
+    assert_int_equal(c->offloads, OFFLOAD_UDP_GSO | OFFLOAD_TUN_VNET | OFFLOAD_TUN_TSO);
     assert_int_equal(c->membership_epoch, 7);
     assert_int_equal(c->solo_start_after_ms, 0);
     assert_int_equal(c->freeze_after_ms, 1000);

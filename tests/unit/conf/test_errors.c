@@ -37,6 +37,9 @@ TEST(values_are_told_with_line_key_and_what_is_expected)
          "f:3: LogLevel = loud: expected silent, error, warn, info or debug"},
         {"LogLevel = info", "Workers = 65",
          "f:3: Workers = 65: expected a whole number from 0 to 64"},
+        {"LogLevel = info", "Offloads = -tso, uso",
+         "f:3: Offloads = -tso, uso: expected auto, off, those to use of udp-gro, udp-gso, vnet, "
+         "tso, uso, or those not to use: -tso, -uso"},
         {"LogLevel = info", "MemoryLock = maybe", "f:3: MemoryLock = maybe: expected on or off"},
         {"LogLevel = info", "RunDirectory = run",
          "f:3: RunDirectory = run: expected an absolute path of at most 90 letters, digits and "

@@ -35,6 +35,7 @@ static const struct {
     {SECTION_NODE, "RunDirectory", "LogLevel = info", "RunDirectory = /s"},
     {SECTION_NODE, "Workers", "LogLevel = info", "Workers = 2"},
     {SECTION_NODE, "PinWorkers", "LogLevel = info", "PinWorkers = on"},
+    {SECTION_NODE, "Offloads", "LogLevel = info", "Offloads = -uso"},
     {SECTION_NODE, "LogLevel", "LogLevel = info", "LogLevel = debug"},
     {SECTION_NODE, "MemoryLock", "LogLevel = info", "MemoryLock = off"},
     {SECTION_CLUSTER, "Name", "Name = office", "Name = Office"},

@@ -1,4 +1,4 @@
-/* os/offload.h - names of the kernel's segmentation and coalescing that we can make use of.
+/* model/offload.h - names of the kernel's segmentation and coalescing that we can make use of.
  *
  * Owner: nobody, plain values. Threads: any. Never: asks the kernel anything. */
 #pragma once
@@ -13,7 +13,10 @@ enum offload {
 };
 #define OFFLOAD_ALL 31u
 #define OFFLOAD_TEXT_LEN 64
+#define OFFLOAD_EXPECTED                                                                           \
+    "auto, off, those to use of udp-gro, udp-gso, vnet, tso, uso, or those not to use: -tso, -uso"
 
-/* "auto" or "on": all; "off": none; else a list such as "udp-gro,udp-gso,vnet,tso,uso". -EINVAL. */
+/* What OFFLOAD_EXPECTED says, in any case, with or without blanks at the commas; "on" is "auto".
+ * A name brings what it needs, and takes what needs it. -EINVAL. */
 int offload_parse(const char *text, unsigned *ret);
 const char *offload_format(unsigned set, char buf[OFFLOAD_TEXT_LEN]);
