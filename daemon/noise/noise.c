@@ -130,31 +130,6 @@ void noise_hkdf(const uint8_t ck[32], const void *in, size_t in_len, uint8_t ret
     secret_wipe(block, sizeof(block));
 }
 
-/* ---- X25519 (RFC 7748) ---- */
-
-void x25519_clamp(uint8_t private_key[32])
-{
-    private_key[0] &= 248;
-    private_key[31] = (uint8_t)((private_key[31] & 127) | 64);
-}
-
-void x25519_public(uint8_t ret[32], const uint8_t private_key[32])
-{
-    crypto_scalarmult_base(ret, private_key);
-}
-
-bool x25519(uint8_t ret[32], const uint8_t private_key[32], const uint8_t public_key[32])
-{
-    return crypto_scalarmult(ret, private_key, public_key) == 0 && !secret_is_zero(ret, 32);
-}
-
-void x25519_keygen(const struct rng *rng, uint8_t ret_private[32], uint8_t ret_public[32])
-{
-    rng_fill(rng, ret_private, 32);
-    x25519_clamp(ret_private);
-    x25519_public(ret_public, ret_private);
-}
-
 /* ---- AEADs ---- */
 
 void chachapoly_seal(uint8_t *dst, const void *src, size_t len, const void *ad, size_t ad_len,
@@ -221,15 +196,32 @@ void noise_mix_key(struct noise *n, const void *in, size_t len)
     noise_hkdf(n->ck, in, len, n->ck, n->k, NULL);
 }
 
-bool noise_mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t public_key[32])
+void noise_mix_chain(struct noise *n, const void *in, size_t len)
+{
+    noise_hkdf(n->ck, in, len, n->ck, NULL, NULL);
+}
+
+static bool mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t public_key[32],
+                   void (*mix)(struct noise *n, const void *in, size_t len))
 {
     uint8_t shared[32];
     bool ok = x25519(shared, private_key, public_key);
 
     if (ok)
-        noise_mix_key(n, shared, sizeof(shared));
+        mix(n, shared, sizeof(shared));
     secret_wipe(shared, sizeof(shared));
     return ok;
+}
+
+bool noise_mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t public_key[32])
+{
+    return mix_dh(n, private_key, public_key, noise_mix_key);
+}
+
+bool noise_mix_dh_chain(struct noise *n, const uint8_t private_key[32],
+                        const uint8_t public_key[32])
+{
+    return mix_dh(n, private_key, public_key, noise_mix_chain);
 }
 
 void noise_mix_psk(struct noise *n, const uint8_t psk[32])

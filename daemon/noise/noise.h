@@ -59,6 +59,11 @@ void noise_clear(struct noise *n);
 void noise_mix_hash(struct noise *n, const void *data, size_t len);
 void noise_mix_key(struct noise *n, const void *in, size_t len); /* MixKey: sets ck, k */
 bool noise_mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t public_key[32]);
+/* The same where another mix follows before anything is encrypted: ck alone, a third less hashing;
+ * k is what it was. */
+void noise_mix_chain(struct noise *n, const void *in, size_t len);
+bool noise_mix_dh_chain(struct noise *n, const uint8_t private_key[32],
+                        const uint8_t public_key[32]);
 void noise_mix_psk(struct noise *n, const uint8_t psk[32]); /* MixKeyAndHash */
 /* EncryptAndHash / DecryptAndHash under the last k with nonce 0 (each k serves once in IKpsk2). */
 void noise_encrypt(struct noise *n, uint8_t *dst, const void *src, size_t len); /* len + 16 */

@@ -21,6 +21,12 @@ static void cookie_key(const struct public_key *key, uint8_t ret[32])
     blake2s_2(ret, label_cookie, 8, key->b, 32);
 }
 
+static void start(struct noise *n, const uint8_t responder_static[32])
+{
+    noise_start(n, construction, sizeof(construction) - 1, identifier, sizeof(identifier) - 1);
+    noise_mix_hash(n, responder_static, 32);
+}
+
 void identity_init(struct identity *id, const struct secret32 *private_key)
 {
     memcpy(id->private_key, private_key, sizeof(*private_key));
@@ -28,6 +34,7 @@ void identity_init(struct identity *id, const struct secret32 *private_key)
     x25519_public(id->public_key.b, id->private_key->b);
     mac1_key(&id->public_key, id->mac1_key);
     cookie_key(&id->public_key, id->cookie_key);
+    start(&id->responding, id->public_key.b);
 }
 
 void remote_init(struct remote *r, const struct identity *self, const struct public_key *key,
@@ -90,12 +97,6 @@ void handshake_add_mac2(uint8_t *message, unsigned len, const uint8_t cookie[16]
     blake2s(macs->mac2, sizeof(macs->mac2), cookie, 16, message, len - sizeof(macs->mac2));
 }
 
-static void start(struct noise *n, const uint8_t responder_static[32])
-{
-    noise_start(n, construction, sizeof(construction) - 1, identifier, sizeof(identifier) - 1);
-    noise_mix_hash(n, responder_static, 32);
-}
-
 static void initiate(const struct handshake_env *env, const struct handshake_job *job,
                      struct handshake_result *ret)
 {
@@ -118,7 +119,7 @@ static void initiate(const struct handshake_env *env, const struct handshake_job
     store_le32(m->sender, ret->local_index);
     start(&n, r->public_key.b);
     x25519_keygen(env->rng, secret->ephemeral_private, m->ephemeral);
-    noise_mix_key(&n, m->ephemeral, 32); /* psk modifier: "e" is mixed into the key as well */
+    noise_mix_chain(&n, m->ephemeral, 32); /* psk modifier: "e" is mixed into the key as well */
     noise_mix_hash(&n, m->ephemeral, 32);
     if (!noise_mix_dh(&n, secret->ephemeral_private, r->public_key.b)) {
         secret_free(secret);
@@ -155,10 +156,10 @@ static bool respond(const struct handshake_env *env, const struct remote *r, str
     store_le32(m->sender, ret->local_index);
     store_le32(m->receiver, ret->remote_index);
     x25519_keygen(env->rng, ephemeral, m->ephemeral);
-    noise_mix_key(n, m->ephemeral, 32);
+    noise_mix_chain(n, m->ephemeral, 32);
     noise_mix_hash(n, m->ephemeral, 32);
-    bool ok =
-        noise_mix_dh(n, ephemeral, their_ephemeral) && noise_mix_dh(n, ephemeral, r->public_key.b);
+    bool ok = noise_mix_dh_chain(n, ephemeral, their_ephemeral) &&
+              noise_mix_dh_chain(n, ephemeral, r->public_key.b);
     secret_wipe(ephemeral, sizeof(ephemeral));
     if (!ok)
         return false;
@@ -176,10 +177,9 @@ static void read_initiation(const struct handshake_env *env, const struct handsh
     const struct message_initiation *m = (const struct message_initiation *)job->message;
     struct public_key their_static;
     uint8_t stamp[TAI64N_LEN], last[TAI64N_LEN];
-    struct noise n;
+    struct noise n = env->self->responding;
 
-    start(&n, env->self->public_key.b);
-    noise_mix_key(&n, m->ephemeral, 32);
+    noise_mix_chain(&n, m->ephemeral, 32);
     noise_mix_hash(&n, m->ephemeral, 32);
     ret->verdict = HANDSHAKE_DROP_AUTH;
     if (!noise_mix_dh(&n, env->self->private_key->b, m->ephemeral) ||
@@ -234,10 +234,10 @@ static void read_response(const struct handshake_env *env, const struct handshak
     }
     memcpy(n.ck, i->state->ck, 32);
     memcpy(n.h, i->state->h, 32);
-    noise_mix_key(&n, m->ephemeral, 32);
+    noise_mix_chain(&n, m->ephemeral, 32);
     noise_mix_hash(&n, m->ephemeral, 32);
-    if (!noise_mix_dh(&n, i->secret->ephemeral_private, m->ephemeral) ||
-        !noise_mix_dh(&n, env->self->private_key->b, m->ephemeral))
+    if (!noise_mix_dh_chain(&n, i->secret->ephemeral_private, m->ephemeral) ||
+        !noise_mix_dh_chain(&n, env->self->private_key->b, m->ephemeral))
         goto out;
     noise_mix_psk(&n, i->secret->psk);
     if (!noise_decrypt(&n, nothing, m->encrypted_nothing, sizeof(m->encrypted_nothing)))

@@ -11,6 +11,7 @@
 #include "model/endpoint.h"
 #include "model/ids.h"
 #include "model/session.h"
+#include "noise/noise.h"
 #include "wg/cookie.h"
 #include "wg/message.h"
 
@@ -21,6 +22,7 @@ struct identity {
     struct secret32 *private_key; /* arena slot */
     uint8_t mac1_key[32];         /* HASH("mac1----" | public key) */
     uint8_t cookie_key[32];       /* HASH("cookie--" | public key) */
+    struct noise responding;      /* what every initiation to us begins with; no secret */
 };
 
 /* What the arithmetic needs of a peer; its secret is immutable once published, and replaced as a
