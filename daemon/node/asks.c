@@ -44,9 +44,7 @@ static void begin_anew(struct node *n, const struct ask *a, struct instant now)
         return;
     atomic_store(&p->wg.vip, a->slot);
     routes_peer_moved(n, p);
-    p->try_at = a->source;
-    p->try_counter = a->counter;
-    p->try_until_ns = now.boot_ns + FRESH_DEFAULT_NS;
+    handshake_look_at(n, p, &a->source, a->counter, now);
     handshake_urgently(n, p, now);
 }
 

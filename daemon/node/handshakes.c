@@ -32,12 +32,47 @@ static void initiation_free(void *v)
     free(i);
 }
 
+static void forget(struct node *n, struct initiation **i)
+{
+    if (!*i)
+        return;
+    n->ops.remove_initiation(n->ops.ctx, *i);
+    n->ops.retire(n->ops.ctx, TAKE_PTR(*i), initiation_free);
+}
+
 void handshake_forget(struct node *n, struct node_peer *p)
 {
-    if (!p->initiation)
-        return;
-    n->ops.remove_initiation(n->ops.ctx, p->initiation);
-    n->ops.retire(n->ops.ctx, TAKE_PTR(p->initiation), initiation_free);
+    forget(n, &p->initiation);
+    forget(n, &p->trial);
+}
+
+/* False: the queue is full. */
+static bool initiation_queue(struct node *n, struct node_peer *p, struct instant now)
+{
+    uint64_t stamp = stamp_choose(p->sent_real_ns, n->stamp_floor, now.real_ns, now.boot_ns,
+                                  n->anchor_real_ns, n->anchor_boot_ns);
+    struct handshake_job job = {.kind = HANDSHAKE_INITIATE,
+                                .queued_ns = now.boot_ns,
+                                .peer_id = p->wg.id,
+                                .vip = atomic_load(&p->wg.vip)};
+
+    stamp_from_real(stamp, job.stamp);
+    if (n->ops.handshake(n->ops.ctx, &job) < 0)
+        return false;
+    p->initiate_queued = true;
+    p->sent_real_ns = stamp;
+    if (clustered(n))
+        n->ops.reserve_stamps(n->ops.ctx, stamp);
+    if (stamp > n->stamp_floor)
+        n->stamp_floor = stamp;
+    if (clustered(n)) {
+        struct sync_msg m = {
+            .kind = SYNC_STAMP,
+            .stamp = {.hub = n->conf.hub, .peer = p->wg.key, .sent_real_ns = stamp}};
+        memcpy(m.stamp.received, p->received, TAI64N_LEN);
+        siblings_send_all(n, &m, now);
+    }
+    return true;
 }
 
 bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
@@ -56,28 +91,11 @@ bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
     if (!timers_may_initiate(&p->timers, now.boot_ns, fresh))
         return false;
 
-    uint64_t stamp = stamp_choose(p->sent_real_ns, n->stamp_floor, now.real_ns, now.boot_ns,
-                                  n->anchor_real_ns, n->anchor_boot_ns);
-    struct handshake_job job = {
-        .kind = HANDSHAKE_INITIATE, .queued_ns = now.boot_ns, .peer_id = p->wg.id, .vip = vip};
-    stamp_from_real(stamp, job.stamp);
-    if (n->ops.handshake(n->ops.ctx, &job) < 0)
-        return false; /* the queue is full; the timers ask again */
-    p->initiate_queued = true;
-    p->sent_real_ns = stamp;
-    if (clustered(n))
-        n->ops.reserve_stamps(n->ops.ctx, stamp);
-    if (stamp > n->stamp_floor)
-        n->stamp_floor = stamp;
+    if (!initiation_queue(n, p, now))
+        return false; /* the timers ask again */
+    p->trial_queued = false;
     timers_initiation_sent(&p->timers, n->rng, now.boot_ns);
     peer_arm(n, p, p->timers.retry_at_ns);
-    if (clustered(n)) {
-        struct sync_msg m = {
-            .kind = SYNC_STAMP,
-            .stamp = {.hub = n->conf.hub, .peer = p->wg.key, .sent_real_ns = stamp}};
-        memcpy(m.stamp.received, p->received, TAI64N_LEN);
-        siblings_send_all(n, &m, now);
-    }
     return true;
 }
 
@@ -122,10 +140,21 @@ uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p, struct insta
     return p->urgent_at_ns;
 }
 
+void handshake_look_at(struct node *n, struct node_peer *p, const struct endpoint *at,
+                       uint64_t counter, struct instant now)
+{
+    if (!endpoint_equal(&p->try_at, at))
+        forget(n, &p->trial); /* its answer would speak for another place */
+    p->try_at = *at;
+    p->try_counter = counter;
+    p->try_until_ns = now.boot_ns + URGENT_FOR_NS;
+}
+
 /* R9a, H8: the peer may have moved since we last accepted something of it, and would never hear of
  * us at its old endpoint. What was dropped may be a copy, so it does not move the endpoint (E1);
- * but the initiation goes there as well: only the peer itself can answer it. Of several sources the
- * one with the highest counter counts: no copy has a higher one than the peer. */
+ * but another initiation goes there, which nobody hears elsewhere: its answer says that the peer is
+ * there, wherever a copy of the answer comes from. Of several sources the one with the highest
+ * counter counts: no copy has a higher one than the peer. */
 void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f, struct instant now)
 {
     bool news = now.boot_ns >= p->try_until_ns || f->value_ns > p->try_counter;
@@ -134,23 +163,18 @@ void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f,
         (f->index != RX_DROP_BELOW_FLOOR && f->index != RX_DROP_UNFIT))
         return;
     bool moved = !endpoint_equal(&p->try_at, &f->source);
-    p->try_at = f->source;
-    p->try_counter = f->value_ns;
-    p->try_until_ns = now.boot_ns + URGENT_FOR_NS;
+    handshake_look_at(n, p, &f->source, f->value_ns, now);
     if (moved && p->initiation)
         handshake_anew(n, p, now); /* the last one went to a copy's address */
 }
 
-/* The answer to an initiation of ours, from where we sent it to: it cannot be a copy. */
-static void answered_at(struct node_peer *p, const struct node_key *k,
-                        const struct handshake_result *r, struct instant now)
+static bool trial_wanted(struct node_peer *p, struct instant now)
 {
-    struct endpoint_version v = {.generation = k->kp->generation};
+    struct endpoint at, local;
+    uint32_t ifindex;
 
-    if (now.boot_ns < p->try_until_ns && endpoint_equal(&r->source, &p->try_at))
-        peer_endpoint_update(&p->wg, &r->source, &r->local, r->local_ifindex,
-                             atomic_load(&p->wg.vip), &v);
-    p->try_until_ns = 0;
+    return now.boot_ns < p->try_until_ns && peer_endpoint_get(&p->wg, &at, &local, &ifindex) &&
+           !endpoint_equal(&at, &p->try_at);
 }
 
 static void initiation_made(struct node *n, struct node_peer *p, struct handshake_result *r,
@@ -159,8 +183,9 @@ static void initiation_made(struct node *n, struct node_peer *p, struct handshak
     struct endpoint to, local;
     uint32_t ifindex;
     uint16_t vip = atomic_load(&p->wg.vip);
+    bool trial = p->trial_queued;
 
-    p->initiate_queued = false;
+    p->initiate_queued = p->trial_queued = false;
     struct initiation *i = malloc(sizeof(*i));
     if (!i)
         return;
@@ -168,17 +193,25 @@ static void initiation_made(struct node *n, struct node_peer *p, struct handshak
     r->initiation.secret = NULL;
     r->initiation.state = NULL;
     i->sent_ns = now.boot_ns;
-    handshake_forget(n, p); /* a retry replaces it: its answer would come too late */
+    if (trial)
+        forget(n, &p->trial);
+    else
+        handshake_forget(n, p); /* a retry replaces it: its answer would come too late */
     if (!gate_owned(n->gate, vip) || !peer_endpoint_get(&p->wg, &to, &local, &ifindex) ||
         n->ops.add_initiation(n->ops.ctx, i) < 0) {
         initiation_free(i);
         return;
     }
-    p->initiation = i;
     n->counters.initiations_sent++;
+    if (trial) {
+        p->trial = i;
+        to = p->try_at;
+    } else {
+        p->initiation = i;
+    }
     send_handshake(n, p, vip, &to, &local, ifindex, r->reply, r->reply_len, now);
-    if (now.boot_ns < p->try_until_ns && !endpoint_equal(&to, &p->try_at))
-        send_handshake(n, p, vip, &p->try_at, &local, ifindex, r->reply, r->reply_len, now);
+    if (!trial && trial_wanted(p, now))
+        p->trial_queued = initiation_queue(n, p, now);
 }
 
 /* What H1 allows now: the response leaves, or the initiator's key goes into use. */
@@ -362,13 +395,21 @@ static void initiation_valid(struct node *n, struct node_peer *p, struct handsha
 static void response_valid(struct node *n, struct node_peer *p, struct handshake_result *r,
                            struct instant now)
 {
-    if (!p->initiation || p->initiation->local_index != r->initiation_index)
+    bool trial = p->trial && p->trial->local_index == r->initiation_index;
+
+    if (PLANTED("copied-answer-moves"))
+        trial |= endpoint_equal(&r->source, &p->try_at);
+    if (!trial && (!p->initiation || p->initiation->local_index != r->initiation_index))
         return; /* answered already, or given up */
     handshake_forget(n, p);
     struct node_key *k = new_key(n, p, r, true, now);
     if (!k)
         return;
-    answered_at(p, k, r, now);
+    if (trial) /* above all that came before, and below what comes under the new key */
+        peer_endpoint_update(
+            &p->wg, &p->try_at, &r->local, r->local_ifindex, atomic_load(&p->wg.vip),
+            &(struct endpoint_version){.generation = k->kp->generation - 1, .counter = UINT64_MAX});
+    p->try_until_ns = 0;
     pending_add(n, k, r, true, now);
 }
 

@@ -21,7 +21,9 @@ struct node_peer {
     uint64_t generation;           /* E1: of its newest keypair */
     uint64_t last_accepted_ns;     /* initiation */
     struct initiation *initiation; /* ours, published */
+    struct initiation *trial;      /* another, sent to try_at alone */
     bool initiate_queued;          /* a job is with the pool */
+    bool trial_queued;             /* ... for trial */
     uint8_t cookie[16];
     uint64_t cookie_until_ns;
     uint64_t endpoint_told_ns;
@@ -303,7 +305,12 @@ uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p,
 /* FACT_DROPPED of authentic data: the handshake that follows goes where it came from, too. */
 void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f,
                       struct instant now);
-void handshake_forget(struct node *n, struct node_peer *p); /* the initiation under way */
+/* The peer may be @at, as data with this counter says: handshakes of the next moments go there,
+ * too.
+ */
+void handshake_look_at(struct node *n, struct node_peer *p, const struct endpoint *at,
+                       uint64_t counter, struct instant now);
+void handshake_forget(struct node *n, struct node_peer *p); /* the initiations under way */
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now);
 uint64_t pendings_tick(struct node *n, struct instant now);
 

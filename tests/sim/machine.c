@@ -64,13 +64,28 @@ static void link_change(struct machine *m, struct event *e)
         if (m->link_up[to])
             node_link_down(m->node, to, machine_now(m));
         m->link_up[to] = true;
-        m->link_lossy[to] = false;
+        m->link_lossy[to] = m->greeted[to] = false;
         m->linked_ns[to] = w->now_ns;
         m->link_serial[to] = e->b;
         memcpy(key->send, &e->b, sizeof(e->b));
         memcpy(key->recv, &e->b, sizeof(e->b));
         node_link_up(m->node, to, key, machine_now(m));
     }
+}
+
+static void link_frame(struct machine *m, const struct event *e)
+{
+    struct world *w = m->world;
+    uint64_t under_way_ns = SIM_LAN_DELAY_NS + NS_PER_US + w->sync_lag_ns;
+
+    node_link_frame(m->node, (uint8_t)e->a, e->bytes, e->len, machine_now(m));
+    if (w->machine[e->a - 1].link_lossy[m->member] ||
+        w->now_ns - m->linked_ns[e->a] < SIM_GREET_NS + w->sync_lag_ns)
+        return;
+    if (!m->greeted[e->a])
+        oracle_met(w->oracle, m->member, (unsigned)e->a);
+    m->greeted[e->a] = true;
+    oracle_heard(w->oracle, m->member, (unsigned)e->a, e->entry.at_ns - under_way_ns);
 }
 
 /* Both ends dial now and then; a link comes up when nothing is in the way. */
@@ -109,7 +124,7 @@ void machine_event(struct machine *m, struct event *e)
         break;
     case EVENT_FRAME:
         if (m->link_up[e->a] && m->link_serial[e->a] == e->b && !w->cut_sync[e->a][m->member])
-            node_link_frame(m->node, (uint8_t)e->a, e->bytes, e->len, now);
+            link_frame(m, e);
         break;
     case EVENT_LINK:
         link_change(m, e);
@@ -198,6 +213,8 @@ int machine_start(struct machine *m)
     ops.ctx = m;
     m->life++;
     m->life_id = ++w->lives;
+    if (m->member)
+        oracle_born(w->oracle, m->member);
     m->alive = true;
     m->frozen = m->frozen_daemon = false;
     m->fit = false;

@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #define SESSION_FIELD 19
+#define ORACLE_MEMBERS 16
 #define KEY_LIFE_NS 181000000000ull      /* 180 s and the time of one handshake */
 #define KEY_IN_MEMORY_NS 542000000000ull /* 540 s and a look a second */
 
@@ -27,8 +28,8 @@ struct seen_index {
     uint64_t highest;  /* counter sent */
     uint64_t taken;    /* one more than the highest that the client took */
     uint64_t creator;  /* life that sends in term 0 */
-    uint64_t answer;   /* of the initiation with this sender index */
-    bool answered_apart;
+    uint64_t answer;   /* to the initiation with this sender index, its hash */
+    uint64_t answered_ns[ORACLE_MEMBERS];
     UT_hash_handle hh;
 };
 
@@ -72,7 +73,9 @@ struct oracle {
     struct seen_accept *accepted; /* by hash of the datagram */
     struct seen_life *lives;
     struct seen_tag *tags;
-    uint64_t slept[16];
+    uint64_t slept[ORACLE_MEMBERS];
+    /* [a][b]: until when this life of a was told of all that b answered. */
+    uint64_t told_ns[ORACLE_MEMBERS][ORACLE_MEMBERS];
     bool orderly;
     unsigned violations;
     uint64_t sent, delivered;
@@ -204,7 +207,7 @@ static void layout(struct oracle *o, uint64_t now_ns, const struct oracle_who *w
     unsigned term = counter >> 48 & 0xfff, member = counter >> 28 & 15;
     unsigned tag = counter >> 28 & 0xfff;
     uint32_t low = counter & 0xfffffff;
-    uint64_t slept = o->slept[who->member & 15];
+    uint64_t slept = o->slept[who->member % ORACLE_MEMBERS];
 
     if (counter >> 60)
         oracle_violation(o, now_ns, "member %u sends a counter beyond 2^60", who->member);
@@ -238,20 +241,50 @@ static void layout(struct oracle *o, uint64_t now_ns, const struct oracle_who *w
         i->highest = counter;
 }
 
+/* H2. Whoever is in touch hears of an answer before it leaves, others when they meet (a restart
+ * forgets: stamps are durable at a shutdown only, and H3 makes that harmless). */
 static void answered(struct oracle *o, uint64_t now_ns, const struct oracle_who *who,
                      const uint8_t *bytes, size_t len)
 {
+    unsigned self = who->member % ORACLE_MEMBERS;
     uint32_t index;
     struct seen_index *i;
 
     memcpy(&index, bytes + 8, sizeof(index));
     i = seen_index(o, index);
     uint64_t hash = fnv(bytes, len);
-    if (i->answer && i->answer != hash && !i->answered_apart)
-        oracle_violation(o, now_ns, "member %u answers an initiation that was answered",
-                         who->member);
+    for (unsigned m = 0; m < ORACLE_MEMBERS && i->answer != hash; m++)
+        if (i->answered_ns[m] && o->told_ns[self][m] >= i->answered_ns[m])
+            oracle_violation(o, now_ns, "member %u answers an initiation that member %u answered",
+                             who->member, m);
     i->answer = hash;
-    i->answered_apart |= who->apart != 0;
+    i->answered_ns[self] = now_ns;
+    for (unsigned m = 0; m < ORACLE_MEMBERS; m++)
+        if (!(who->apart >> m & 1))
+            o->told_ns[m][self] = now_ns;
+}
+
+void oracle_born(struct oracle *o, unsigned member)
+{
+    memset(o->told_ns[member % ORACLE_MEMBERS], 0, sizeof(o->told_ns[0]));
+}
+
+void oracle_heard(struct oracle *o, unsigned member, unsigned sibling, uint64_t until_ns)
+{
+    uint64_t *told = &o->told_ns[member % ORACLE_MEMBERS][sibling % ORACLE_MEMBERS];
+
+    if (until_ns > *told)
+        *told = until_ns;
+}
+
+void oracle_met(struct oracle *o, unsigned member, unsigned sibling)
+{
+    uint64_t *mine = o->told_ns[member % ORACLE_MEMBERS];
+    const uint64_t *theirs = o->told_ns[sibling % ORACLE_MEMBERS];
+
+    for (unsigned m = 0; m < ORACLE_MEMBERS; m++)
+        if (theirs[m] > mine[m])
+            mine[m] = theirs[m];
 }
 
 void oracle_orderly(struct oracle *o)
@@ -261,7 +294,7 @@ void oracle_orderly(struct oracle *o)
 
 void oracle_slept(struct oracle *o, unsigned member)
 {
-    o->slept[member & 15]++;
+    o->slept[member % ORACLE_MEMBERS]++;
 }
 
 void oracle_holds(struct oracle *o, uint64_t now_ns, unsigned member, uint32_t index)

@@ -23,9 +23,15 @@ struct oracle_who {
 
 /* A member (never a client) put this datagram on the wire. Nonce uniqueness: one (receiver index,
  * counter) stands for one ciphertext for ever. No send past 180 s of the index's first sight. The
- * layout of counters (3.2) says who may use which. A response to one initiation is sent once. */
+ * layout of counters (3.2) says who may use which. An initiation is answered once by all who could
+ * know of it (H2). */
 void oracle_sent(struct oracle *o, uint64_t now_ns, const struct oracle_who *who,
                  const uint8_t *bytes, size_t len);
+/* A new life of a member begins; it heard all that a sibling has to tell who connects; it heard
+ * what the sibling itself did until then. */
+void oracle_born(struct oracle *o, unsigned member);
+void oracle_met(struct oracle *o, unsigned member, unsigned sibling);
+void oracle_heard(struct oracle *o, unsigned member, unsigned sibling, uint64_t until_ns);
 /* Nothing but crashes and moves in this run: a takeover is heard at once. */
 void oracle_orderly(struct oracle *o);
 /* It slept, or had a VIP come to it: what it sent before belongs to an earlier term (N9). */

@@ -57,6 +57,7 @@ const struct plant plants[] = {
     {"cookies-of-its-own", "load", 1, "each member has a cookie secret of its own"},
     {"no-rescue", "lag", 1, "unknown receiver indices are left alone"},
     {"rescue-at-old-endpoint", "roam", 1, "a rescue goes to where the client was"},
+    {"copied-answer-moves", "copies", 1, "an answer moves the endpoint, whoever sent it"},
     {"keys-leave", "warm", 1, "session keys are replicated in warm mode"},
     /* Ownership. */
     {"gate-left-open", "faults", 1, "a member goes on without the VIP"},

@@ -1,8 +1,6 @@
 #include "sim/scenarios.h"
 #include "base/err.h"
-#include "wg/message.h"
-#include <assert.h>
-#include <stdlib.h>
+#include "sim/scenario_kit.h"
 #include <string.h>
 
 #define SETTLE_NS (4 * NS_PER_S)
@@ -10,21 +8,6 @@
 #define CONVERGE_NS (45 * NS_PER_S) /* three rounds of anti-entropy and some */
 #define HEAL_NS NS_PER_S            /* a split brain is over, two-way data is back */
 #define DEAF_NS (16 * NS_PER_S)     /* the client's own 15 s, and a handshake */
-
-static void run_for(struct world *w, uint64_t ms)
-{
-    world_run(w, w->now_ns + ms * NS_PER_MS);
-}
-
-static struct machine *client(struct world *w, unsigned i)
-{
-    return &w->machine[w->members + i];
-}
-
-static struct machine *owner(struct world *w)
-{
-    return &w->machine[w->arp[1] - 1];
-}
 
 /* Any other member; the seed draws which. */
 static struct machine *backup(struct world *w)
@@ -42,11 +25,6 @@ static void traffic(struct world *w, uint64_t up_ms, uint64_t down_ms)
         client(w, i)->down_every_ns = down_ms * NS_PER_MS;
         traffic_plan(w, client(w, i));
     }
-}
-
-static void violation(struct world *w, const char *what)
-{
-    oracle_violation(w->oracle, w->now_ns, "%s", what);
 }
 
 /* Two-way data since @since_ns for whom is expected to have had some. */
@@ -155,11 +133,13 @@ static void run_haunt(struct world *w, uint64_t seconds)
 
 /* ---- planned moves ---- */
 
-static uint64_t handshakes(const struct world *w)
+uint64_t scenario_handshakes(const struct world *w)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < w->members; i++) {
+        if (!w->machine[i].alive)
+            continue;
         const struct node_counters *c = node_counters(w->machine[i].node);
         sum += c->handshakes_made[0] + c->handshakes_made[1] + c->initiations_sent;
     }
@@ -171,16 +151,16 @@ static void run_moves(struct world *w, uint64_t seconds)
 {
     moves_plan(w, 10);
     run_for(w, 2000); /* sessions are there */
-    uint64_t before = handshakes(w);
+    uint64_t before = scenario_handshakes(w);
     w->lossless = true;
     world_run(w, w->faults_end_ns + NS_PER_S);
     w->lossless = false;
     run_for(w, 1000); /* what is under way arrives */
     if (!clean(w))
         return;
-    if (handshakes(w) != before)
+    if (scenario_handshakes(w) != before)
         oracle_violation(w->oracle, w->now_ns, "%llu handshakes because of planned moves",
-                         (unsigned long long)(handshakes(w) - before));
+                         (unsigned long long)(scenario_handshakes(w) - before));
     uint64_t worst = oracle_all_delivered(w->oracle, w->now_ns);
     world_trace(w, "the slowest packet took %.3f ms", (double)worst / 1e6);
     if (worst > 2 * SIM_WAN_DELAY_NS + 30 * NS_PER_MS)
@@ -214,52 +194,6 @@ static void run_takeovers(struct world *w, uint64_t seconds)
     }
 }
 
-/* The client's session is known to its owner alone, and the owner dies: the successor must not
- * leave the client to its own 15 s. */
-static void run_lag(struct world *w, uint64_t seconds)
-{
-    struct machine *dies = owner(w), *c = client(w, 0);
-
-    c->up_every_ns = 20 * NS_PER_MS;
-    c->down_every_ns = 3600 * NS_PER_S;
-    traffic_plan(w, c);
-    run_for(w, 3000);
-    w->sync_lag_ns = 800 * NS_PER_MS;
-    machine_crash(c);
-    machine_start(c); /* it comes back at the same address, without a session */
-    machine_add_peers(c);
-    run_for(w, 300);
-    uint64_t died = w->now_ns;
-    bool had = c->last_up_ns > died - 100 * NS_PER_MS;
-    machine_crash(dies);
-    w->sync_lag_ns = 0;
-    world_run(w, died + 3 * NS_PER_S);
-    if (!had)
-        violation(w, "the client had no session");
-    if (c->last_up_ns < died + 2 * NS_PER_S)
-        violation(w, "the client is deaf since its owner died");
-}
-
-/* A client that only listens moves while its VIP moves, and then says so little that all of it is
- * below what the adopter may accept (R9a): the hub finds it at its new address. */
-static void run_roam(struct world *w, uint64_t seconds)
-{
-    struct machine *c = client(w, 0);
-
-    c->up_every_ns = 10 * NS_PER_S;
-    c->down_every_ns = 200 * NS_PER_MS;
-    traffic_plan(w, c);
-    run_for(w, 3000);
-    machine_crash(owner(w));
-    run_for(w, 600);
-    c->address.port++;
-    run_for(w, 13000); /* at least one word of it */
-    uint64_t now = w->now_ns;
-    run_for(w, 1000);
-    if (c->last_down_ns < now)
-        violation(w, "the client that moved is deaf");
-}
-
 /* Acks come later than a packet may wait (T_HOLD), so the owner accepts what no holder promised to
  * leave alone, and dies: whoever heard of that must not adopt (R7, R9). */
 static void run_late_acks(struct world *w, uint64_t seconds)
@@ -281,51 +215,6 @@ static void run_late_acks(struct world *w, uint64_t seconds)
         run_for(w, 3000);
     }
     live(w, w->now_ns - NS_PER_S, "after the last takeover");
-}
-
-/* What the attacker heard last of the client, sent to another VIP. */
-static void copy_to(struct world *w, const struct machine *c, uint16_t slot)
-{
-    for (unsigned i = w->recorded_next; i-- > 0 && w->recorded_next - i <= w->recorded_count;) {
-        const struct recorded *r = &w->recorded[i % SIM_RECORDED_MAX];
-
-        if (!endpoint_equal(&r->from, &c->address) || r->bytes[0] != MESSAGE_DATA)
-            continue;
-        struct event *e = world_event(w, SIM_WAN_DELAY_NS, EVENT_DATAGRAM, NULL);
-        e->from = w->attacker_address;
-        e->to = w->vip[slot];
-        e->bytes = malloc(r->len);
-        assert(e->bytes);
-        memcpy(e->bytes, r->bytes, r->len);
-        e->len = r->len;
-        return;
-    }
-}
-
-/* A client goes to another member's VIP with the session that it has: it is heard there within a
- * moment, and makes no handshake (O10). */
-static void run_switch(struct world *w, uint64_t seconds)
-{
-    struct machine *c = client(w, 0);
-
-    c->up_every_ns = 20 * NS_PER_MS;
-    c->down_every_ns = 3600 * NS_PER_S;
-    traffic_plan(w, c);
-    run_for(w, 3000);
-    uint64_t before = handshakes(w), adopted = node_counters(w->machine[1].node)->adopted_hot;
-    copy_to(w, c, 2);
-    run_for(w, 1100);
-    if (node_counters(w->machine[1].node)->adopted_hot != adopted)
-        violation(w, "a copy of a packet moved a session");
-    c->talks = 2;
-    machine_add_peers(c);
-    run_for(w, 200);
-    uint64_t now = w->now_ns;
-    run_for(w, 1000);
-    if (c->last_up_ns < now + NS_PER_S - 100 * NS_PER_MS)
-        violation(w, "a client that changed the VIP is not heard");
-    if (handshakes(w) != before)
-        violation(w, "a client that changed the VIP needs a handshake");
 }
 
 /* ---- sleep ---- */
@@ -410,7 +299,7 @@ static void run_naps(struct world *w, uint64_t seconds)
 {
     traffic(w, 10, 10);
     run_for(w, 2000);
-    uint64_t before = handshakes(w);
+    uint64_t before = scenario_handshakes(w);
     for (unsigned i = 0; i < 5 && clean(w); i++) {
         struct machine *sleeps = owner(w);
 
@@ -421,7 +310,7 @@ static void run_naps(struct world *w, uint64_t seconds)
         run_for(w, 1000);
         live(w, woke, "a second after a nap");
     }
-    if (clean(w) && handshakes(w) != before)
+    if (clean(w) && scenario_handshakes(w) != before)
         violation(w, "a nap of the owner cost handshakes");
 }
 
@@ -619,7 +508,7 @@ static void run_twins(struct world *w, uint64_t seconds)
     }
     w->cut_vrrp[first][second] = w->cut_vrrp[second][first] = false;
     w->divided = false;
-    uint64_t made = handshakes(w);
+    uint64_t made = scenario_handshakes(w);
     run_for(w, 5000);
     if (clean(w))
         live(w, w->now_ns - 200 * NS_PER_MS, "five seconds after VRRP healed");
@@ -717,9 +606,10 @@ const struct scenario scenarios[] = {
     {"takeovers", "a takeover is heard within two seconds", 0, 0, false, false, false,
      run_takeovers},
     {"lag", "a session that died with its owner is made anew at once", 0, 1, false, false, false,
-     run_lag},
+     scenario_lag},
     {"roam", "a silent client that moved with its VIP is found", 0, 1, false, false, false,
-     run_roam},
+     scenario_roam},
+    {"copies", "a copied answer moves no endpoint", 0, 1, false, false, false, scenario_copies},
     {"late-acks", "what was accepted in bypass is not accepted again", 0, 2, false, false, false,
      run_late_acks},
     {"sleepers", "who wakes up alone accepts nothing twice", 2, 2, false, false, false,
@@ -745,7 +635,8 @@ const struct scenario scenarios[] = {
      run_forgers},
     {"warm", "no session key leaves a member, and clients are served all the same", 0, 0, true,
      false, false, run_faults},
-    {"warm-lag", "a warm takeover is a handshake, not 15 s", 0, 1, true, false, false, run_lag},
+    {"warm-lag", "a warm takeover is a handshake, not 15 s", 0, 1, true, false, false,
+     scenario_lag},
     {"clocks", "hub initiations are taken whatever the clocks say", 0, 2, true, false, false,
      run_clocks},
     {"load", "a cookie is good at whoever has the VIP", 0, 2, false, false, false, run_load},
@@ -757,7 +648,7 @@ const struct scenario scenarios[] = {
      .promise = "a client that changes the VIP takes its session along",
      .clients = 1,
      .active = true,
-     .run = run_switch},
+     .run = scenario_switch},
     {0},
 };
 

@@ -133,6 +133,7 @@ struct machine {
     struct vrrp vrrp[SIM_VIPS_MAX + 1];
     uint64_t froze_ns, checked_ns;
     bool link_up[SIM_MEMBERS_MAX + 1], link_lossy[SIM_MEMBERS_MAX + 1];
+    bool greeted[SIM_MEMBERS_MAX + 1];
     struct codec_key link_key[SIM_MEMBERS_MAX + 1];
     uint64_t linked_ns[SIM_MEMBERS_MAX + 1];
     uint64_t link_serial[SIM_MEMBERS_MAX + 1], frame_at_ns[SIM_MEMBERS_MAX + 1];

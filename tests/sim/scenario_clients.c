@@ -1,0 +1,134 @@
+/* Clients that move, come anew or change the VIP while the cluster does. */
+#include "sim/scenario_kit.h"
+#include "wg/message.h"
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The client's session is known to its owner alone, and the owner dies: the successor must not
+ * leave the client to its own 15 s. */
+void scenario_lag(struct world *w, uint64_t seconds)
+{
+    struct machine *dies = owner(w), *c = client(w, 0);
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    w->sync_lag_ns = 800 * NS_PER_MS;
+    machine_crash(c);
+    machine_start(c); /* it comes back at the same address, without a session */
+    machine_add_peers(c);
+    run_for(w, 300);
+    uint64_t died = w->now_ns;
+    bool had = c->last_up_ns > died - 100 * NS_PER_MS;
+    machine_crash(dies);
+    w->sync_lag_ns = 0;
+    world_run(w, died + 3 * NS_PER_S);
+    if (!had)
+        violation(w, "the client had no session");
+    if (c->last_up_ns < died + 2 * NS_PER_S)
+        violation(w, "the client is deaf since its owner died");
+}
+
+/* A client that only listens moves while its VIP moves, and then says so little that all of it is
+ * below what the adopter may accept (R9a): the hub finds it at its new address. */
+void scenario_roam(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    c->up_every_ns = 10 * NS_PER_S;
+    c->down_every_ns = 200 * NS_PER_MS;
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    machine_crash(owner(w));
+    run_for(w, 600);
+    c->address.port++;
+    run_for(w, 13000); /* at least one word of it */
+    uint64_t now = w->now_ns;
+    run_for(w, 1000);
+    if (c->last_down_ns < now)
+        violation(w, "the client that moved is deaf");
+}
+
+/* What the attacker heard last of the client of this type, sent to a VIP from its own address. */
+static void copy_to(struct world *w, const struct machine *c, uint8_t type, uint16_t slot)
+{
+    for (unsigned i = w->recorded_next; i-- > 0 && w->recorded_next - i <= w->recorded_count;) {
+        const struct recorded *r = &w->recorded[i % SIM_RECORDED_MAX];
+
+        if (!endpoint_equal(&r->from, &c->address) || r->bytes[0] != type)
+            continue;
+        struct event *e = world_event(w, SIM_WAN_DELAY_NS, EVENT_DATAGRAM, NULL);
+        e->from = w->attacker_address;
+        e->to = w->vip[slot];
+        e->bytes = malloc(r->len);
+        assert(e->bytes);
+        memcpy(e->bytes, r->bytes, r->len);
+        e->len = r->len;
+        return;
+    }
+}
+
+/* A copy of the client's data makes the adopter begin a handshake (R9a); the client's answer is
+ * lost, and a copy of that comes from the same place as the first. It is an answer, and no endpoint
+ * (E1).
+ */
+void scenario_copies(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    w->attacker = true;
+    w->replay_one_in = UINT_MAX;
+    c->up_every_ns = 100 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    c->up_every_ns = 3600 * NS_PER_S;
+    run_for(w, 200);
+    machine_crash(owner(w));
+    run_for(w, 600);
+    uint64_t before = scenario_handshakes(w);
+    copy_to(w, c, MESSAGE_DATA, 1);
+    run_for(w, 3); /* the initiation is on its way */
+    w->loss_percent = 100;
+    run_for(w, 3);
+    w->loss_percent = 0;
+    copy_to(w, c, MESSAGE_RESPONSE, 1);
+    run_for(w, 50);
+    if (scenario_handshakes(w) == before)
+        violation(w, "the adopter began no handshake");
+    c->down_every_ns = 20 * NS_PER_MS;
+    traffic_plan(w, c);
+    run_for(w, 1000);
+    if (c->last_down_ns < w->now_ns - 100 * NS_PER_MS)
+        violation(w, "the client is deaf");
+}
+
+/* A client goes to another member's VIP with the session that it has: it is heard there within a
+ * moment, and makes no handshake (O10). */
+void scenario_switch(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    uint64_t before = scenario_handshakes(w),
+             adopted = node_counters(w->machine[1].node)->adopted_hot;
+    copy_to(w, c, MESSAGE_DATA, 2);
+    run_for(w, 1100);
+    if (node_counters(w->machine[1].node)->adopted_hot != adopted)
+        violation(w, "a copy of a packet moved a session");
+    c->talks = 2;
+    machine_add_peers(c);
+    run_for(w, 200);
+    uint64_t now = w->now_ns;
+    run_for(w, 1000);
+    if (c->last_up_ns < now + NS_PER_S - 100 * NS_PER_MS)
+        violation(w, "a client that changed the VIP is not heard");
+    if (scenario_handshakes(w) != before)
+        violation(w, "a client that changed the VIP needs a handshake");
+}

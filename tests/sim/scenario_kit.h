@@ -1,0 +1,32 @@
+/* sim/scenario_kit.h - what scenarios are written with; private to them. */
+#pragma once
+#include "sim/scenarios.h"
+
+static inline void run_for(struct world *w, uint64_t ms)
+{
+    world_run(w, w->now_ns + ms * NS_PER_MS);
+}
+
+static inline struct machine *client(struct world *w, unsigned i)
+{
+    return &w->machine[w->members + i];
+}
+
+static inline struct machine *owner(struct world *w)
+{
+    return &w->machine[w->arp[1] - 1];
+}
+
+static inline void violation(struct world *w, const char *what)
+{
+    oracle_violation(w->oracle, w->now_ns, "%s", what);
+}
+
+/* scenarios.c: made or begun by the members that live. */
+uint64_t scenario_handshakes(const struct world *w);
+
+/* scenario_clients.c */
+void scenario_lag(struct world *w, uint64_t seconds);
+void scenario_roam(struct world *w, uint64_t seconds);
+void scenario_copies(struct world *w, uint64_t seconds);
+void scenario_switch(struct world *w, uint64_t seconds);
