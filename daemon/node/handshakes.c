@@ -40,6 +40,17 @@ void handshake_forget(struct node *n, struct node_peer *p)
     n->ops.retire(n->ops.ctx, TAKE_PTR(p->initiation), initiation_free);
 }
 
+void handshake_overtaken(struct node *n, struct node_peer *p)
+{
+    /* Its answer to ours may still come, or come again as a copy, and a key made of that would be
+     * known here alone. Siblings tell a stamp before they send it. */
+    if (!p->initiation || p->initiation->stamp_real_ns >= p->sent_real_ns ||
+        PLANTED("late-answers-taken"))
+        return;
+    handshake_forget(n, p);
+    p->timers.retry_at_ns = 0;
+}
+
 bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
                         struct instant now)
 {

@@ -304,6 +304,8 @@ uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p,
 void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f,
                       struct instant now);
 void handshake_forget(struct node *n, struct node_peer *p); /* the initiation under way */
+/* A sibling completed a handshake that the hub began: the peer kept no more of an older one. */
+void handshake_overtaken(struct node *n, struct node_peer *p);
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now);
 uint64_t pendings_tick(struct node *n, struct instant now);
 
