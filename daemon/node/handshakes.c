@@ -75,6 +75,18 @@ static bool initiation_queue(struct node *n, struct node_peer *p, struct instant
     return true;
 }
 
+void handshake_overtaken(struct node *n, struct node_peer *p)
+{
+    /* Its answer to ours may still come, or come again as a copy, and a key made of that would be
+     * known here alone. Siblings tell a stamp before they send it. */
+    const struct initiation *newest = p->trial ? p->trial : p->initiation;
+
+    if (!newest || newest->stamp_real_ns >= p->sent_real_ns || PLANTED("late-answers-taken"))
+        return;
+    handshake_forget(n, p);
+    p->timers.retry_at_ns = 0;
+}
+
 bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
                         struct instant now)
 {

@@ -305,12 +305,13 @@ uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p,
 /* FACT_DROPPED of authentic data: the handshake that follows goes where it came from, too. */
 void handshake_try_at(struct node *n, struct node_peer *p, const struct fact *f,
                       struct instant now);
-/* The peer may be @at, as data with this counter says: handshakes of the next moments go there,
- * too.
- */
+/* The peer may be @at, as data with this counter says: handshakes of the next moments go there
+ * as well. */
 void handshake_look_at(struct node *n, struct node_peer *p, const struct endpoint *at,
                        uint64_t counter, struct instant now);
 void handshake_forget(struct node *n, struct node_peer *p); /* the initiations under way */
+/* A sibling completed a handshake that the hub began: the peer kept no more of an older one. */
+void handshake_overtaken(struct node *n, struct node_peer *p);
 void pendings_acked(struct node *n, uint32_t local_index, struct instant now);
 uint64_t pendings_tick(struct node *n, struct instant now);
 

@@ -206,7 +206,10 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     m.session.vip = vip_id_of_slot(n, k->told_slot);
     m.session.active = key_recent(k, now.boot_ns);
     memcpy(m.session.peer_stamp, k->peer->received, TAI64N_LEN);
-    if (peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
+    /* Where the peer is belongs to the VIP that it talks to (E3); a key of an earlier one would
+     * take it back there. */
+    if ((k->told_slot == atomic_load(&k->peer->wg.vip) || PLANTED("place-of-another-vip")) &&
+        peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
         m.session.endpoint_version = peer_live(&k->peer->wg)->endpoint_version;
     /* Where it would start. One that holds it already may have acked all that was proposed; after
      * an adoption that is the floor, for everybody, until they ack more (R16). */

@@ -463,6 +463,8 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
             return;
         k->quarantined = made_before_us(n, &k->kp->id);
         key_set_adoptable(k);
+        if (s->hub_initiated)
+            handshake_overtaken(n, p);
         if (s->slot == SLOT_CURRENT)
             place_current(n, k);
         else

@@ -139,6 +139,7 @@ static void initiate(const struct handshake_env *env, const struct handshake_job
     ret->initiation = (struct initiation){.peer_id = r->peer_id,
                                           .local_index = ret->local_index,
                                           .sent_ns = env->now_ns,
+                                          .stamp_real_ns = stamp_to_real(job->stamp),
                                           .secret = secret,
                                           .state = state};
     ret->verdict = HANDSHAKE_INITIATION_MADE;

@@ -46,6 +46,7 @@ struct initiation {
     uint64_t peer_id;
     uint32_t local_index;
     uint64_t sent_ns;
+    uint64_t stamp_real_ns; /* what it says of itself (H5) */
     struct initiation_secret {
         uint8_t ephemeral_private[32];
         uint8_t psk[32];

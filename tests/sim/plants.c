@@ -58,6 +58,7 @@ const struct plant plants[] = {
     {"no-rescue", "lag", 1, "unknown receiver indices are left alone"},
     {"rescue-at-old-endpoint", "roam", 1, "a rescue goes to where the client was"},
     {"copied-answer-moves", "copies", 1, "an answer moves the endpoint, whoever sent it"},
+    {"late-answers-taken", "twins", 405, "an answer counts when a later initiation is answered"},
     {"keys-leave", "warm", 1, "session keys are replicated in warm mode"},
     /* Ownership. */
     {"gate-left-open", "faults", 1, "a member goes on without the VIP"},
@@ -67,6 +68,7 @@ const struct plant plants[] = {
     {"copies-move-keys", "switch", 1, "a copied packet moves a session to another VIP"},
     {"no-asks", "switch", 1, "nobody asks the owner for a session that came to another VIP"},
     {"routes-to-lower-claims", "active", 383, "a route follows an older claim"},
+    {"place-of-another-vip", "active", 4, "a key of an earlier VIP takes its peer back there"},
     {"shortest-prefix", "takeovers", 1, "the widest of two prefixes gets the packet"},
     /* The store. */
     {"edits-not-merged", "operators", 1, "a sibling's edit is thrown away"},
