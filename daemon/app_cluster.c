@@ -535,6 +535,19 @@ static int start_links(struct app *a, struct cluster *c)
 
 /* ---- start ---- */
 
+static_assert(CONF_FLAPS_MAX <= DAMPING_FLAPS_MAX, "each of them is kept");
+
+struct damping_rules app_damping(const struct conf *conf)
+{
+    const struct conf_damping *d = &conf->damping;
+
+    return (struct damping_rules){.flap_limit = d->flap_limit,
+                                  .hold_down_ns = d->hold_down_ms * NS_PER_MS,
+                                  .window_ns = d->window_ms * NS_PER_MS,
+                                  .suppress_ns = d->suppress_ms * NS_PER_MS,
+                                  .suppress_max_ns = d->suppress_max_ms * NS_PER_MS};
+}
+
 static int start_node(struct app *a, struct cluster *c)
 {
     struct node_config n = {
@@ -548,6 +561,7 @@ static int start_node(struct app *a, struct cluster *c)
         .stamp_floor = c->life.stamp_floor,
         .warm = !c->conf->session_keys,
         .solo_start_after_ns = c->conf->solo_start_after_ms * NS_PER_MS,
+        .damping = app_damping(c->conf),
         .fresh_ns = 3 * c->conf->advert_ms * NS_PER_MS + NS_PER_S + c->conf->advert_ms * NS_PER_MS,
     };
     struct node_ops ops = app_node_ops;

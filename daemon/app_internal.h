@@ -141,6 +141,7 @@ int app_cluster_start(struct app *a);
 void app_cluster_turn(struct app *a);   /* before node_tick(): addresses that are to be read */
 void app_cluster_signal(struct app *a); /* SIGTERM: drain first */
 int app_set_up_interface(struct app *a, struct cluster *c); /* as c->hub says */
+struct damping_rules app_damping(const struct conf *conf);
 void app_log_lines(char *text); /* errors of the configuration: a line each */
 void app_cluster_free(struct app *a);
 

@@ -99,6 +99,8 @@ static void reload(struct app *a)
     c->conf = next;
     change_hub(a, &now->hub[0], &next->hub[0]);
     add_members(a, now, next);
+    struct damping_rules damping = app_damping(next);
+    node_set_damping(a->node, &damping, app_now());
     conf_free(now);
     log_info("configuration reloaded", "path=%s", next->path);
     log_set_level(next->log_level);

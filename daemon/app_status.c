@@ -46,6 +46,8 @@ static void vips(struct app *a, struct status *s, struct instant now)
         snprintf(v->state, sizeof(v->state), "%s", vip_state_name(f->state));
         v->owned = failover_owned(f);
         v->drained = node_drained(a->node, slot);
+        snprintf(v->withheld, sizeof(v->withheld), "%s",
+                 withheld_name(node_withheld(a->node, slot, now, &v->withheld_ms)));
         v->owner = node_vip_claimant(a->node, slot);
         v->epoch = f->epoch;
         v->since_ms = f->since_ns ? (now.boot_ns - f->since_ns) / NS_PER_MS : 0;
@@ -130,6 +132,17 @@ static void node_metrics(struct app *a, struct status *s)
     for (unsigned k = 0; k < SYNC_KINDS; k++)
         add(a, s, true, "guardmount_sync_messages", "kind", sync_kind_name((enum sync_kind)k),
             "Messages of siblings", (double)n->sync_messages[k]);
+}
+
+static void vip_metrics(struct app *a, struct status *s)
+{
+    for (unsigned i = 0; i < s->vip_count; i++)
+        add(a, s, false, "guardmount_vip_owned", "vip", s->vip[i].name, "1: this member owns it",
+            s->vip[i].owned);
+    for (unsigned i = 0; i < s->vip_count; i++)
+        add(a, s, true, "guardmount_vip_flaps", "vip", s->vip[i].name,
+            "Times that it, or this member's health, was lost without anybody wanting it",
+            (double)node_flaps(a->node, (uint16_t)(i + 1)));
 }
 
 static void sync_metrics(struct app *a, struct status *s)
@@ -248,13 +261,11 @@ static void on_status(void *ctx, const struct control_request *r, struct status 
     if (r->kind != CONTROL_METRICS)
         return;
     status_add_metric(s, false, "guardmount_build_info", "version=\"" GM_VERSION "\"", "Build", 1);
-    for (unsigned i = 0; i < s->vip_count; i++)
-        add(a, s, false, "guardmount_vip_owned", "vip", s->vip[i].name, "1: this member owns it",
-            s->vip[i].owned);
     for (unsigned i = 0; i < s->member_count; i++)
         if (!s->member[i].self)
             add(a, s, false, "guardmount_sync_peer_up", "member", s->member[i].name,
                 "1: snapshots both ways have ended", strcmp(s->member[i].link, "live") == 0);
+    vip_metrics(a, s);
     add(a, s, false, "guardmount_sync_sessions", "role", "owned", "Session keys in memory",
         s->hub[0].sessions_owned);
     add(a, s, false, "guardmount_sync_sessions", "role", "replica", "Session keys in memory",

@@ -306,6 +306,8 @@ static void put_vips(struct wire_reply *r, struct status *s)
         w->owner = v->owner;
         w->since_ms = v->since_ms;
         w->drained = v->drained;
+        w->withheld = v->withheld;
+        w->withheld_ms = v->withheld_ms;
     }
     r->w.vips = r->vips;
     r->w.n_vips = s->vip_count;
@@ -559,6 +561,8 @@ static bool take_vip(struct status *s, const Guardmount__StatusVip *w)
     v->epoch = w->epoch;
     v->since_ms = w->since_ms;
     v->drained = w->drained;
+    text_to(v->withheld, w->withheld);
+    v->withheld_ms = w->withheld_ms;
     return true;
 }
 

@@ -147,6 +147,8 @@ struct status_vip {
     char name[VIP_NAME_MAX + 1], state[16];
     uint64_t epoch, since_ms; /* since_ms: age of the state; 0: not known */
     bool drained;             /* this member gives it away */
+    char withheld[16];        /* why it does not bid for it: ha/damping.h; "": it does */
+    uint64_t withheld_ms;     /* for how long yet; 0: not known */
 };
 
 struct status_hub {

@@ -78,9 +78,23 @@ static void show_members(const struct shown *x)
     table_end(&t, x->color, stdout);
 }
 
-static void show_vips(const struct shown *x)
+/* ", flapping for 12 s yet": why it bids less for the VIP than a sibling in sync does. */
+static const char *show_withheld(char buf[CELL_MAX], const struct status_vip *v)
 {
     char text[SHOWN_LEN];
+
+    if (!*v->withheld || v->drained)
+        return "";
+    if (v->withheld_ms)
+        snprintf(buf, CELL_MAX, ", %s for %s", v->withheld, show_age(text, v->withheld_ms));
+    else
+        snprintf(buf, CELL_MAX, ", %s", v->withheld);
+    return buf;
+}
+
+static void show_vips(const struct shown *x)
+{
+    char text[SHOWN_LEN], held[CELL_MAX];
     struct table t;
 
     table_begin(&t, "VIP|>ID|>HUB|STATE HERE|OWNER|>EPOCH|>SINCE");
@@ -95,7 +109,7 @@ static void show_vips(const struct shown *x)
                    v->owned                    ? TONE_GOOD
                    : strcmp(v->state, "fault") ? TONE_PLAIN
                                                : TONE_BAD,
-                   "%s%s", v->state, v->drained ? ", drained" : "");
+                   "%s%s%s", v->state, v->drained ? ", drained" : "", show_withheld(held, v));
         if (owner)
             table_cell(&t, TONE_PLAIN, "%s", member_name(x->s, owner));
         else
@@ -216,6 +230,10 @@ static json_t *vips_json(const struct shown *x)
                       "name", v->name, "state", v->state, "owned", v->owned, "epoch",
                       (json_int_t)v->epoch, "owner", v->owner, "since_ms", (json_int_t)v->since_ms);
         json_object_set_new(o, "drained", json_boolean(v->drained));
+        if (*v->withheld)
+            json_object_set_new(o, "withheld", json_string(v->withheld));
+        if (v->withheld_ms)
+            json_object_set_new(o, "withheld_ms", json_integer((json_int_t)v->withheld_ms));
         if (v->owner)
             json_object_set_new(o, "owner_name", json_string(member_name(x->s, v->owner)));
         if (v->since_ms)

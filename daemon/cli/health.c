@@ -36,6 +36,10 @@ void health_judge(const struct status *s, struct health *ret)
     for (unsigned i = 0; i < s->vip_count; i++)
         if (!s->vip[i].owned && !s->vip[i].owner)
             reason(ret, true, "nobody is known to own the VIP %s", s->vip[i].name);
+    for (unsigned i = 0; i < s->vip_count; i++)
+        if (strcmp(s->vip[i].withheld, "flapping") == 0)
+            reason(ret, false, "the VIP %s came and went here too often; it is left to siblings",
+                   s->vip[i].name);
     if (s->note[0])
         reason(ret, false, "%s", s->note);
 }

@@ -324,6 +324,18 @@ static void check_lans(struct parse *p)
     }
 }
 
+static void check_damping(struct parse *p)
+{
+    const struct conf_damping *d = &p->c->damping;
+
+    if (d->suppress_max_ms < d->suppress_ms)
+        errors_add(
+            &p->errors,
+            origin_line(&p->single[SECTION_FAILOVER], SECTION_FAILOVER, "MaxSuppressTime"),
+            "MaxSuppressTime = %u ms is below SuppressTime = %u ms; make it at least as long",
+            d->suppress_max_ms, d->suppress_ms);
+}
+
 void check_whole(struct parse *p)
 {
     for (int s = 0; s < SECTIONS; s++)
@@ -336,6 +348,7 @@ void check_whole(struct parse *p)
     check_hubs(p);
     check_vips(p);
     check_lans(p);
+    check_damping(p);
     if (p->c->advert_ms % ADVERT_STEP_MS)
         errors_add(
             &p->errors,

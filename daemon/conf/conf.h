@@ -24,6 +24,7 @@
 #define CONF_HUBS_SERVED 1 /* of them by one process, so far */
 #define CONF_LANS_MAX 8
 #define CONF_PROBES_MAX 8
+#define CONF_FLAPS_MAX 16           /* counted before a VIP is damped */
 #define CONF_METRICS_PEERS_MAX 2000 /* with series of their own */
 #define CONF_ADDRS_MAX 16
 #define CONF_INNER_MAX 2 /* LAN addresses of a member: one of each family */
@@ -92,6 +93,10 @@ struct conf {
     unsigned advert_ms; /* 100; 10..1000 in steps of 10 */
     bool unicast;
     unsigned rt_priority; /* 0: off; below 100 ms adverts always on, default 50 */
+    /* [Failover] */
+    struct conf_damping {
+        unsigned hold_down_ms, flap_limit, window_ms, suppress_ms, suppress_max_ms;
+    } damping;
     /* [Metrics] */
     bool metrics; /* over HTTP */
     struct endpoint metrics_listen;

@@ -50,8 +50,8 @@ struct derived;
 typedef void derived_writer(const struct derived *d, const struct status *s, FILE *out);
 
 static derived_writer write_build, write_uptime, write_state, write_in_sync, write_vip_owned,
-    write_vip_epoch, write_peer_up, write_lag, write_rtt, write_peers, write_device, write_peer,
-    write_peer_rx, write_peer_tx, write_peer_handshake;
+    write_vip_epoch, write_vip_withheld, write_peer_up, write_lag, write_rtt, write_peers,
+    write_device, write_peer, write_peer_rx, write_peer_tx, write_peer_handshake;
 
 /* Names without the suffixes that their type gives to samples (_total, _info). */
 static const struct derived {
@@ -64,6 +64,8 @@ static const struct derived {
     {"guardmount_node_in_sync", "gauge", "1: in sync with the siblings.", write_in_sync},
     {"guardmount_vip_owned", "gauge", "1: this member owns the VIP.", write_vip_owned},
     {"guardmount_vip_epoch", "gauge", "Number of the last claim of the VIP.", write_vip_epoch},
+    {"guardmount_vip_withheld", "gauge",
+     "1: by its weight this member leaves the VIP to any sibling in sync.", write_vip_withheld},
     {"guardmount_sync_peer_up", "gauge", "1: the link to the sibling is live.", write_peer_up},
     {"guardmount_sync_lag_entries", "gauge", "Entries sent to the sibling and not acknowledged.",
      write_lag},
@@ -125,6 +127,14 @@ static void write_vip_epoch(const struct derived *d, const struct status *s, FIL
 
     for (unsigned i = 0; i < s->vip_count; i++)
         put_count(out, d->name, "", vip_labels(labels, &s->vip[i]), s->vip[i].epoch);
+}
+
+static void write_vip_withheld(const struct derived *d, const struct status *s, FILE *out)
+{
+    char labels[CONTROL_TEXT_MAX + 1];
+
+    for (unsigned i = 0; i < s->vip_count; i++)
+        put_count(out, d->name, "", vip_labels(labels, &s->vip[i]), *s->vip[i].withheld != 0);
 }
 
 static void write_peer_up(const struct derived *d, const struct status *s, FILE *out)

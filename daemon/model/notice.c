@@ -66,6 +66,12 @@ const struct notice_kind_info notice_kinds[NOTICE_KINDS] = {
                              LOG_LEVEL_INFO, F(PEER) | F(VIP),
                              "The first handshake with a key of peer rotate is done: it takes the "
                              "place of the old one."},
+    [NOTICE_VIP_WITHHELD] = {"vip.withheld", "this member does not bid for a VIP", LOG_LEVEL_INFO,
+                             F(VIP) | F(REASON) | F(MS),
+                             "By its weight it leaves the VIP to any sibling in sync, for so long; "
+                             "it still serves when there is none."},
+    [NOTICE_VIP_CANDIDATE] = {"vip.candidate", "this member bids for the VIP again", LOG_LEVEL_INFO,
+                              F(VIP), "What *vip.withheld* told of is over."},
 };
 
 const struct notice_reason_info notice_reasons[NOTICE_REASONS] = {
@@ -129,6 +135,11 @@ const struct notice_reason_info notice_reasons[NOTICE_REASONS] = {
                                    "compare the peer's Address with its AllowedIPs here"},
     [REASON_NOT_ADOPTABLE] = {"not-adoptable", "the session could not be taken over",
                               "the hub makes a new one; see session.refused"},
+    [REASON_HOLD_DOWN] = {"hold-down", "it came back, and has to be stable for HoldDown first",
+                          "nothing; guardmount promote gives it the VIP now"},
+    [REASON_FLAPPING] = {"flapping", "it lost the VIP, or its health, too often within FlapWindow",
+                         "look for vip.released events and their reasons; guardmount promote gives "
+                         "it the VIP now"},
 };
 
 const struct notice_field_info notice_fields[NOTICE_FIELDS] = {

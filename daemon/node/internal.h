@@ -135,6 +135,11 @@ struct vip_run {
     struct list *settle_key; /* as wake_key */
     uint64_t settle_at_ns;
     int weight; /* as keepalived was told */
+    /* flaps.c. before_flap: as it was before the flap of flapped_ns (0: none), which may turn out
+     * to be none. */
+    struct damping damping, before_flap;
+    uint64_t flapped_ns, withheld_until_ns, flaps;
+    enum withheld withheld; /* why the weight is low although we are in sync */
     /* moves.c. drained: the operator's word, durable; promoted: we are to have it; leaving: a
      * sibling is to have it. */
     bool drained, promoted, leaving;
@@ -437,6 +442,20 @@ void moves_claim_heard(struct node *n, uint16_t slot, uint8_t member, const stru
                        struct instant now);
 void moves_returning(struct node *n, uint16_t slot, struct instant now); /* fit to have it again */
 bool moves_leaving(const struct node *n, uint16_t slot);
+bool moves_planned(const struct node *n, uint16_t slot, enum failover_kind why);
+/* To whoever is ready for it, if anybody is: it is not to come back at once. */
+bool moves_give_up(struct node *n, uint16_t slot, struct instant now);
+/* Does keepalived give the VIP to @a although @b has it? */
+bool moves_outranks(const struct node *n, uint16_t slot, uint8_t a, uint8_t b);
+bool is_listed(const struct node *n, uint16_t slot, uint8_t member); /* among its Members */
 void moves_drain_all(struct node *n, struct instant now);
 void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now);
 uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);
+
+/* flaps.c */
+void flaps_lost(struct node *n, uint16_t slot, struct instant now); /* a VIP, unplanned */
+void flaps_unfit(struct node *n, struct instant now);
+void flaps_claim_heard(struct node *n, uint16_t slot, uint8_t member, struct instant now);
+void flaps_forget(struct node *n, uint16_t slot, struct instant now);
+enum withheld flaps_look(struct node *n, uint16_t slot, bool behind, struct instant now);
+uint64_t flaps_tick(const struct node *n, uint16_t slot);

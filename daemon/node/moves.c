@@ -257,7 +257,7 @@ static unsigned place_of(const struct node *n, uint16_t slot, uint8_t member)
     return MEMBERS_MAX;
 }
 
-static bool is_listed(const struct node *n, uint16_t slot, uint8_t member)
+bool is_listed(const struct node *n, uint16_t slot, uint8_t member)
 {
     return place_of(n, slot, member) < MEMBERS_MAX;
 }
@@ -365,6 +365,7 @@ static int promote(struct node *n, uint16_t slot, bool force, char reason[MOVE_R
                       "this member is not in sync with the owner of the VIP %s; --force takes it "
                       "all the same",
                       v->conf.name);
+    flaps_forget(n, slot, now);
     v->promoted = true;
     v->promoted_until_ns = now.boot_ns + MOVE_WITHIN_NS;
     siblings_send_all(n, &m, now);
@@ -391,6 +392,28 @@ static bool is_spread(const struct node *n)
         if (n->conf.vip[slot].order[0] != n->conf.vip[1].order[0])
             return true;
     return false;
+}
+
+bool moves_outranks(const struct node *n, uint16_t slot, uint8_t a, uint8_t b)
+{
+    unsigned worse = place_of(n, slot, b);
+
+    return place_of(n, slot, a) < worse && (is_spread(n) || worse >= HOLDERS_MAX);
+}
+
+/* Is it ours no longer because somebody wanted that, or because we may not serve? */
+bool moves_planned(const struct node *n, uint16_t slot, enum failover_kind why)
+{
+    return n->shutting_down || why == FAILOVER_HANDED || why == FAILOVER_ENGINE ||
+           n->vip[slot].handing_ns || moves_leaving(n, slot);
+}
+
+bool moves_give_up(struct node *n, uint16_t slot, struct instant now)
+{
+    if (!successor_ready(n, slot, now))
+        return false;
+    let_go(n, slot, now);
+    return true;
 }
 
 /* Our priority is above that of the VIP's owner again, so keepalived will take it from there. It

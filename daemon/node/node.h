@@ -9,6 +9,7 @@
  * into the node before the event function has returned (results come as later events). */
 #pragma once
 #include "base/rng.h"
+#include "ha/damping.h"
 #include "ha/failover.h"
 #include "model/change.h"
 #include "model/notice.h"
@@ -119,6 +120,7 @@ struct node_config {
     uint64_t solo_start_after_ns, fresh_ns;
     uint16_t drained[VIPS_MAX]; /* VIP ids, of an earlier life */
     unsigned drained_count;
+    struct damping_rules damping;
     bool warm;              /* session keys never leave this member */
     uint8_t cookie_key[32]; /* K_cookie (C1) */
 };
@@ -177,6 +179,7 @@ bool node_drill(struct node *n, uint8_t member, const struct sync_drill *d, stru
 bool node_drained(const struct node *n, uint16_t vip_slot);
 bool node_all_drained(const struct node *n); /* of every VIP that it may have */
 bool node_sibling_drained(const struct node *n, uint8_t member);
+void node_set_damping(struct node *n, const struct damping_rules *rules, struct instant now);
 /* The end: release all VIPs, tell last counters. */
 void node_shutdown(struct node *n, struct instant now);
 
@@ -219,7 +222,11 @@ void node_peer_facts(const struct node *n, struct wg_peer *p, struct instant now
 const struct identity *node_identity(const struct node *n);
 const struct failover *node_failover(const struct node *n, uint16_t vip_slot);
 uint8_t node_vip_claimant(const struct node *n, uint16_t vip_slot); /* 0: nobody known */
-uint8_t node_route(const struct node *n, uint16_t vip_slot); /* member that has its packets */
+/* Why this member does not bid for the VIP; *ret_ms: for how long yet, 0: nobody knows. */
+enum withheld node_withheld(const struct node *n, uint16_t vip_slot, struct instant now,
+                            uint64_t *ret_ms);
+uint64_t node_flaps(const struct node *n, uint16_t vip_slot); /* counted, of this life */
+uint8_t node_route(const struct node *n, uint16_t vip_slot);  /* member that has its packets */
 struct replica *node_replica(const struct node *n, uint8_t member);
 bool node_in_sync(const struct node *n, struct instant now);
 bool node_fit(const struct node *n);

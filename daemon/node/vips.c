@@ -120,8 +120,11 @@ uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, stru
     struct failover_todo todo = failover_step(&v->failover, &ev, now.boot_ns);
 
     bool lingers = (todo.actions & FAILOVER_CLOSE) && moves_linger(n, slot, todo.cause, now);
-    if ((todo.actions & FAILOVER_CLOSE) && !lingers)
+    if ((todo.actions & FAILOVER_CLOSE) && !lingers) {
+        if (!moves_planned(n, slot, ev.kind))
+            flaps_lost(n, slot, now);
         close_gate(n, slot, todo.cause, now);
+    }
     if (todo.actions & FAILOVER_OPEN)
         open_gate(n, slot, now);
     if (todo.actions & FAILOVER_REMOVE_STALE) {
@@ -220,6 +223,7 @@ uint64_t vips_tick(struct node *n, struct instant now)
 
         next = MIN(next, moves_tick(n, slot, now));
         next = MIN(next, warm_tick(n, slot, now));
+        next = MIN(next, flaps_tick(n, slot));
         next = MIN(next, wake(n, slot, now));
         next = MIN(next, settle(n, slot, now));
     }
@@ -265,6 +269,8 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
                                     .number = c->epoch});
         v->claimant = member;
     }
+    if (c->held)
+        flaps_claim_heard(n, slot, member, now);
     if (!c->held && v->claimant == member)
         v->claimant = failover_owned(&v->failover) ? n->conf.self : 0;
     /* O9: advisory. It silences nobody; but look whether we still have the address. */
@@ -315,7 +321,7 @@ static bool lan_dead_here(const struct node *n, struct instant now)
     return false;
 }
 
-static int weight(const struct node *n, const struct vip_run *v, bool behind)
+static int weight(const struct node *n, const struct vip_run *v, bool behind, enum withheld held)
 {
     bool owner = failover_owned(&v->failover);
 
@@ -323,6 +329,8 @@ static int weight(const struct node *n, const struct vip_run *v, bool behind)
         return WEIGHT_DRAIN;
     if (v->promoted && (owner || !behind))
         return WEIGHT_PROMOTE;
+    if (held != WITHHELD_NOT)
+        return WEIGHT_BEHIND;
     if (!behind || !n->conf.members[0])
         return WEIGHT_FIT;
     /* An owner keeps its weight when the sync link dies: that is no reason to move anything. */
@@ -364,13 +372,17 @@ void readiness(struct node *n, struct instant now)
             n->lans_ok = true;
     }
     bool fit = n->started && n->engine_fit && n->lans_ok && !n->shutting_down;
+    if (PLANTED("damped-is-unfit"))
+        fit &= n->vip[1].withheld != WITHHELD_FLAPPING;
     if (fit != n->fit) {
         n->fit = fit;
+        if (!fit)
+            flaps_unfit(n, now);
         n->ops.set_fit(n->ops.ctx, fit);
     }
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
         struct vip_run *v = &n->vip[slot];
-        int w = weight(n, v, behind);
+        int w = weight(n, v, behind, flaps_look(n, slot, behind, now));
 
         if (w == v->weight)
             continue;

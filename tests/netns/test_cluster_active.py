@@ -1,10 +1,11 @@
 """Active/active: three members, three VIPs, each member the owner of one."""
 
+import signal
 import time
 
 import pytest
 
-from netns import ip_batch, run_in
+from netns import ip_batch, run_in, wait_until
 from plan import SERVER_NS
 from test_cluster_crash import judge
 from traffic import Traffic
@@ -95,3 +96,38 @@ def test_a_client_that_changes_the_vip_keeps_its_session_and_is_followed(lab):
             judge(lab, fault, traffic.finish(fault))
         wait_routes(lab, owners, lab.members, [(away, client.tunnel)] if direction == "away" else ())
         lab.wait_reachable([client])
+
+
+@pytest.mark.long
+def test_a_member_whose_cable_comes_and_goes_is_left_alone_for_a_while(lab):
+    vip, m = lab.vips[0], lab.members[0]
+    with open(m.conf, encoding="utf-8") as f:
+        before = f.read()
+
+    def configure(text):
+        with open(m.conf, "w", encoding="utf-8") as f:
+            f.write(text)
+        m.daemon.signal(signal.SIGHUP)
+
+    def withheld():
+        return next(v for v in lab.status(m)["vips"] if v["name"] == vip.name).get("withheld")
+
+    def flap():
+        lab.cut(m, "wan")
+        heir = lab.wait_owner(among=lab.others(m), vip=vip)
+        lab.heal(m)
+        return heir
+
+    configure(before + "\n[Failover]\nFlapLimit = 2\nSuppressTime = 4s\n")
+    try:
+        flap()
+        wait_until(lambda: lab.owns(m, vip), 5, "the VIP does not come back after one loss")
+        time.sleep(1)                              # what happens within a second is one incident
+        heir = flap()
+        wait_until(lambda: withheld() == "flapping", 1, "two losses are no flapping")
+        time.sleep(2)
+        assert lab.owns(heir, vip) and not lab.owns(m, vip), "it went back to who flaps"
+        wait_until(lambda: lab.owns(m, vip), 6, "the VIP does not come back when it is forgotten")
+        assert withheld() is None
+    finally:
+        configure(before)

@@ -67,6 +67,8 @@ const struct plant plants[] = {
     {"silent-after-the-other", "faults", 101278, "nor when the other of two has let go"},
     {"copies-move-keys", "switch", 1, "a copied packet moves a session to another VIP"},
     {"no-asks", "switch", 1, "nobody asks the owner for a session that came to another VIP"},
+    {"flaps-not-damped", "flaps", 1, "a member that flaps takes its VIP back each time"},
+    {"damped-is-unfit", "flaps", 1, "who flapped does not serve though it is the only one"},
     {"routes-to-lower-claims", "active", 383, "a route follows an older claim"},
     {"place-of-another-vip", "active", 4, "a key of an earlier VIP takes its peer back there"},
     {"shortest-prefix", "takeovers", 1, "the widest of two prefixes gets the packet"},

@@ -7,6 +7,7 @@
 #define LIVENESS_NS (20 * NS_PER_S)
 #define CONVERGE_NS (45 * NS_PER_S) /* three rounds of anti-entropy and some */
 #define HEAL_NS NS_PER_S            /* a split brain is over, two-way data is back */
+#define SUPPRESS_NS (20 * NS_PER_S) /* of a member that flaps, the first time */
 #define DEAF_NS (16 * NS_PER_S)     /* the client's own 15 s, and a handshake */
 
 /* Any other member; the seed draws which. */
@@ -590,6 +591,53 @@ static void run_load(struct world *w, uint64_t seconds)
     }
 }
 
+/* ---- a member that flaps ---- */
+
+static void flap(struct world *w, struct machine *m)
+{
+    node_engine_fit(m->node, false, machine_now(m));
+    machine_settle(m);
+    run_for(w, 1000 + world_random(w, 500));
+    node_engine_fit(m->node, true, machine_now(m));
+    machine_settle(m);
+    run_for(w, 2500 + world_random(w, 500)); /* longer than the hold-down */
+}
+
+/* Its VIP leaves it alone after a while, and it is there all the same when it is the only one. */
+static void run_flaps(struct world *w, uint64_t seconds)
+{
+    const struct damping_rules rules = {.flap_limit = 3,
+                                        .hold_down_ns = 2 * NS_PER_S,
+                                        .window_ns = 30 * NS_PER_S,
+                                        .suppress_ns = SUPPRESS_NS,
+                                        .suppress_max_ns = 2 * SUPPRESS_NS};
+    struct machine *m = &w->machine[0];
+
+    for (unsigned i = 0; i < w->members; i++)
+        node_set_damping(w->machine[i].node, &rules, machine_now(&w->machine[i]));
+    traffic(w, 50, 50);
+    run_for(w, 3000); /* the hold-down is over */
+    live(w, w->now_ns - NS_PER_S, "before anything happened");
+    for (unsigned i = 0; i < 3; i++)
+        flap(w, m);
+    uint64_t had = node_counters(m->node)->failovers;
+    for (unsigned i = 0; i < 3; i++)
+        flap(w, m);
+    if (node_counters(m->node)->failovers != had)
+        violation(w, "a member that flaps gets its VIP again and again");
+    for (unsigned i = 1; i < w->members; i++)
+        machine_crash(&w->machine[i]);
+    run_for(w, 2000);
+    for (uint16_t slot = 1; slot <= w->vips; slot++)
+        if (!gate_owned(&m->gate, slot))
+            violation(w, "the only member left does not serve because it flapped");
+    for (unsigned i = 1; i < w->members; i++)
+        machine_start(&w->machine[i]);
+    world_run(w, w->now_ns + 3 * SUPPRESS_NS);
+    if (clean(w))
+        live(w, w->now_ns - 2 * NS_PER_S, "when all was forgotten");
+}
+
 const struct scenario scenarios[] = {
     {"faults", "whatever goes wrong, 20 s later every client has two-way data", 0, 0, false, false,
      false, run_faults},
@@ -649,6 +697,12 @@ const struct scenario scenarios[] = {
      .clients = 1,
      .active = true,
      .run = scenario_switch},
+    {.name = "flaps",
+     .promise = "who flaps is left alone, and serves when it is the only one",
+     .clients = 2,
+     .active = true,
+     .holders_only = true,
+     .run = run_flaps},
     {0},
 };
 

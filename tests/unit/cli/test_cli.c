@@ -35,6 +35,29 @@ TEST(status_is_tables)
                 "1    hub0       51820      2          -      5         1        5 s ago\n");
 }
 
+TEST(status_tells_why_a_member_does_not_bid_for_a_vip_and_for_how_long)
+{
+    struct house *h = *state;
+    struct status_vip *v = &h->status->vip[1];
+    const char *why;
+    json_int_t ms;
+
+    strcpy(v->withheld, "not-in-sync");
+    expect(guardmount(h, "", "status"), 0, "standby, not-in-sync  berlin");
+    expect(guardmount(h, "", "health"), 0, "healthy");
+    strcpy(v->withheld, "flapping");
+    v->withheld_ms = 65000;
+    expect(guardmount(h, "", "status"), 0, "standby, flapping for 1 min 5 s  berlin");
+    expect(guardmount(h, "", "health"), 4, "the VIP second came and went here too often");
+    json_t *o = json_of(guardmount(h, "", "-j status"));
+    assert_int_equal(
+        json_unpack(o, "{s:[{}, {s:s, s:I}]}", "vips", "withheld", &why, "withheld_ms", &ms), 0);
+    assert_string_equal(why, "flapping");
+    assert_int_equal(ms, 65000);
+    assert_null(json_object_get(json_array_get(json_object_get(o, "vips"), 0), "withheld"));
+    json_decref(o);
+}
+
 TEST(peers_are_listed_when_asked_for)
 {
     struct house *h = *state;
@@ -408,10 +431,11 @@ TEST(keepalived_file_is_replaced_as_a_whole_or_not_at_all)
     expect(child_run(&h->loop, command), 1, "left as it was");
 }
 
-TEST_MAIN(TD(status_is_tables), TD(peers_are_listed_when_asked_for),
-          TD(colour_is_for_terminals_or_when_told), TD(json_has_the_documented_keys),
-          TD(health_has_an_exit_code_and_reasons), TD(metrics_are_openmetrics),
-          TD(absent_daemon_is_exit_code_3_and_says_what_to_do),
+TEST_MAIN(TD(status_is_tables),
+          TD(status_tells_why_a_member_does_not_bid_for_a_vip_and_for_how_long),
+          TD(peers_are_listed_when_asked_for), TD(colour_is_for_terminals_or_when_told),
+          TD(json_has_the_documented_keys), TD(health_has_an_exit_code_and_reasons),
+          TD(metrics_are_openmetrics), TD(absent_daemon_is_exit_code_3_and_says_what_to_do),
           TD(other_programs_on_the_socket_are_exit_code_3),
           TD(wrong_use_is_exit_code_2_with_a_hint), TD(every_command_has_help_with_an_example),
           TD(full_output_is_an_error), TD(keys_are_pairs_and_differ), TD(configuration_is_checked),

@@ -598,7 +598,16 @@ TEST(everything_survives_the_way)
     s->member_count = 1;
     s->member[0] = (struct status_member){15, true, true, "m15", "live", 1, 2, 3};
     s->vip_count = 1;
-    s->vip[0] = (struct status_vip){255, 7, UINT16_MAX, true, "main", "active", UINT64_MAX, 5};
+    s->vip[0] = (struct status_vip){255,
+                                    7,
+                                    UINT16_MAX,
+                                    true,
+                                    "main",
+                                    "active",
+                                    UINT64_MAX,
+                                    5,
+                                    .withheld = "flapping",
+                                    .withheld_ms = 6};
     s->hub_count = 1;
     s->hub[0] = (struct status_hub){.id = 255,
                                     .ifname = "hub0",
@@ -638,6 +647,8 @@ TEST(everything_survives_the_way)
     assert_int_equal(b->peer[0].session[1].age_ms, 20);
     assert_true(b->peer[0].tx_bytes == UINT64_MAX && b->peer[0].public_key.b[0] == 9);
     assert_true(b->vip[0].epoch == UINT64_MAX && b->vip[0].owner == 7);
+    assert_string_equal(b->vip[0].withheld, "flapping");
+    assert_true(b->vip[0].withheld_ms == 6);
     assert_true(b->hub[0].sessions_replica == 3 && b->hub[0].has_last_failover);
     assert_true(b->member[0].heartbeat_ms == 3 && b->member[0].rtt_us == 2);
     assert_string_equal(b->cluster, s->cluster);

@@ -20,7 +20,8 @@ struct hub {
     int weight;
     bool fit, kept;
     char log[4096];
-    unsigned owned, released; /* notices */
+    unsigned owned, released, candidate; /* notices */
+    struct notice withheld;              /* the last one */
     unsigned saved_count;
     uint16_t saved[VIPS_MAX];
 };
@@ -41,6 +42,9 @@ static void op_notice(void *ctx, const struct notice *notice)
 
     h->owned += notice->kind == NOTICE_VIP_OWNED;
     h->released += notice->kind == NOTICE_VIP_RELEASED;
+    h->candidate += notice->kind == NOTICE_VIP_CANDIDATE;
+    if (notice->kind == NOTICE_VIP_WITHHELD)
+        h->withheld = *notice;
 }
 
 static void op_announce(void *ctx, uint16_t slot)
@@ -131,6 +135,8 @@ static struct hub *hub_new(const struct node_config *with)
     c.fresh_ns = FRESH_DEFAULT_NS;
     c.vip_count = 1;
     c.vip[1] = (struct vip){.hub = 1, .id = 7, .port = 51820, .order = {1, 2}, .outer_count = 1};
+    if (with->vip[1].order[0])
+        memcpy(c.vip[1].order, with->vip[1].order, sizeof(c.vip[1].order));
     strcpy(c.vip[1].name, "main");
     h->now = (struct instant){.boot_ns = 1000 * NS_PER_S, .real_ns = 1700000000 * NS_PER_S};
     h->weight = INT_MIN;
@@ -379,6 +385,220 @@ TEST(what_is_sent_to_a_vip_on_its_way_is_kept_until_it_is_let_go)
     hub_free(h);
 }
 
+/* ---- flaps ---- */
+
+static const struct node_config damped = {.members = {2},
+                                          .damping = {.flap_limit = 3,
+                                                      .hold_down_ns = 2 * NS_PER_S,
+                                                      .window_ns = 60 * NS_PER_S,
+                                                      .suppress_ns = 10 * NS_PER_S,
+                                                      .suppress_max_ns = 60 * NS_PER_S}};
+
+/* As if a sibling were in sync with us all the time. */
+static void pass_in_sync(struct hub *h, uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 10) {
+        h->node->synced_ns = h->now.boot_ns;
+        pass(h, 10);
+    }
+}
+
+static struct hub *owner_in_sync(void)
+{
+    struct hub *h = ready(&damped);
+
+    pass_in_sync(h, 3000);
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    pass_in_sync(h, 10);
+    assert_true(gate_owned(&h->gate, 1));
+    assert_int_equal(h->weight, WEIGHT_FIT);
+    return h;
+}
+
+static void lose_and_regain(struct hub *h)
+{
+    tell(h, FAILOVER_LINE_FAULT, false);
+    assert_false(gate_owned(&h->gate, 1));
+    tell(h, FAILOVER_ADDRESS_DOWN, false);
+    pass_in_sync(h, 100);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_true(gate_owned(&h->gate, 1));
+    pass_in_sync(h, 1000);
+}
+
+TEST(who_came_back_bids_when_it_was_in_sync_for_the_hold_down)
+{
+    struct hub *h = ready(&damped);
+    uint64_t ms;
+
+    pass_in_sync(h, 1000);
+    assert_int_equal(h->weight, WEIGHT_BEHIND);
+    assert_int_equal(h->withheld.reason, REASON_HOLD_DOWN);
+    assert_int_equal(h->withheld.number, 2000);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_HOLD_DOWN);
+    assert_in_range(ms, 900, 1100);
+    assert_true(h->fit); /* never health */
+    pass_in_sync(h, 1100);
+    assert_int_equal(h->weight, WEIGHT_FIT);
+    assert_int_equal(h->candidate, 1);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_NOT);
+    pass(h, 10000);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_NOT_IN_SYNC);
+    hub_free(h);
+}
+
+TEST(an_owner_that_loses_its_vip_too_often_bids_less_and_still_serves)
+{
+    struct hub *h = owner_in_sync();
+    uint64_t ms;
+
+    for (unsigned i = 0; i < 2; i++)
+        lose_and_regain(h);
+    assert_int_equal(h->weight, WEIGHT_FIT); /* an owner is not held down */
+    lose_and_regain(h);
+    assert_int_equal(h->weight, WEIGHT_BEHIND);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_FLAPPING);
+    assert_int_equal(h->withheld.reason, REASON_FLAPPING);
+    assert_int_equal(h->withheld.number, 10000);
+    assert_in_range(ms, 8900, 9100);
+    assert_int_equal(node_flaps(h->node, 1), 3);
+    assert_true(h->fit && gate_owned(&h->gate, 1)); /* nobody else is there: it goes on (O3) */
+    pass_in_sync(h, 9000);
+    assert_int_equal(h->weight, WEIGHT_FIT);
+    assert_true(gate_owned(&h->gate, 1));
+    hub_free(h);
+}
+
+TEST(losses_that_somebody_wanted_are_no_flaps)
+{
+    const struct sync_move drain = {.kind = MOVE_DRAIN, .vip = 7, .member = 1, .force = true};
+    const struct sync_move promotion = {.kind = MOVE_PROMOTE, .vip = 7, .member = 2};
+    struct sync_claim claim = {.vip = 7, .epoch = 9, .member = 2, .held = true};
+    struct sync_move undrain = drain;
+    struct hub *h = owner_in_sync();
+    char reason[MOVE_REASON_LEN];
+
+    undrain.kind = MOVE_UNDRAIN;
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(node_move(h->node, &drain, reason, h->now), 0);
+        tell(h, FAILOVER_ADDRESS_DOWN, false);
+        pass_in_sync(h, 100);
+        assert_int_equal(node_move(h->node, &undrain, reason, h->now), 0);
+        tell(h, FAILOVER_ADDRESS_UP, false);
+        assert_true(gate_owned(&h->gate, 1));
+    }
+    vips_claim_heard(h->node, 2, &claim, h->now); /* a sibling is to have it, and has it */
+    moves_heard(h->node, 2, &promotion, h->now);
+    claim.epoch = 10;
+    vips_claim_heard(h->node, 2, &claim, h->now);
+    pass_in_sync(h, 100);
+    assert_false(gate_owned(&h->gate, 1));
+    assert_int_equal(node_flaps(h->node, 1), 0);
+    node_shutdown(h->node, h->now);
+    assert_int_equal(node_flaps(h->node, 1), 0);
+    hub_free(h);
+}
+
+TEST(health_that_comes_and_goes_is_a_flap_each_time_and_no_more)
+{
+    struct hub *h = owner_in_sync();
+    uint64_t ms;
+
+    for (unsigned i = 0; i < 3; i++) {
+        node_engine_fit(h->node, false, h->now);
+        assert_false(gate_owned(&h->gate, 1));
+        tell(h, FAILOVER_LINE_FAULT, false); /* keepalived's answer */
+        tell(h, FAILOVER_ADDRESS_DOWN, false);
+        pass_in_sync(h, 100);
+        assert_int_equal(node_flaps(h->node, 1), i + 1);
+        node_engine_fit(h->node, true, h->now);
+        pass_in_sync(h, 1000);
+    }
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_FLAPPING);
+    assert_int_equal(h->weight, WEIGHT_BEHIND);
+    assert_true(h->fit);
+    hub_free(h);
+}
+
+TEST(a_cable_that_keepalived_sees_before_our_probes_is_one_flap)
+{
+    struct hub *h = owner_in_sync();
+
+    tell(h, FAILOVER_LINE_FAULT, false);
+    tell(h, FAILOVER_ADDRESS_DOWN, false);
+    pass_in_sync(h, 600);
+    node_engine_fit(h->node, false, h->now);
+    assert_int_equal(node_flaps(h->node, 1), 1);
+    pass_in_sync(h, 600);
+    node_engine_fit(h->node, true, h->now);
+    node_engine_fit(h->node, false, h->now);
+    assert_int_equal(node_flaps(h->node, 1), 2);
+    hub_free(h);
+}
+
+TEST(who_yields_to_a_member_that_outranks_it_did_not_flap)
+{
+    struct node_config c = damped;
+    struct sync_claim claim = {.vip = 7, .epoch = 9, .member = 2, .held = true};
+
+    memcpy(c.vip[1].order, ((uint8_t[]){2, 3, 1}), 3);
+    for (unsigned late = 0; late < 2; late++) {
+        struct hub *h = ready(&c);
+
+        pass_in_sync(h, 3000);
+        tell(h, FAILOVER_WRITER_UP, false);
+        tell(h, FAILOVER_ADDRESS_UP, false);
+        tell(h, FAILOVER_LINE_BACKUP, false);
+        assert_int_equal(node_flaps(h->node, 1), 1);
+        pass_in_sync(h, late ? 1100 : 100);
+        vips_claim_heard(h->node, 2, &claim, h->now);
+        assert_int_equal(node_flaps(h->node, 1), late);
+        pass_in_sync(h, 10);
+        assert_int_equal(h->weight, late ? WEIGHT_BEHIND : WEIGHT_FIT); /* of its hold-down */
+        hub_free(h);
+    }
+}
+
+TEST(a_promotion_ends_what_was_withheld)
+{
+    const struct sync_move promote = {.kind = MOVE_PROMOTE, .vip = 7, .member = 1, .force = true};
+    struct hub *h = owner_in_sync();
+    char reason[MOVE_REASON_LEN];
+    uint64_t ms;
+
+    for (unsigned i = 0; i < 3; i++)
+        lose_and_regain(h);
+    tell(h, FAILOVER_LINE_BACKUP, false);
+    pass_in_sync(h, 100);
+    assert_int_equal(h->weight, WEIGHT_BEHIND);
+    assert_int_equal(node_move(h->node, &promote, reason, h->now), 0);
+    assert_int_equal(h->weight, WEIGHT_PROMOTE);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_NOT);
+    tell(h, FAILOVER_LINE_MASTER, false);
+    pass_in_sync(h, 1000);
+    assert_true(gate_owned(&h->gate, 1));
+    tell(h, FAILOVER_LINE_BACKUP, false);
+    pass_in_sync(h, 10);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_HOLD_DOWN); /* one loss */
+    hub_free(h);
+}
+
+TEST(other_rules_are_in_force_at_once)
+{
+    const struct damping_rules none = {0};
+    struct hub *h = owner_in_sync();
+    uint64_t ms;
+
+    for (unsigned i = 0; i < 3; i++)
+        lose_and_regain(h);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_FLAPPING);
+    node_set_damping(h->node, &none, h->now);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_NOT);
+    assert_int_equal(h->weight, WEIGHT_FIT);
+    hub_free(h);
+}
+
 TEST(what_the_node_says_is_text_that_nobody_forges)
 {
     const struct node_config c = {.unproved_reason = "x\n\x1b[2Jerror: forged", .members = {2}};
@@ -400,4 +620,11 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(a_member_that_comes_later_is_a_holder_and_moves_nothing),
           T(an_end_in_order_releases_and_takes_health_away),
           T(what_is_sent_to_a_vip_on_its_way_is_kept_until_it_is_let_go),
+          T(who_came_back_bids_when_it_was_in_sync_for_the_hold_down),
+          T(an_owner_that_loses_its_vip_too_often_bids_less_and_still_serves),
+          T(losses_that_somebody_wanted_are_no_flaps),
+          T(health_that_comes_and_goes_is_a_flap_each_time_and_no_more),
+          T(a_cable_that_keepalived_sees_before_our_probes_is_one_flap),
+          T(who_yields_to_a_member_that_outranks_it_did_not_flap),
+          T(a_promotion_ends_what_was_withheld), T(other_rules_are_in_force_at_once),
           T(what_the_node_says_is_text_that_nobody_forges))
