@@ -175,7 +175,14 @@ void secret_wipe(void *p, size_t len)
 
 bool secret_equal(const void *a, const void *b, size_t len)
 {
-    return len == 16 ? crypto_verify_16(a, b) == 0 : sodium_memcmp(a, b, len) == 0;
+    switch (len) { /* sodium_memcmp() goes byte by byte */
+    case crypto_verify_16_BYTES:
+        return crypto_verify_16(a, b) == 0;
+    case crypto_verify_32_BYTES:
+        return crypto_verify_32(a, b) == 0;
+    default:
+        return sodium_memcmp(a, b, len) == 0;
+    }
 }
 
 bool secret_is_zero(const void *p, size_t len)

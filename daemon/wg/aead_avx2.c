@@ -1,4 +1,5 @@
 #define WIDTH 8
+#define SETS 1
 #define NAME aead_avx2
 #define TEXT "avx2"
 #define PACKETS_MIN 2
