@@ -16,7 +16,7 @@ bool plant_choose(const char *name)
 const struct plant plants[] = {
     /* Send counters. */
     {"no-member-bits", "takeovers", 1, "all members send with one member's tag"},
-    {"low-from-zero", "takeovers", 1, "a second stay of a process begins at packet 0 again"},
+    {"low-from-zero", "takeovers", 2, "a second stay of a process begins at packet 0 again"},
     {"term-not-raised", "takeovers", 1, "the adopter's term is not above the last one known"},
     {"adopter-in-creator-space", "takeovers", 1, "the adopter sends in term 0"},
     {"suspicion-ignored", "naps", 1, "no new term after the process stood still"},
