@@ -116,7 +116,9 @@ static bool valid(const struct sync_msg *m)
                m->adopted.limit <= SYNC_COUNTER_MAX;
     case SYNC_RELEASED:
         return id_valid(&m->released.id) && m->released.term <= SYNC_TERM_MAX &&
-               m->released.top <= SYNC_COUNTER_MAX && m->released.tail.words <= REPLAY_TAIL_WORDS;
+               m->released.top <= SYNC_COUNTER_MAX &&
+               m->released.tail.known_from <= m->released.top &&
+               m->released.tail.words <= REPLAY_TAIL_WORDS;
     case SYNC_ENDPOINT:
         return m->endpoint.hub && endpoint_is_set(&m->endpoint.endpoint);
     case SYNC_STAMP:
@@ -296,6 +298,7 @@ static void put_released(union wire *w, const struct sync_released *r)
     b->active = r->active;
     b->n_tail = r->tail.words;
     b->tail = (uint64_t *)r->tail.word; /* it is only read */
+    b->known_from = r->tail.known_from;
 }
 
 static void put_endpoint(union wire *w, const struct sync_endpoint *e)
@@ -578,6 +581,7 @@ static void get_released(bool *ok, const Guardmount__Released *b, struct sync_re
     r->tail.words = (unsigned)wire_in(ok, b->n_tail, 0, REPLAY_TAIL_WORDS);
     for (unsigned i = 0; i < r->tail.words; i++)
         r->tail.word[i] = b->tail[i];
+    r->tail.known_from = b->known_from;
 }
 
 static void get_endpoint(bool *ok, const Guardmount__EndpointMoved *b, struct sync_endpoint *e)

@@ -13,6 +13,7 @@
 /* What travels of a receive window when its key is handed over (R11): 64 counters a word, the one
  * with the highest first, as far back as something was not seen. */
 struct replay_tail {
+    uint64_t known_from; /* of what came below it nothing is known: all of it counts as seen */
     unsigned words;
     uint64_t word[REPLAY_TAIL_WORDS];
 };

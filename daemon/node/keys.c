@@ -408,7 +408,7 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     want_raise(n, k, true);
     /* T3: a session key that travelled is replaced soon, spread so that not all come at once. One
      * that was handed over with all that belongs to it is as good here as it was there (R11). */
-    if (!atomic_load(&k->kp->exact) && (key_recent(k, now.boot_ns) || k->active))
+    if (atomic_load(&k->kp->known_from) && (key_recent(k, now.boot_ns) || k->active))
         p->rekey_at_ns =
             now.boot_ns + REKEY_SOON_MIN_NS + rng_u64(n->rng) % (REKEY_SOON_NS - REKEY_SOON_MIN_NS);
     peer_arm(n, p, now.boot_ns + NS_PER_S);

@@ -392,6 +392,7 @@ static void tell_term(struct node *n, struct node_key *k, uint8_t member, uint16
                                       .term = counter_term_now(&k->kp->tx),
                                       .active = key_recent(k, n->now.boot_ns)}};
 
+    m.released.tail.known_from = m.released.top; /* which ones it accepted is not told */
     if (m.released.term > 0 && m.released.term >= theirs)
         siblings_send(n, &n->sibling[member], &m, NULL, n->now);
 }

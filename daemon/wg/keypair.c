@@ -188,7 +188,8 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
         start = k->window->next;
     if (!exact)
         replay_init(k->window, start);
-    atomic_store_explicit(&k->exact, exact, memory_order_relaxed);
+    if (!exact)
+        atomic_store_explicit(&k->known_from, start, memory_order_relaxed);
     k->handed = k->waited = false;
     atomic_store_explicit(&k->floor, start, memory_order_relaxed);
     raise_top(k, start);
@@ -274,8 +275,7 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
     if (!k->window)
         return RX_DROP_REPLAY; /* no memory to tell: refuse */
 
-    if (counter < atomic_load_explicit(&k->floor, memory_order_relaxed) &&
-        !atomic_load_explicit(&k->exact, memory_order_relaxed)) {
+    if (counter < atomic_load_explicit(&k->known_from, memory_order_relaxed)) {
         if (!atomic_exchange_explicit(&k->rescue_asked, true, memory_order_relaxed))
             *effects |= EFFECT_RESCUE; /* R9a */
         return RX_DROP_BELOW_FLOOR;
@@ -531,9 +531,10 @@ void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct
             top = k->window->next;
         if (k->window)
             replay_init(k->window, top);
-        atomic_store_explicit(&k->exact, false, memory_order_relaxed);
-        if (top > atomic_load_explicit(&k->floor, memory_order_relaxed))
-            atomic_store_explicit(&k->floor, top, memory_order_relaxed);
+        if (top < atomic_load_explicit(&k->floor, memory_order_relaxed))
+            top = atomic_load_explicit(&k->floor, memory_order_relaxed);
+        atomic_store_explicit(&k->floor, top, memory_order_relaxed);
+        atomic_store_explicit(&k->known_from, top, memory_order_relaxed);
         raise_top(k, top);
         struct counter_tag tag = gate_tag(g);
         counter_adopt(&k->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed), 0);
@@ -545,7 +546,7 @@ bool keypair_is_news(struct keypair *k, uint64_t counter)
 {
     spin_lock(&k->rx_lock);
     bool news = atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_OWNED &&
-                counter >= atomic_load_explicit(&k->floor, memory_order_relaxed) &&
+                counter >= atomic_load_explicit(&k->known_from, memory_order_relaxed) &&
                 (!k->window || replay_check(k->window, counter));
     spin_unlock(&k->rx_lock);
     return news;
@@ -570,6 +571,7 @@ uint64_t keypair_hand_over(struct keypair *k, struct replay_tail *ret)
         replay_tail_take(k->window, ret);
         replay_init(k->window, next);
     }
+    ret->known_from = atomic_load_explicit(&k->known_from, memory_order_relaxed);
     spin_unlock(&k->rx_lock);
     return next;
 }
@@ -592,6 +594,9 @@ bool keypair_released(struct keypair *k, uint8_t from, uint64_t top, const struc
             k->window = calloc(1, sizeof(*k->window));
         if (k->window && own <= top && !PLANTED("no-window-handed")) {
             replay_tail_init(k->window, top, tail, own);
+            atomic_store_explicit(&k->known_from,
+                                  PLANTED("gap-handed-as-seen") ? 0 : tail->known_from,
+                                  memory_order_relaxed);
             k->handed = true;
         }
         atomic_store_explicit(&k->released, true, memory_order_release);

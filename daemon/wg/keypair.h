@@ -45,6 +45,9 @@ struct keypair {
     uint64_t promised;        /* (main) replica: L acked to others than its owner; never below it */
     _Atomic uint64_t ceiling; /* owned: counters below it may be accepted; LIMIT_NONE */
     _Atomic uint64_t floor;   /* owned by adoption: first counter that it may accept (its L) */
+    /* Owned, or handed to us: of what came below it nothing is known, and all of it counts as seen
+     * (R9a). 0: with the window all is known. */
+    _Atomic uint64_t known_from;
     _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */
     void *owner_data;                          /* (main) the node's own record of this key */
 
@@ -69,11 +72,9 @@ struct keypair {
     _Atomic bool rekey_asked;  /* rekey on send or receive was asked for; main may clear it */
     _Atomic bool unfit_told;
     _Atomic bool released; /* replica: its owner gave it up, and nobody took it since (R11) */
-    /* Under rx_lock. handed: the window is the former owner's, as of limit; exact: adopted with it,
-     * so that what it left out below the floor is still good; waited: packets of it are held since
-     * it was a replica. */
+    /* Under rx_lock. handed: the window is the former owner's, as of limit: what it left out below
+     * that is still good; waited: packets of it are held since it was a replica. */
     bool handed, waited;
-    _Atomic bool exact;
 };
 
 /* What a packet caused; the engine turns bits into facts for main, the simulator does the same. */

@@ -95,10 +95,10 @@ static void edit(struct world *w, struct machine *m)
     node_change(m->node, c, NULL, machine_now(m));
 }
 
-static void move(struct machine *m, enum move_kind kind)
+/* @slot 0: all VIPs. */
+static void move(struct machine *m, enum move_kind kind, uint16_t slot)
 {
-    struct sync_move what = {
-        .kind = kind, .vip = kind == MOVE_PROMOTE, .member = m->member, .force = false};
+    struct sync_move what = {.kind = kind, .vip = slot, .member = m->member, .force = false};
     char reason[MOVE_REASON_LEN] = "";
 
     if (!m->alive || m->frozen || m->frozen_daemon)
@@ -121,9 +121,9 @@ static void switch_vip(struct world *w, struct machine *c)
     machine_add_peers(c);
 }
 
-void move_to(struct machine *m)
+void move_to(struct machine *m, uint16_t slot)
 {
-    move(m, MOVE_PROMOTE);
+    move(m, MOVE_PROMOTE, slot);
 }
 
 void faults_run(struct world *w, struct event *e)
@@ -227,11 +227,11 @@ void faults_run(struct world *w, struct event *e)
         switch_vip(w, m);
         break;
     case FAULT_DRAIN:
-        move(m, begin ? MOVE_DRAIN : MOVE_UNDRAIN);
+        move(m, begin ? MOVE_DRAIN : MOVE_UNDRAIN, 0);
         break;
     case FAULT_PROMOTE:
         if (begin)
-            move(m, MOVE_PROMOTE);
+            move(m, MOVE_PROMOTE, 1);
         w->promoted = true;
         break;
     }

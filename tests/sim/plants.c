@@ -16,7 +16,7 @@ bool plant_choose(const char *name)
 const struct plant plants[] = {
     /* Send counters. */
     {"no-member-bits", "takeovers", 1, "all members send with one member's tag"},
-    {"low-from-zero", "takeovers", 1, "a second stay of a process begins at packet 0 again"},
+    {"low-from-zero", "takeovers", 2, "a second stay of a process begins at packet 0 again"},
     {"term-not-raised", "takeovers", 1, "the adopter's term is not above the last one known"},
     {"adopter-in-creator-space", "takeovers", 1, "the adopter sends in term 0"},
     {"suspicion-ignored", "naps", 1, "no new term after the process stood still"},
@@ -40,6 +40,7 @@ const struct plant plants[] = {
     {"never-in-doubt", "sleepers", 5, "own keys are good whoever died while we slept"},
     {"replicas-sleep-well", "believers", 3, "and so are replicas of who is dead by then"},
     {"no-window-handed", "moves", 1, "the window is not handed over"},
+    {"gap-handed-as-seen", "gap-handed", 1, "what an adopter never saw is handed on as seen"},
     {"transit-not-waited", "moves", 1, "packets of a key on its way are not held"},
     {"strays-dropped", "moves", 1, "what waited at the former owner is dropped"},
     /* Time. */
@@ -58,7 +59,8 @@ const struct plant plants[] = {
     {"no-rescue", "lag", 1, "unknown receiver indices are left alone"},
     {"rescue-at-old-endpoint", "roam", 1, "a rescue goes to where the client was"},
     {"copied-answer-moves", "copies", 1, "an answer moves the endpoint, whoever sent it"},
-    {"late-answers-taken", "twins", 405, "an answer counts when a later initiation is answered"},
+    {"late-answers-taken", "late-answers", 1,
+     "an answer counts when a later initiation is answered"},
     {"keys-leave", "warm", 1, "session keys are replicated in warm mode"},
     /* Ownership. */
     {"gate-left-open", "faults", 1, "a member goes on without the VIP"},
@@ -70,7 +72,7 @@ const struct plant plants[] = {
     {"flaps-not-damped", "flaps", 1, "a member that flaps takes its VIP back each time"},
     {"damped-is-unfit", "flaps", 1, "who flapped does not serve though it is the only one"},
     {"routes-to-lower-claims", "active", 383, "a route follows an older claim"},
-    {"place-of-another-vip", "active", 4, "a key of an earlier VIP takes its peer back there"},
+    {"place-of-another-vip", "guests", 1, "a key of an earlier VIP takes its peer back there"},
     {"shortest-prefix", "takeovers", 1, "the widest of two prefixes gets the packet"},
     /* The store. */
     {"edits-not-merged", "operators", 1, "a sibling's edit is thrown away"},

@@ -53,14 +53,15 @@ void scenario_roam(struct world *w, uint64_t seconds)
 }
 
 /* What the attacker heard last of the client of this type, sent to a VIP from its own address. */
-static void copy_to(struct world *w, const struct machine *c, uint8_t type, uint16_t slot)
+static void copy_to(struct world *w, const struct machine *c, uint8_t type, uint16_t slot,
+                    uint64_t delay_ns)
 {
     for (unsigned i = w->recorded_next; i-- > 0 && w->recorded_next - i <= w->recorded_count;) {
         const struct recorded *r = &w->recorded[i % SIM_RECORDED_MAX];
 
         if (!endpoint_equal(&r->from, &c->address) || r->bytes[0] != type)
             continue;
-        struct event *e = world_event(w, SIM_WAN_DELAY_NS, EVENT_DATAGRAM, NULL);
+        struct event *e = world_event(w, delay_ns, EVENT_DATAGRAM, NULL);
         e->from = w->attacker_address;
         e->to = w->vip[slot];
         e->bytes = malloc(r->len);
@@ -90,12 +91,12 @@ void scenario_copies(struct world *w, uint64_t seconds)
     machine_crash(owner(w));
     run_for(w, 600);
     uint64_t before = scenario_handshakes(w);
-    copy_to(w, c, MESSAGE_DATA, 1);
+    copy_to(w, c, MESSAGE_DATA, 1, SIM_WAN_DELAY_NS);
     run_for(w, 3); /* the initiation is on its way */
     w->loss_percent = 100;
     run_for(w, 3);
     w->loss_percent = 0;
-    copy_to(w, c, MESSAGE_RESPONSE, 1);
+    copy_to(w, c, MESSAGE_RESPONSE, 1, SIM_WAN_DELAY_NS);
     run_for(w, 50);
     if (scenario_handshakes(w) == before)
         violation(w, "the adopter began no handshake");
@@ -104,6 +105,114 @@ void scenario_copies(struct world *w, uint64_t seconds)
     run_for(w, 1000);
     if (c->last_down_ns < w->now_ns - 100 * NS_PER_MS)
         violation(w, "the client is deaf");
+}
+
+/* The owner dies right after a burst, so its adopter starts far above what came; the client is
+ * silent until the adopter has handed the VIP on. Who has it then never saw the gap, and must know
+ * that there is one (R9a). */
+void scenario_gap_handed(struct world *w, uint64_t seconds)
+{
+    struct machine *dies = owner(w), *c = client(w, 0);
+
+    c->up_every_ns = NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    run_for(w, 2000);
+    machine_crash(dies);
+    c->up_every_ns = 3600 * NS_PER_S;
+    run_for(w, 2500);
+    machine_start(dies);
+    run_for(w, 2500);
+    move_to(dies, 1);
+    run_for(w, 1000);
+    if (owner(w) != dies)
+        violation(w, "the VIP was not handed on");
+    c->up_every_ns = 300 * NS_PER_MS;
+    traffic_plan(w, c);
+    run_for(w, 700);
+    if (c->last_up_ns < w->now_ns - 400 * NS_PER_MS)
+        violation(w, "a client is deaf since its key was handed on");
+}
+
+static void no_keepalives(struct machine *c)
+{
+    struct change *change = change_new(1);
+
+    assert(change);
+    change_add_peer(change, &c->world->machine[0].key)->has_keepalive = true;
+    node_change(c->node, change, NULL, machine_now(c));
+}
+
+static void one_packet_down(struct world *w, struct machine *c)
+{
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+}
+
+/* The answer to an owner's initiation is lost; the VIP moves, and the next owner's is answered. By
+ * the time that a copy of the first answer comes, and the VIP is back, the client has nothing left
+ * of the key that it would make. */
+void scenario_late_answers(struct world *w, uint64_t seconds)
+{
+    struct machine *first = owner(w), *second = &w->machine[2 - first->member], *c = client(w, 0);
+
+    w->attacker = true;
+    w->replay_one_in = UINT_MAX;
+    c->up_every_ns = 3600 * NS_PER_S;
+    no_keepalives(c);
+    one_packet_down(w, c);
+    run_for(w, 200 * 1000); /* no key is left, and where the client is they know */
+    uint64_t before = scenario_handshakes(w);
+    w->cut_wan_in[first->member] = true;
+    one_packet_down(w, c);
+    run_for(w, 100);
+    if (scenario_handshakes(w) == before)
+        violation(w, "the owner began no handshake");
+    copy_to(w, c, MESSAGE_RESPONSE, 1, 2500 * NS_PER_MS);
+    move_to(second, 1);
+    run_for(w, 1000);
+    one_packet_down(w, c);
+    run_for(w, 500);
+    if (c->last_down_ns < w->now_ns - 500 * NS_PER_MS)
+        violation(w, "the next owner has no session");
+    w->cut_wan_in[first->member] = false;
+    move_to(first, 1);
+    run_for(w, 1500); /* the copy came */
+    c->down_every_ns = 20 * NS_PER_MS;
+    traffic_plan(w, c);
+    run_for(w, 1000);
+    if (owner(w) != first || c->last_down_ns < w->now_ns - 100 * NS_PER_MS)
+        violation(w, "the client is deaf");
+}
+
+/* A client of VIP 1's pool talks to VIP 2, under a newer session than its last one at VIP 1. That
+ * VIP goes to the other's owner and comes back, its sessions with it; packets from the LAN, which
+ * go there, reach the client all the time. */
+void scenario_guests(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, c);
+    run_for(w, 1000);
+    c->talks = 2;
+    machine_crash(c); /* it makes a session of its own there */
+    machine_start(c);
+    machine_add_peers(c);
+    run_for(w, 500);
+    c->down_every_ns = 20 * NS_PER_MS;
+    w->lossless = true;
+    traffic_plan(w, c);
+    for (unsigned i = 0; i < 2; i++) {
+        move_to(&w->machine[1], 1);
+        run_for(w, 2500); /* sessions that nobody touches are taken over as well */
+        move_to(&w->machine[0], 1);
+        run_for(w, 2500);
+    }
+    w->lossless = false;
+    run_for(w, 1000);
+    oracle_all_delivered(w->oracle, w->now_ns);
 }
 
 /* A client goes to another member's VIP with the session that it has: it is heard there within a
@@ -118,7 +227,7 @@ void scenario_switch(struct world *w, uint64_t seconds)
     run_for(w, 3000);
     uint64_t before = scenario_handshakes(w),
              adopted = node_counters(w->machine[1].node)->adopted_hot;
-    copy_to(w, c, MESSAGE_DATA, 2);
+    copy_to(w, c, MESSAGE_DATA, 2, SIM_WAN_DELAY_NS);
     run_for(w, 1100);
     if (node_counters(w->machine[1].node)->adopted_hot != adopted)
         violation(w, "a copy of a packet moved a session");

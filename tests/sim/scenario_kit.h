@@ -29,4 +29,7 @@ uint64_t scenario_handshakes(const struct world *w);
 void scenario_lag(struct world *w, uint64_t seconds);
 void scenario_roam(struct world *w, uint64_t seconds);
 void scenario_copies(struct world *w, uint64_t seconds);
+void scenario_gap_handed(struct world *w, uint64_t seconds);
+void scenario_late_answers(struct world *w, uint64_t seconds);
+void scenario_guests(struct world *w, uint64_t seconds);
 void scenario_switch(struct world *w, uint64_t seconds);

@@ -189,7 +189,7 @@ static void run_takeovers(struct world *w, uint64_t seconds)
         run_for(w, 3000);
         for (unsigned n = 0; n < 3;
              n++) { /* there and back: a stay of each process after another */
-            move_to(backup(w));
+            move_to(backup(w), 1);
             run_for(w, 1000);
         }
     }
@@ -350,9 +350,9 @@ static void run_restarts(struct world *w, uint64_t seconds)
         struct machine *dies = owner(w), *other = backup(w);
 
         dies->kept_seq = dies->seq - 1; /* as before this life */
-        move_to(other);
+        move_to(other, 1);
         run_for(w, 1500);
-        move_to(dies); /* it adopts, and so does the next life of it */
+        move_to(dies, 1); /* it adopts, and so does the next life of it */
         run_for(w, 1500);
         machine_crash(dies);
         run_for(w, 3000);
@@ -361,7 +361,7 @@ static void run_restarts(struct world *w, uint64_t seconds)
             dies->seq = dies->kept_seq;
         machine_start(dies);
         run_for(w, 3000);
-        move_to(dies);
+        move_to(dies, 1);
         run_for(w, 2000);
     }
     live(w, w->now_ns - NS_PER_S, "after the last restart");
@@ -380,9 +380,9 @@ static void run_strangers(struct world *w, uint64_t seconds)
     lost->life_number = lost->seq;
     traffic(w, 10, 5);
     run_for(w, 3000);
-    move_to(knows);
+    move_to(knows, 1);
     run_for(w, 1500);
-    move_to(lost);
+    move_to(lost, 1);
     run_for(w, 1500);
     machine_crash(lost);
     run_for(w, 2000);
@@ -394,7 +394,7 @@ static void run_strangers(struct world *w, uint64_t seconds)
     lost->seq_from = lost->life_number - 1;
     machine_start(lost);
     run_for(w, 3000);
-    move_to(lost);
+    move_to(lost, 1);
     run_for(w, 3000);
     if (clean(w))
         live(w, w->now_ns - NS_PER_S, "after a life without a past");
@@ -584,7 +584,7 @@ static void run_load(struct world *w, uint64_t seconds)
         run_for(w, 1000);
         machine_start(dies);
         run_for(w, 1500);
-        move_to(dies);
+        move_to(dies, 1);
         run_for(w, 5000);
         if (clean(w))
             live(w, w->now_ns - NS_PER_S, "after a cookie of another member");
@@ -658,6 +658,15 @@ const struct scenario scenarios[] = {
     {"roam", "a silent client that moved with its VIP is found", 0, 1, false, false, false,
      scenario_roam},
     {"copies", "a copied answer moves no endpoint", 0, 1, false, false, false, scenario_copies},
+    {.name = "gap-handed",
+     .promise = "an adopter that knows nothing of a gap says so to the next one",
+     .clients = 1,
+     .run = scenario_gap_handed},
+    {.name = "late-answers",
+     .promise = "an answer to an initiation that a sibling's replaced is none",
+     .members = 2,
+     .clients = 1,
+     .run = scenario_late_answers},
     {"late-acks", "what was accepted in bypass is not accepted again", 0, 2, false, false, false,
      run_late_acks},
     {"sleepers", "who wakes up alone accepts nothing twice", 2, 2, false, false, false,
@@ -692,6 +701,12 @@ const struct scenario scenarios[] = {
      .promise = "several VIPs, each member prefers one, whatever goes wrong",
      .active = true,
      .run = run_faults},
+    {.name = "guests",
+     .promise = "who talks to another VIP than its pool's is reached wherever that one goes",
+     .members = 3,
+     .clients = 1,
+     .active = true,
+     .run = scenario_guests},
     {.name = "switch",
      .promise = "a client that changes the VIP takes its session along",
      .clients = 1,

@@ -250,6 +250,6 @@ void vrrp_event(struct machine *m, uint64_t delay_ns, uint16_t slot, enum vrrp_t
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns);
 void traffic_plan(struct world *w, struct machine *client);
 void moves_plan(struct world *w, unsigned count);
-void move_to(struct machine *m); /* an operator promotes it */
+void move_to(struct machine *m, uint16_t slot); /* an operator promotes it */
 void faults_plan_store(struct world *w, uint64_t from_ns, uint64_t to_ns);
 void faults_run(struct world *w, struct event *e);

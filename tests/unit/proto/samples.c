@@ -262,6 +262,7 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
                                             .top = counter(r),
                                             .term = (uint16_t)test_below(r, SYNC_TERM_MAX + 1),
                                             .active = coin(r)};
+        m.released.tail.known_from = test_below(r, m.released.top + 1);
         m.released.tail.words = (unsigned)test_below(r, REPLAY_TAIL_WORDS + 1);
         for (unsigned i = 0; i < m.released.tail.words; i++)
             m.released.tail.word[i] = number(r);
@@ -431,6 +432,7 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
         return key_id_equal(&a->released.id, &b->released.id) &&
                a->released.top == b->released.top && a->released.term == b->released.term &&
                a->released.active == b->released.active &&
+               a->released.tail.known_from == b->released.tail.known_from &&
                a->released.tail.words == b->released.tail.words &&
                memcmp(a->released.tail.word, b->released.tail.word,
                       a->released.tail.words * sizeof(uint64_t)) == 0;

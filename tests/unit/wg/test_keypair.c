@@ -66,10 +66,34 @@ TEST(a_handed_over_key_accepts_exactly_what_its_owner_had_not)
     for (uint64_t c = 0; c < 600; c++)
         assert_int_equal(in(k, c), RX_DROP_REPLAY);
     assert_int_equal(in(k, 600), RX_ACCEPT);
-    assert_true(atomic_load(&k->exact));
+    assert_int_equal(atomic_load(&k->known_from), 0);
     assert_int_equal(atomic_load(&k->floor), 600); /* what siblings are told */
     assert_true(counter_term_now(&k->tx) > 5);
     keypair_free(owner);
+    keypair_free(k);
+}
+
+TEST(what_an_adopter_never_learned_is_handed_on_as_unknown)
+{
+    struct keypair *crashed = replica_of_sibling(1, 640, 0);
+    struct keypair *k = replica_of_sibling(1, 640, 0);
+    struct replay_tail tail;
+    unsigned effects;
+
+    atomic_store(&gate.vip[SLOT].others, false);
+    assert_true(keypair_adopt(crashed, &gate, NOW));
+    assert_int_equal(in(crashed, 641), RX_ACCEPT);
+    uint64_t top = keypair_hand_over(crashed, &tail);
+    assert_int_equal(tail.known_from, 640);
+    assert_true(keypair_released(k, SIBLING, top, &tail, 1));
+    assert_int_equal(rx(k, NOW, 600, &effects), RX_DROP_BELOW_FLOOR);
+    assert_int_equal(effects, EFFECT_ADOPTED | EFFECT_RESCUE); /* R9a */
+    assert_int_equal(in(k, 640), RX_ACCEPT);
+    assert_int_equal(in(k, 641), RX_DROP_REPLAY);
+    assert_false(keypair_is_news(k, 600));
+    keypair_hand_over(k, &tail); /* and from that one to the next */
+    assert_int_equal(tail.known_from, 640);
+    keypair_free(crashed);
     keypair_free(k);
 }
 
@@ -1057,6 +1081,7 @@ TEST(a_description_is_what_a_sibling_needs)
 
 TEST_MAIN(
     C(a_handed_over_key_accepts_exactly_what_its_owner_had_not),
+    C(what_an_adopter_never_learned_is_handed_on_as_unknown),
     C(a_raise_behind_the_last_word_makes_the_window_useless),
     C(only_the_owner_hands_over_and_only_what_was_not_adopted),
     C(packets_of_a_key_on_its_way_wait_for_the_owners_last_word),
