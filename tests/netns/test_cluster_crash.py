@@ -11,6 +11,7 @@ from traffic import Traffic
 LOOSE_GAP_S = 2.0
 WATCH_S = 3.0
 TWICE = pytest.mark.parametrize("run", [1, 2])
+OFTEN = pytest.mark.parametrize("run", [1, pytest.param(2, marks=pytest.mark.long)])
 
 
 def judge(lab, fault, results, gap_s=LOOSE_GAP_S, client_handshakes=0):
@@ -52,7 +53,7 @@ def test_power_cut_of_the_owner_carries_every_stream_on(lab, run):
         f"adopted {dict(adopted)}, hub began {len(begun_by_hub)} handshakes"
 
 
-@TWICE
+@OFTEN
 def test_daemon_killed_alone(lab, run):
     owner, _ = run_fault(lab, lab.kill_daemon, shift=run)
     assert owner.keepalived.alive(), "only the daemon was killed"
@@ -71,7 +72,7 @@ def test_graceful_stop_of_a_member_loses_no_session(lab, run):
     assert lab.wait_owner(among=lab.others(owner)) is not owner
 
 
-@TWICE
+@OFTEN
 def test_graceful_stop_of_the_daemon_alone(lab, run):
     owner, _ = run_fault(lab, lab.stop_daemon, shift=run)
     assert lab.wait_owner(among=lab.others(owner)) is not owner
@@ -107,7 +108,7 @@ def test_a_second_crash_within_the_life_of_the_same_keys(lab):
     assert lab.wait_owner(among=[first]) is first
 
 
-@TWICE
+@OFTEN
 def test_failback_by_a_graceful_stop(lab, run):
     first = lab.owner()
     lab.power_cut(first)

@@ -14,7 +14,7 @@ from lab import ENV_MARK, LAB_DIR
 from netns import in_netns
 from plan import SERVER_NS
 from probes import Probe
-from test_cluster_crash import TWICE
+from test_cluster_crash import OFTEN
 from traffic import refresh_old_sessions
 
 ENDPOINT_RETURNS_S = 1.0
@@ -71,7 +71,7 @@ def endpoints(lab, m):
     return {names[key]: at.rsplit(":", 1)[0].strip("[]") for key, at in rows if key in names}
 
 
-@TWICE
+@OFTEN
 def test_replayed_uplink_is_not_delivered_twice_and_moves_no_endpoint(lab, run):
     clients = lab.clients[:2]                            # one over IPv4, one over IPv6
     refresh_old_sessions(lab, clients)

@@ -8,7 +8,7 @@ import plan
 from lab import ENV_MARK, LAB_DIR
 from plan import SERVER_NS
 from probes import Probe, stop_all
-from test_cluster_crash import TWICE, judge, run_fault
+from test_cluster_crash import OFTEN, judge, run_fault
 from traffic import Traffic, refresh_old_sessions
 
 HEALED_WITHIN_S = 1.0
@@ -65,7 +65,7 @@ def test_a_dead_sync_link_serves_on_and_resyncs(lab, silent):
     assert lab.owner() is owner
 
 
-@TWICE
+@OFTEN
 def test_a_crash_while_the_sync_link_is_dead_recovers_by_handshakes_of_the_hub(lab, run):
     """The replica is too old to be adopted (R9): the hub begins at once (H8)."""
     owner = lab.owner()
@@ -78,7 +78,7 @@ def test_a_crash_while_the_sync_link_is_dead_recovers_by_handshakes_of_the_hub(l
     judge(lab, fault, results, gap_s=2.0)
 
 
-@TWICE
+@OFTEN
 def test_both_members_believe_and_heal(lab, run):
     owner = lab.owner()
     with TwoWay(lab) as flow:
@@ -100,7 +100,7 @@ def test_the_owner_stalls_for_five_seconds_and_wakes(lab, whole_machine):
     lab.wait_in_sync()
 
 
-@TWICE
+@OFTEN
 def test_sync_and_vrrp_partition_together_and_heal(lab, run):
     owner = lab.owner()
     with TwoWay(lab) as flow:

@@ -2,9 +2,7 @@
 
 import time
 
-import pytest
-
-from test_cluster_crash import judge
+from test_cluster_crash import OFTEN, judge
 from traffic import Traffic
 
 MEMBERS, CLIENTS = 3, 4
@@ -20,7 +18,7 @@ def run_fault_here(lab, inject):
     return owner
 
 
-@pytest.mark.parametrize("run", [1, 2])
+@OFTEN
 def test_two_power_cuts_in_a_row_leave_one_that_serves(lab, run):
     first = run_fault_here(lab, lab.power_cut)
     second = lab.wait_owner(among=lab.others(first))
