@@ -134,7 +134,8 @@ struct vip_run {
      * sent it, or the next failover loses it. */
     struct list *settle_key; /* as wake_key */
     uint64_t settle_at_ns;
-    int weight; /* as keepalived was told */
+    int weight;         /* as keepalived was told */
+    uint64_t outbid_ns; /* O5: when a lesser master was last outbid */
     /* flaps.c. before_flap: as it was before the flap of flapped_ns (0: none), which may turn out
      * to be none. */
     struct damping damping, before_flap;

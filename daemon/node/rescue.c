@@ -39,6 +39,13 @@ static bool may_rescue(struct node *n, struct instant now)
     return true;
 }
 
+/* Within REKEY_TIMEOUT, and since another owner let go that we could not ask: that one may have
+ * made a later session, whatever we did before (O5). */
+static bool lately(const struct node *n, uint16_t vip, uint64_t when_ns, struct instant now)
+{
+    return when_ns && now.boot_ns - when_ns < REKEY_TIMEOUT_NS && when_ns > n->vip[vip].outbid_ns;
+}
+
 void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source, struct instant now)
 {
     struct endpoint at, local;
@@ -51,9 +58,7 @@ void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source,
         !endpoint_equal(&at, source))
         return;
     /* What is still under way after an ordinary rekey, and what was answered already. */
-    if (p->timers.session_ns && now.boot_ns - p->timers.session_ns < REKEY_TIMEOUT_NS)
-        return;
-    if (p->rescued_ns && now.boot_ns - p->rescued_ns < REKEY_TIMEOUT_NS)
+    if (lately(n, vip, p->timers.session_ns, now) || lately(n, vip, p->rescued_ns, now))
         return;
     if (p->initiate_queued || (p->initiation && now.boot_ns - p->initiation->sent_ns < ANSWER_NS) ||
         !may_rescue(n, now))

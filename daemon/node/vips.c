@@ -113,6 +113,24 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
                             .reason = notice_reason_find(cause)});
 }
 
+/* A lesser master was heard: it lets go, and may have sent under a later term (O5). Its word on
+ * that comes when its link is back, seconds later, and what we send meanwhile the clients drop; so
+ * keys go on by their age at once (N4), and no faster than that however often it is heard. Of
+ * siblings that we are in contact with, as in a planned move, we know. */
+static void outbid_lesser(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+    bool apart = false;
+
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        apart |= n->sibling[i].replica && !n->sibling[i].up;
+    if (!apart || (v->outbid_ns && now.boot_ns - v->outbid_ns < AGE_TERM_NS) ||
+        PLANTED("lesser-not-outbid"))
+        return;
+    v->outbid_ns = now.boot_ns;
+    atomic_fetch_add(&n->gate->suspicion, 1);
+}
+
 /* Returns when the state machine wants a tick; 0: never. */
 uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, struct instant now)
 {
@@ -127,6 +145,8 @@ uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, stru
     }
     if (todo.actions & FAILOVER_OPEN)
         open_gate(n, slot, now);
+    else if (ev.kind == FAILOVER_LINE_RX_LOWER && gate_owned(n->gate, slot))
+        outbid_lesser(n, slot, now);
     if (todo.actions & FAILOVER_REMOVE_STALE) {
         n->counters.stale_vips++;
         note(n, (struct notice){.kind = NOTICE_VIP_STALE, .vip = v->conf.id});

@@ -11,10 +11,11 @@ import shutil
 import socket
 import sys
 import time
+from pathlib import Path
 
 import plan
 from lab import ENV_MARK, LAB_DIR
-from netns import LabError, end_process, in_netns, ip_batch, run, run_in, spawn
+from netns import LabError, end_process, in_netns, ip_batch, run, run_in, spawn, wait_until
 from plan import SWITCH_NS
 
 TABLE = "gml_chaos"
@@ -37,9 +38,9 @@ table inet {TABLE} {{
 
 
 def one_way(m, what, hook):
-    """A partition of VRRP or of the sync LAN in one direction only."""
+    """A partition of VRRP or of a LAN in one direction only."""
     link = {"input": "iifname", "output": "oifname"}[hook]
-    drop(m, hook, "meta l4proto 112" if what == "vrrp" else f"{link} {m.sync_if}")
+    drop(m, hook, "meta l4proto 112" if what == "vrrp" else f"{link} {m.interface(what)}")
     return time.time()
 
 
@@ -64,11 +65,14 @@ class Rough:
         port, inner, outer = m.port(lan), f"{m.name}-{lan}-i", f"{m.name}-{lan}-o"
         self._offload("off")
         ip_batch(SWITCH_NS, [f"link add {inner} type veth peer name {outer}",
-                             f"link set {port} nomaster", f"link set {inner} up",
-                             f"link set {outer} master {lan} up"])
+                             f"link set {inner} up", f"link set {outer} up"])
+        log = os.path.join(LAB_DIR, f"rough-{port}.log")
+        Path(log).unlink(missing_ok=True)
         self.process = spawn([sys.executable, os.path.abspath(__file__), SWITCH_NS, port, inner, late,
-                              twice], None, os.path.join(LAB_DIR, f"rough-{port}.log"),
-                             {ENV_MARK: LAB_DIR})
+                              twice], None, log, {ENV_MARK: LAB_DIR})
+        # It works before the cable is moved: a LAN that is dead for a second is another fault.
+        wait_until(lambda: "ready" in Path(log).read_text(), 10, f"the relay of {port}")
+        ip_batch(SWITCH_NS, [f"link set {port} nomaster", f"link set {outer} master {lan}"])
 
     def end(self):
         end_process(self.process)
@@ -96,6 +100,7 @@ def _port(ns, name):
 def relay(ns, one, other, late, twice):
     ports = [_port(ns, one), _port(ns, other)]
     queue, number = [], 0
+    print("ready", flush=True)
     while True:
         now = time.monotonic()
         while queue and queue[0][0] <= now:

@@ -172,7 +172,7 @@ class Lab:
         with ThreadPoolExecutor(8) as pool:
             _all(pool, [lambda m=m: self._address_member(m) for m in self.members]
                  + [lambda c=c: self._address_client(c) for c in self.clients]
-                 + [self._address_server])
+                 + [self.address_server])
         if capture:
             self.capture_members()
         self._write_configurations(log_level)
@@ -223,9 +223,9 @@ class Lab:
         ip_batch(c.netns, [f"link set {c.wan_if} up", f"addr add {v4}/24 dev {c.wan_if}",
                            f"addr add {v6}/64 dev {c.wan_if} nodad"])
 
-    def _address_server(self):
-        ip_batch(SERVER_NS, ["link set lan0 up", f"addr add {plan.SERVER[0]}/24 dev lan0",
-                             f"addr add {plan.SERVER[1]}/64 dev lan0 nodad"]
+    def address_server(self, ns=SERVER_NS):
+        ip_batch(ns, ["link set lan0 up", f"addr add {plan.SERVER[0]}/24 dev lan0",
+                      f"addr add {plan.SERVER[1]}/64 dev lan0 nodad"]
                  + [f"route add {net} via {via}"
                     for v in [plan.VIP] + [v for v in self.vips if v.pooled]
                     for net, via in zip(v.pool, v.inner)])

@@ -71,6 +71,15 @@ def _checksum(data):
     return ~(total + (total >> 16)) & 0xFFFF
 
 
+def payload_of(frame):
+    """(probe, number) of what a probe sent, wherever it is in @frame; None when it is in none."""
+    at = frame.find(_MAGIC)
+    if at < 0 or at + _PAYLOAD.size > len(frame):
+        return None
+    _, number, ident = _PAYLOAD.unpack_from(frame, at)
+    return ident, number
+
+
 class _Ping:
     def __init__(self, source, _destination, address, _block):
         self.v6 = ":" in address

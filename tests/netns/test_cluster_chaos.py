@@ -1,7 +1,8 @@
 """Chaos drills beyond crashes and partitions: whatever happens to network, clocks, disks and processes,
 no nonce is used twice, nothing is delivered twice, streams flow again, and the cluster repairs itself.
 
-Kill, freeze, sync and VRRP partition: test_cluster_crash.py and test_cluster_split.py."""
+Kill, freeze, sync and VRRP partition: test_cluster_crash.py, test_cluster_split.py and
+test_cluster_split_brain.py."""
 
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from traffic import Traffic
 pytestmark = pytest.mark.long
 MEMBERS, CLIENTS = 3, 4
 KINDS = ("ping", "udp-10", "tcp-up", "server-only")
+HALF_DEAD_GAP_S = 4.0       # both believe until the probes have failed for 0.6 s
 DEAF_S = 25                 # a client that lost its session to a fault is heard again after 16 s
 
 
@@ -70,6 +72,22 @@ def test_a_partition_in_one_direction_heals(lab, undo, what, hook, standby):
         calm(lab)
         flow.flows_after(time.time())
     lab.wait_owner()
+    lab.wait_in_sync()
+
+
+@pytest.mark.parametrize("hook", ["output", "input"])
+@pytest.mark.parametrize("lan", ["wan", "lan"])
+def test_a_lan_of_the_owner_that_is_dead_in_one_direction(lab, undo, lan, hook):
+    """Nobody there hears the owner, or it hears nobody: its probes tell (O3), whatever VRRP believes."""
+    owner = lab.owner()
+    with Traffic(lab, kinds=("ping", "udp-10", "server-only")) as traffic:
+        fault = one_way(owner, lan, hook)
+        adopter = lab.wait_owner(among=lab.others(owner), timeout=8)
+        time.sleep(5)
+        results = traffic.finish(fault)
+    assert adopter is not owner
+    judge(lab, fault, results, gap_s=HALF_DEAD_GAP_S, client_handshakes=len(lab.clients))
+    calm(lab)
     lab.wait_in_sync()
 
 

@@ -25,16 +25,16 @@ _IDLE_FIRST_ANSWER_S = 20
 class Traffic:
     """Starts the probes of @kinds, one client each; with fewer clients than kinds the kinds that
     need a client of their own come first and the rest share. @shift moves kinds to other clients,
-    so that over several runs each is seen over IPv4 and IPv6, with and without PSK."""
+    so that over several runs each is seen over IPv4 and IPv6, with and without PSK. @clients: only
+    these."""
 
-    def __init__(self, lab, kinds=KINDS, shift=0):
+    def __init__(self, lab, kinds=KINDS, shift=0, clients=None):
         self.lab, self.kinds = lab, kinds
-        self.clients = self._assign(shift)
+        self.clients = self._assign(lab.clients if clients is None else clients, shift)
         self.probes = {}
         self.idle_client = self.clients.get("idle")
 
-    def _assign(self, shift):
-        clients = self.lab.clients
+    def _assign(self, clients, shift):
         clients = clients[shift % len(clients):] + clients[:shift % len(clients)]
         alone = [k for k in self.kinds if k in ALONE]
         shared = [k for k in self.kinds if k not in ALONE]

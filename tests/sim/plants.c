@@ -66,6 +66,8 @@ const struct plant plants[] = {
     {"gate-left-open", "faults", 1, "a member goes on without the VIP"},
     {"address-not-looked-at", "faults", 22, "the VIP's address may go, and nobody looks"},
     {"no-announcement", "faults", 108, "a master does not announce itself again"},
+    {"lesser-not-outbid", "split", 28,
+     "a master that hears a lesser one goes on under the old terms"},
     {"silent-after-the-other", "faults", 101278, "nor when the other of two has let go"},
     {"copies-move-keys", "switch", 1, "a copied packet moves a session to another VIP"},
     {"no-asks", "switch", 1, "nobody asks the owner for a session that came to another VIP"},

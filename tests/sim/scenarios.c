@@ -435,11 +435,11 @@ static void run_expiry(struct world *w, uint64_t seconds)
 
 /* ---- two members that both believe ---- */
 
-static void cut_off(struct world *w, unsigned id, bool cut)
+static void cut_off(struct world *w, unsigned id, bool sync, bool vrrp)
 {
     for (unsigned i = 1; i <= w->members; i++) {
-        w->cut_sync[id][i] = w->cut_sync[i][id] = cut && i != id;
-        w->cut_vrrp[id][i] = w->cut_vrrp[i][id] = cut && i != id;
+        w->cut_sync[id][i] = w->cut_sync[i][id] = sync && i != id;
+        w->cut_vrrp[id][i] = w->cut_vrrp[i][id] = vrrp && i != id;
     }
 }
 
@@ -450,10 +450,12 @@ static void run_split(struct world *w, uint64_t seconds)
     uint64_t flipped[SIM_CLIENTS_MAX], until = w->now_ns + 62 * NS_PER_S;
 
     w->attacker_stays = true; /* a first copy from elsewhere is roaming, and nothing heals that */
+    for (unsigned i = 0; i < w->members; i++)
+        w->machine[i].clock_ahead_ns = 0; /* of stamps made apart the later clock's win (F13) */
     traffic(w, 50, 30);
     run_for(w, 2000);
     unsigned first = w->arp[1], second = backup(w)->member;
-    cut_off(w, second, true);
+    cut_off(w, second, true, true);
     w->divided = true;
     w->divided_sides[0] = (uint8_t)first;
     w->divided_sides[1] = (uint8_t)second;
@@ -476,13 +478,15 @@ static void run_split(struct world *w, uint64_t seconds)
             }
         }
     }
-    cut_off(w, second, false);
+    cut_off(w, second, true, false); /* TCP and ARP make the links take longer */
     w->divided = false;
     uint64_t healed = w->now_ns;
     world_run(w, healed + HEAL_NS);
     uint64_t since = w->now_ns - 200 * NS_PER_MS;
     if (clean(w))
         live(w, since, "a second after a split brain healed");
+    run_for(w, 1500);
+    cut_off(w, second, false, false);
     run_for(w, 20000);
     look_at_the_end(w);
 }

@@ -267,6 +267,32 @@ TEST(a_new_stay_never_goes_on_under_the_old_terms)
     hub_free(h);
 }
 
+TEST(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by_age)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
+    struct hub *h = ready(&c);
+
+    tell(h, FAILOVER_LINE_RX_LOWER, false);
+    uint32_t before = atomic_load(&h->gate.suspicion); /* not ours: whatever is heard */
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_int_equal(atomic_load(&h->gate.suspicion), before + 1);
+    for (unsigned i = 0; i < 3; i++)
+        tell(h, FAILOVER_LINE_RX_LOWER, false);
+    assert_int_equal(atomic_load(&h->gate.suspicion), before + 2); /* O5 */
+    pass(h, 240);
+    tell(h, FAILOVER_LINE_RX_LOWER, false);
+    assert_int_equal(atomic_load(&h->gate.suspicion), before + 2);
+    pass(h, 10);
+    tell(h, FAILOVER_LINE_RX_LOWER, false);
+    assert_int_equal(atomic_load(&h->gate.suspicion), before + 3);
+    pass(h, 1000);
+    h->node->sibling[2].up = true; /* what it does with us in contact it tells */
+    tell(h, FAILOVER_LINE_RX_LOWER, false);
+    assert_int_equal(atomic_load(&h->gate.suspicion), before + 3);
+    h->node->sibling[2].up = false;
+    hub_free(h);
+}
+
 TEST(an_address_without_keepalived_is_removed_and_never_served)
 {
     struct hub *h = ready(&alone);
@@ -614,6 +640,7 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(when_the_other_of_two_lets_go_neighbours_are_told_again),
           T(any_part_of_the_predicate_that_goes_takes_the_vip),
           T(a_new_stay_never_goes_on_under_the_old_terms),
+          T(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by_age),
           T(an_address_without_keepalived_is_removed_and_never_served),
           T(health_is_the_engines_and_a_start_without_siblings_waits_for_them),
           T(an_owner_does_not_lose_weight_because_it_is_alone),
