@@ -470,9 +470,9 @@ static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
     return drained_save(((struct app *)ctx)->cluster->conf->state_dir, vips, count);
 }
 
-static void op_set_fit(void *ctx, bool fit)
+static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
-    sentinel_set_fit(((struct app *)ctx)->cluster->sentinel, fit);
+    sentinel_set_fit(((struct app *)ctx)->cluster->sentinel, slot, fit);
 }
 
 static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret)
@@ -575,8 +575,10 @@ static int start_node(struct app *a, struct cluster *c)
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
         if (c->conf->member[i].id && i != c->conf->self)
             n.members[count++] = (uint8_t)i;
-    for (unsigned i = 0; i < c->conf->vip_count; i++)
+    for (unsigned i = 0; i < c->conf->vip_count; i++) {
         n.vip[i + 1] = c->conf->vip[i];
+        n.lans[i + 1] = conf_lans_of(c->conf, &c->conf->vip[i]);
+    }
     n.drained_count = drained_load(c->conf->state_dir, n.drained, VIPS_MAX);
     rng_fill(&rng_system, n.instance, sizeof(n.instance));
     /* C1: K_cookie = KDF(K_cluster, membership epoch) */
@@ -642,7 +644,7 @@ static void on_beat(uv_timer_t *t)
     c->beat_ns = now.boot_ns;
     if (!sentinel_alive(c->sentinel)) {
         /* Without it a later freeze would go unnoticed: give the VIPs up now (O3). */
-        health_remove(c->conf->run_dir);
+        health_remove_all(c->conf->run_dir, c->conf->vip, c->conf->vip_count);
         log_error("the sentinel process is gone; ending", "hint=%s", "a restart makes a new one");
         app_stop(a, 1, "no sentinel");
         return;

@@ -76,6 +76,7 @@ const char *withheld_name(enum withheld w)
 {
     static const char *const names[] = {[WITHHELD_NOT] = "",
                                         [WITHHELD_NOT_IN_SYNC] = "not-in-sync",
+                                        [WITHHELD_UNFIT] = "unfit",
                                         [WITHHELD_HOLD_DOWN] = "hold-down",
                                         [WITHHELD_FLAPPING] = "flapping"};
 

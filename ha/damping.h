@@ -32,7 +32,8 @@ struct damping {
 
 enum withheld {
     WITHHELD_NOT,
-    WITHHELD_NOT_IN_SYNC, /* by the node's own word; there is no time to tell */
+    WITHHELD_NOT_IN_SYNC, /* by the node's own word, as the next: there is no time to tell */
+    WITHHELD_UNFIT,
     WITHHELD_HOLD_DOWN,
     WITHHELD_FLAPPING,
 };
@@ -45,4 +46,5 @@ void damping_ready(struct damping *d, bool ready, uint64_t now_ns);
 enum withheld damping_verdict(const struct damping *d, const struct damping_rules *r, bool owner,
                               uint64_t now_ns, uint64_t *ret_until_ns);
 void damping_forget(struct damping *d, const struct damping_rules *r, uint64_t now_ns);
-const char *withheld_name(enum withheld w); /* "", "not-in-sync", "hold-down", "flapping" */
+const char *
+withheld_name(enum withheld w); /* "", "not-in-sync", "unfit", "hold-down", "flapping" */

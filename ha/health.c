@@ -52,20 +52,41 @@ int health_put(const char *dir, const char *name, const char *text)
     return r;
 }
 
-int health_raise(const char *dir)
+static const char *health_name(char name[NAME_LEN_MAX], uint16_t vip)
 {
-    return health_put(dir, HEALTH_FILE, "1\n");
+    if (vip == HEALTH_OF_ALL)
+        return HEALTH_FILE;
+    snprintf(name, NAME_LEN_MAX, HEALTH_FILE "-%u", vip);
+    return name;
 }
 
-int health_remove(const char *dir)
+int health_raise(const char *dir, uint16_t vip)
+{
+    char name[NAME_LEN_MAX];
+
+    return health_put(dir, health_name(name, vip), "1\n");
+}
+
+int health_remove(const char *dir, uint16_t vip)
 {
     _cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char name[NAME_LEN_MAX];
 
     if (dir_fd < 0)
         return -errno;
-    if (unlinkat(dir_fd, HEALTH_FILE, 0) < 0 && errno != ENOENT)
+    if (unlinkat(dir_fd, health_name(name, vip), 0) < 0 && errno != ENOENT)
         return -errno;
     return 0;
+}
+
+int health_remove_all(const char *dir, const struct vip *vips, unsigned count)
+{
+    int r = health_remove(dir, HEALTH_OF_ALL), one;
+
+    for (unsigned i = 0; i < count; i++)
+        if ((one = health_remove(dir, vips[i].id)) < 0 && r == 0)
+            r = one;
+    return r;
 }
 
 int weight_write(const char *dir, uint16_t vip, int weight)

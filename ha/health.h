@@ -1,16 +1,16 @@
-/* ha/health.h - the two files by which keepalived is told how fit this member is.
+/* ha/health.h - the files by which keepalived is told how fit this member is, two for each VIP.
  *
  * Owner:   health: the sentinel process; weight: the daemon's main thread.
  * Never:   makes the directory (keepalived's watch is on it: it must be there before keepalived
  *          starts and stay), follows a file that is half written: a rename puts it in place.
  *
- * The rendered configuration fails closed: a missing health file is FAULT for every VIP; a missing
- * weight file is weight 0. */
+ * The rendered configuration fails closed: a missing health file is FAULT for its VIP; a missing
+ * weight file is weight 0. HEALTH_FILE without a number is there when those of all VIPs are: for
+ * monitors, and for configurations that were rendered when there was no other. */
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
+#include "model/vip.h"
 
-#define HEALTH_FILE "health"
+#define HEALTH_FILE "health" /* -N: of the VIP with the number N */
 #define WEIGHT_FILE "weight" /* -N: of the VIP with the number N */
 #define DRAINED_FILE "drained"
 
@@ -25,8 +25,11 @@
 
 /* Replace @dir/@name by one line of text. */
 int health_put(const char *dir, const char *name, const char *text);
-int health_raise(const char *dir);  /* "1": fit */
-int health_remove(const char *dir); /* 0 too when there is none; needs no disk space */
+#define HEALTH_OF_ALL 0                           /* no VIP has this number */
+int health_raise(const char *dir, uint16_t vip);  /* "1": fit */
+int health_remove(const char *dir, uint16_t vip); /* 0 too when there is none; needs no space */
+/* That of all first. The first error is returned, when all have been tried. */
+int health_remove_all(const char *dir, const struct vip *vips, unsigned count);
 /* -ERANGE beyond +-WEIGHT_MAX. */
 int weight_write(const char *dir, uint16_t vip, int weight);
 

@@ -180,20 +180,20 @@ static void put_globals(struct writer *w)
             "    vrrp_notify_fifo %s/vrrp.fifo\n"
             "    reload_check_config %s/keepalived-check.log\n"
             "}\n\n"
-            "# Fails closed: missing, empty or 0 is FAULT.\n"
-            "track_file gm_health {\n"
-            "    file %s/health\n"
-            "    weight 0 reverse\n"
-            "}\n",
-            c->run_dir, c->run_dir, c->run_dir);
+            "# Health fails closed: missing, empty or 0 is FAULT.\n",
+            c->run_dir, c->run_dir);
     for (unsigned i = 0; i < c->vip_count; i++)
         if (place_of(&c->vip[i], c->self) >= 0)
             fprintf(w->out,
+                    "\ntrack_file gm_health_%u {\n"
+                    "    file %s/" HEALTH_FILE "-%u\n"
+                    "    weight 0 reverse\n"
+                    "}\n"
                     "\ntrack_file gm_weight_%u {\n"
                     "    file %s/" WEIGHT_FILE "-%u\n"
                     "    weight 1\n"
                     "}\n",
-                    c->vip[i].id, c->run_dir, c->vip[i].id);
+                    c->vip[i].id, c->run_dir, c->vip[i].id, c->vip[i].id, c->run_dir, c->vip[i].id);
 }
 
 static void put_address(struct writer *w, const struct vip_addr *a)
@@ -284,12 +284,12 @@ static void put_trackers(struct writer *w, const struct vip *v, const struct sid
 
     fprintf(w->out,
             "    track_file {\n"
-            "        gm_health\n"
+            "        gm_health_%u\n"
             "        gm_weight_%u\n"
             "    }\n"
             "    track_interface {\n"
             "        %s\n",
-            v->id, tun);
+            v->id, v->id, tun);
     for (unsigned s = 0; s < count; s++) {
         const char *own = advertised(w->c, v, &sides[s])->ifname;
 

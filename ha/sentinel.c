@@ -17,7 +17,7 @@
 #define RT_PRIORITY 10
 
 struct shared {
-    _Atomic bool fit;
+    _Atomic uint64_t fit; /* bit n: for the VIP of slot n */
     struct sentinel_beat beat[SENTINEL_BEATS_MAX];
 };
 
@@ -110,6 +110,18 @@ static bool post_is_ours(const struct guard *g)
 
 /* ---- the watch ---- */
 
+static_assert(VIPS_MAX <= 64, "a bit for each slot");
+
+static uint64_t all_slots(const struct guard *g)
+{
+    return (UINT64_MAX >> (63 - g->c->vip_count)) & ~1ull;
+}
+
+static void withdraw(const struct guard *g)
+{
+    health_remove_all(g->c->run_dir, g->c->vips + 1, g->c->vip_count);
+}
+
 static bool beats_good(struct shared *s, uint64_t now_ns, uint64_t freeze_ns)
 {
     for (unsigned i = 0; i < SENTINEL_BEATS_MAX; i++) {
@@ -142,7 +154,7 @@ static void after_death(const struct guard *g)
         if (!post_is_ours(g))
             return;
         if (first)
-            health_remove(g->c->run_dir);
+            withdraw(g);
         bool gone = keepalived_gone(g->c->run_dir);
         for (unsigned i = 1; gone && i <= g->c->vip_count; i++)
             g->c->remove_vip(&g->c->vips[i]);
@@ -153,21 +165,42 @@ static void after_death(const struct guard *g)
     }
 }
 
-static bool raise_health(const struct guard *g)
+static bool has(uint64_t slots, unsigned slot)
 {
+    return slots >> slot & 1;
+}
+
+/* Files of @up become those of @want. Returns which are there then: what could not be raised is
+ * tried again. */
+static uint64_t change_health(const struct guard *g, uint64_t up, uint64_t want)
+{
+    uint64_t all = all_slots(g);
+    bool whole = up == all;
+
     if (!post_is_ours(g))
-        return false;
-    bool up = health_raise(g->c->run_dir) == 0;
+        return up;
+    if (whole && want != all)
+        health_remove(g->c->run_dir, HEALTH_OF_ALL);
+    for (unsigned slot = 1; slot <= g->c->vip_count; slot++) {
+        uint16_t id = g->c->vips[slot].id;
+
+        if (has(up, slot) && !has(want, slot))
+            health_remove(g->c->run_dir, id);
+        else if (!has(up, slot) && has(want, slot) && health_raise(g->c->run_dir, id) < 0)
+            want &= ~(1ull << slot);
+    }
+    if (!whole && want == all && health_raise(g->c->run_dir, HEALTH_OF_ALL) < 0)
+        want &= ~2ull; /* with the first of them again */
     deed_end(g->lock_fd);
-    return up;
+    return want;
 }
 
 static void watch(const struct guard *g)
 {
     struct pollfd p = {.fd = g->pipe_fd, .events = POLLIN};
     struct timespec pause = {.tv_nsec = SENTINEL_LOOK_MS * 1000000};
-    bool up = false, fell = false;
-    uint64_t good_since = 0;
+    bool fell = false;
+    uint64_t up = 0, good_since = 0;
 
     for (;;) {
         int r = ppoll(&p, 1, &pause, NULL);
@@ -176,22 +209,17 @@ static void watch(const struct guard *g)
         if (r > 0)
             break; /* the only thing that happens to the pipe is its end */
         bool frozen = !beats_good(g->shared, now, g->c->freeze_after_ns);
-        bool good = !frozen && atomic_load(&g->shared->fit);
+        uint64_t want = frozen ? 0 : atomic_load(&g->shared->fit) & all_slots(g);
         if (frozen)
             fell = true;
-        if (!good) {
+        if (!want)
             good_since = 0;
-            if (up && post_is_ours(g)) {
-                health_remove(g->c->run_dir);
-                deed_end(g->lock_fd);
-            }
-            up = false;
-            continue;
-        }
-        if (!good_since)
+        else if (!good_since)
             good_since = now;
-        if (!up && (!fell || now - good_since >= SENTINEL_RISE_NS))
-            up = raise_health(g);
+        if (fell && now - good_since < SENTINEL_RISE_NS)
+            want &= up; /* falls at once, rises slowly */
+        if (want != up)
+            up = change_health(g, up, want);
     }
     after_death(g);
 }
@@ -226,7 +254,7 @@ static void child(struct guard *g)
     if (g->c->confine() < 0)
         _exit(1);
     if (post_is_ours(g)) {
-        health_remove(g->c->run_dir);
+        withdraw(g);
         deed_end(g->lock_fd);
     }
     watch(g);
@@ -286,9 +314,15 @@ bool sentinel_alive(const struct sentinel *s)
     return poll(&p, 1, 0) == 0;
 }
 
-void sentinel_set_fit(struct sentinel *s, bool fit)
+void sentinel_set_fit(struct sentinel *s, uint16_t vip_slot, bool fit)
 {
-    atomic_store(&s->shared->fit, fit);
+    uint64_t bit = 1ull << vip_slot;
+
+    assert(vip_slot && vip_slot < VIPS_MAX);
+    if (fit)
+        atomic_fetch_or(&s->shared->fit, bit);
+    else
+        atomic_fetch_and(&s->shared->fit, ~bit);
 }
 
 bool sentinel_all_beat(const struct sentinel *s, unsigned count, uint64_t since_ns)
@@ -311,7 +345,7 @@ void sentinel_end(struct sentinel *s)
 {
     if (!s)
         return;
-    atomic_store(&s->shared->fit, false);
+    atomic_store(&s->shared->fit, 0);
     close(s->lock_fd); /* the post is free before the sentinel looks */
     close(s->pipe_fd);
     munmap(s->shared, sizeof(*s->shared));

@@ -3,12 +3,13 @@
  *
  * Owner:   app starts it before any thread exists; it ends by itself after the daemon.
  * Threads: main for every function; beats are stored by their threads.
- * Never:   trusts the daemon to be alive: it owns keepalived's health file, which fails closed. The
- *          daemon says through shared memory whether it is fit, and beats.
+ * Never:   trusts the daemon to be alive: it owns keepalived's health files, which fail closed. The
+ *          daemon says through shared memory which VIPs it is fit for, and beats.
  *
- * A beat older than freeze_after, or the pipe from the daemon closed: health is removed at once.
- * After a freeze it returns when all beats were good for SENTINEL_RISE_NS. When the daemon is gone
- * and no keepalived has the FIFO open, the VIPs are taken off the interfaces: nobody serves them.
+ * A beat older than freeze_after, or the pipe from the daemon closed: all health is removed at
+ * once. After a freeze it returns when all beats were good for SENTINEL_RISE_NS. When the daemon is
+ * gone and no keepalived has the FIFO open, the VIPs are taken off the interfaces: nobody serves
+ * them.
  *
  * Between two daemons: RUN_DIR/SENTINEL_LOCK has two bytes to lock, held by process, so that none
  * outlives its holder. POST is the daemon's for its life; DEED is taken for a moment by who takes
@@ -46,8 +47,8 @@ struct sentinel;
 /* -EALREADY: another live daemon has the post; nothing was touched. -ETIMEDOUT: a former sentinel
  * does not finish what it is about (SENTINEL_LINGER_NS). */
 int sentinel_start(const struct sentinel_config *c, struct sentinel **ret);
-bool sentinel_alive(const struct sentinel *s); /* false: nobody guards the health file any more */
-void sentinel_set_fit(struct sentinel *s, bool fit);
+bool sentinel_alive(const struct sentinel *s); /* false: nobody guards the health files any more */
+void sentinel_set_fit(struct sentinel *s, uint16_t vip_slot, bool fit);
 /* [0] is main's, [1..] the workers'. */
 struct sentinel_beat *sentinel_beats(struct sentinel *s);
 /* Has each of the first @count beaten at @since_ns or later? One that has not begun has not. */

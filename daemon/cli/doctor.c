@@ -341,6 +341,14 @@ static void judge_keepalived(const struct host *h, struct doctor *d)
                      "guardmount ha render -o /etc/keepalived/conf.d/guardmount.conf, and the line "
                      "'includer /etc/keepalived/conf.d/*.conf' in keepalived.conf",
                      "%s has no instances for all our VIPs", h->keepalived_conf);
+    else if (h->keepalived_one_health)
+        doctor_found(
+            d, check, FINDING_WARN,
+            "guardmount ha render -o FILE, then restart keepalived, drained, on one member "
+            "after the other",
+            "%s was written by an earlier version: a dead LAN of one VIP takes all VIPs "
+            "away",
+            h->keepalived_conf);
     else if (!h->keepalived_current)
         doctor_found(d, check, FINDING_WARN,
                      "guardmount ha render -o FILE, then reload keepalived, on all members",
@@ -349,6 +357,12 @@ static void judge_keepalived(const struct host *h, struct doctor *d)
     else
         doctor_found(d, check, FINDING_GOOD, "", "%s has our VIPs, as configured",
                      h->keepalived_conf);
+    if (h->daemon_one_health)
+        doctor_found(d, check, FINDING_FAIL,
+                     "guardmount drain, systemctl restart guardmountd, guardmount undrain; then "
+                     "keepalived",
+                     "the daemon that runs is older than this command: a keepalived that is "
+                     "configured by it would find no health file");
     if (h->keepalived_test > 0)
         doctor_found(d, check, FINDING_FAIL, "correct it: a reload would be refused",
                      "keepalived -t: %s", h->keepalived_says);

@@ -2,6 +2,7 @@
 #include "cli/host.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "ha/health.h"
 #include "ha/render.h"
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -306,8 +307,24 @@ static bool holds_vips(const struct conf *c, const char *text)
 
 static void look_at(struct host *h, const char *text, const char *rendered)
 {
+    char one_health[CONF_PATH_MAX + 32];
+
     h->keepalived_ours |= holds_vips(h->conf, text);
     h->keepalived_current |= rendered && strstr(text, rendered) != NULL;
+    snprintf(one_health, sizeof(one_health), "file %s/" HEALTH_FILE "\n", h->conf->run_dir);
+    h->keepalived_one_health |= strstr(text, one_health) != NULL;
+}
+
+/* That of all is there only together with those of each. */
+static bool is_of_all_only(const struct conf *c)
+{
+    char path[CONF_PATH_MAX + 32];
+
+    snprintf(path, sizeof(path), "%s/" HEALTH_FILE, c->run_dir);
+    if (access(path, F_OK) < 0)
+        return false;
+    snprintf(path, sizeof(path), "%s/" HEALTH_FILE "-%u", c->run_dir, c->vip[0].id);
+    return access(path, F_OK) < 0;
 }
 
 /* Files that a line "include PATTERN" of @text names; relative ones follow the including file. */
@@ -369,6 +386,7 @@ static void read_keepalived(struct host *h)
     for (unsigned i = 0; i < ARRAY_LEN(places); i++)
         h->keepalived_installed |= access(places[i], X_OK) == 0;
     h->keepalived_running = process_of("keepalived");
+    h->daemon_one_health = is_of_all_only(h->conf);
     h->conntrackd_running = process_of("conntrackd");
     if (render_keepalived(h->conf, &rendered, error) < 0)
         rendered = NULL;

@@ -42,9 +42,11 @@ struct host {
     bool clock_known, clock_synchronised;
     bool keepalived_installed, keepalived_running, conntrackd_running;
     char keepalived_conf[CONF_PATH_MAX + 1];
-    bool keepalived_ours;    /* it holds, or includes, instances of all our VIPs */
-    bool keepalived_current; /* and they are what `ha render` writes now */
-    int keepalived_test;     /* exit status of keepalived -t; -1: was not run */
+    bool keepalived_ours;       /* it holds, or includes, instances of all our VIPs */
+    bool keepalived_current;    /* and they are what `ha render` writes now */
+    bool keepalived_one_health; /* it follows one health file for all VIPs, as it once was made */
+    bool daemon_one_health;     /* the daemon that runs writes no other */
+    int keepalived_test;        /* exit status of keepalived -t; -1: was not run */
     char keepalived_says[HOST_TEXT_MAX];
     struct host_address { /* a VIP's address that is on this machine */
         char text[ADDR_TEXT_LEN], vip[VIP_NAME_MAX + 1];

@@ -288,6 +288,27 @@ static bool uses_interface(const struct vip_addr *list, unsigned count, const ch
     return false;
 }
 
+static bool is_on(const struct vip *v, const char *ifname)
+{
+    return uses_interface(v->outer, v->outer_count, ifname) ||
+           uses_interface(v->inner, v->inner_count, ifname);
+}
+
+uint32_t conf_lans_of(const struct conf *c, const struct vip *v)
+{
+    uint32_t lans = 0;
+
+    for (unsigned i = 0; i < c->lan_count; i++) {
+        bool anybodys = false;
+
+        for (unsigned o = 0; o < c->vip_count; o++)
+            anybodys |= is_on(&c->vip[o], c->lan[i].ifname);
+        if (!anybodys || is_on(v, c->lan[i].ifname))
+            lans |= 1u << i;
+    }
+    return lans;
+}
+
 /* A LAN without probes asks the siblings by the address that they have on it. */
 static void default_probes(struct conf *c, struct conf_lan *l)
 {

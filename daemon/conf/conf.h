@@ -121,6 +121,9 @@ static inline void conf_freep(struct conf **c)
 /* The member's LAN address of a family; NULL: none was given. */
 const struct ip_addr *conf_inner_address(const struct conf_member *m, bool v6);
 
+/* Bit n: the VIP needs lan[n], since it has an address there, or since no VIP has one. */
+uint32_t conf_lans_of(const struct conf *c, const struct vip *v);
+
 /* Is the peer of this name meant by a list such as drill_probe? */
 bool conf_lists_peer(const char *list, const char *name);
 

@@ -34,12 +34,6 @@ void flaps_lost(struct node *n, uint16_t slot, struct instant now)
     damping_flap(&v->damping, &n->conf.damping, now.boot_ns);
 }
 
-void flaps_unfit(struct node *n, struct instant now)
-{
-    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
-        flaps_lost(n, slot, now);
-}
-
 /* It was not our doing: VRRP gave the VIP back to a member with a higher base priority. */
 void flaps_claim_heard(struct node *n, uint16_t slot, uint8_t member, struct instant now)
 {
@@ -72,7 +66,7 @@ static void yield(struct node *n, uint16_t slot, struct instant now)
 enum withheld flaps_look(struct node *n, uint16_t slot, bool behind, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
-    bool owner = failover_owned(&v->failover), ready = n->fit && !behind;
+    bool owner = failover_owned(&v->failover), ready = v->fit && !behind;
 
     if (!counts(n) || !is_listed(n, slot, n->conf.self))
         return WITHHELD_NOT;
@@ -125,6 +119,8 @@ enum withheld node_withheld(const struct node *n, uint16_t slot, struct instant 
     if (!slot || slot > n->conf.vip_count)
         return WITHHELD_NOT;
     v = &n->vip[slot];
+    if (!v->fit)
+        return WITHHELD_UNFIT;
     if (v->withheld != WITHHELD_NOT) {
         if (v->withheld_until_ns > now.boot_ns && v->withheld_until_ns != NEVER)
             *ret_ms = (v->withheld_until_ns - now.boot_ns) / NS_PER_MS;

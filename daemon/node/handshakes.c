@@ -374,7 +374,7 @@ static enum notice_reason initiation_refused(const struct node *n, const struct 
         return REASON_WRONG_MEMBER;
     if (now.boot_ns < atomic_load(&n->gate->resume_ns))
         return REASON_RESUMING;
-    if (clustered(n) && !n->fit)
+    if (clustered(n) && !n->vip[r->vip].fit)
         return REASON_NOT_READY; /* P10: not before anti-entropy or solo_start_after */
     return REASON_NONE;
 }

@@ -134,8 +134,10 @@ struct vip_run {
      * sent it, or the next failover loses it. */
     struct list *settle_key; /* as wake_key */
     uint64_t settle_at_ns;
-    int weight;         /* as keepalived was told */
-    uint64_t outbid_ns; /* O5: when a lesser master was last outbid */
+    bool fit, lans_dead;    /* fit: as the sentinel was told */
+    uint64_t lans_alive_ns; /* all of its LANs, since; 0: one is dead */
+    int weight;             /* as keepalived was told */
+    uint64_t outbid_ns;     /* O5: when a lesser master was last outbid */
     /* flaps.c. before_flap: as it was before the flap of flapped_ns (0: none), which may turn out
      * to be none. */
     struct damping damping, before_flap;
@@ -219,9 +221,9 @@ struct node {
 
     /* Readiness (O3). */
     uint64_t started_ns;
-    bool engine_fit, started, lans_ok, fit, draining, shutting_down;
+    bool engine_fit, started, draining, shutting_down;
+    bool fit; /* as far as the VIPs have that in common */
     uint32_t lans_known, lans_alive;
-    uint64_t lans_good_since_ns;
     uint64_t synced_ns; /* when some sibling was last in sync with us; 0: never */
     bool wake_due;      /* held packets are to be looked at again, at the end of this turn */
 
@@ -454,8 +456,8 @@ void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, stru
 uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);
 
 /* flaps.c */
-void flaps_lost(struct node *n, uint16_t slot, struct instant now); /* a VIP, unplanned */
-void flaps_unfit(struct node *n, struct instant now);
+/* The VIP, or the health that it needs; nobody had planned it. */
+void flaps_lost(struct node *n, uint16_t slot, struct instant now);
 void flaps_claim_heard(struct node *n, uint16_t slot, uint8_t member, struct instant now);
 void flaps_forget(struct node *n, uint16_t slot, struct instant now);
 enum withheld flaps_look(struct node *n, uint16_t slot, bool behind, struct instant now);

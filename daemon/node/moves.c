@@ -238,7 +238,7 @@ bool moves_linger(struct node *n, uint16_t slot, const char *cause, struct insta
 {
     struct vip_run *v = &n->vip[slot];
 
-    if (!n->fit || n->shutting_down || v->handing_ns || !moves_leaving(n, slot) ||
+    if (!v->fit || n->shutting_down || v->handing_ns || !moves_leaving(n, slot) ||
         v->failover.state != VIP_RELEASING)
         return false;
     v->closing_ns = now.boot_ns + LINGER_NS;
@@ -356,7 +356,7 @@ static int promote(struct node *n, uint16_t slot, bool force, char reason[MOVE_R
                       "Members do), so every client would need a handshake; --force takes it all "
                       "the same",
                       v->conf.name, HOLDERS_MAX + 1);
-    if (!n->fit)
+    if (!v->fit)
         return refuse(reason, -EAGAIN, "this member is not fit to serve");
     if (!force && v->claimant &&
         !(n->sibling[v->claimant].up &&

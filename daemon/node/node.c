@@ -109,7 +109,6 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     list_init(&n->excepted);
     n->started_ns = now.boot_ns;
     n->engine_fit = true;
-    n->lans_ok = true;
     n->horizon_ns = LEASE_HORIZON_MIN_NS;
     n->raises_since_ns = now.boot_ns;
     n->rescue_seed = rng_u64(rng);
@@ -360,5 +359,10 @@ const struct identity *node_identity(const struct node *n)
 
 bool node_fit(const struct node *n)
 {
-    return n->fit;
+    if (!clustered(n))
+        return n->fit;
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        if (!n->vip[slot].fit)
+            return false;
+    return true;
 }

@@ -96,7 +96,7 @@ struct node_ops {
     /* What a sibling's drill asks or tells. NULL: nothing is done. */
     void (*drill)(void *ctx, uint8_t member, const struct sync_drill *d);
     int (*save_drained)(void *ctx, const uint16_t *vip_ids, unsigned count); /* durable */
-    void (*set_fit)(void *ctx, bool fit);
+    void (*set_fit)(void *ctx, uint16_t vip_slot, bool fit);                 /* to serve the VIP */
     /* Durable facts of this member's life. */
     int (*raise_seq)(void *ctx, uint64_t seen, uint64_t *ret_seq);
     void (*reserve_stamps)(void *ctx, uint64_t real_ns);
@@ -112,6 +112,7 @@ struct node_config {
     uint64_t membership_epoch;
     struct vip vip[VIPS_MAX]; /* by slot, from 1 */
     unsigned vip_count;       /* highest slot */
+    uint32_t lans[VIPS_MAX];  /* by slot: those that the VIP needs, as in node_lans() */
     uint8_t instance[16];
     uint64_t seq;    /* life.seq */
     bool seq_proved; /* false: quarantine (N6) */
@@ -229,5 +230,5 @@ uint64_t node_flaps(const struct node *n, uint16_t vip_slot); /* counted, of thi
 uint8_t node_route(const struct node *n, uint16_t vip_slot);  /* member that has its packets */
 struct replica *node_replica(const struct node *n, uint8_t member);
 bool node_in_sync(const struct node *n, struct instant now);
-bool node_fit(const struct node *n);
+bool node_fit(const struct node *n); /* for each of the VIPs */
 void node_key_counts(const struct node *n, unsigned *ret_owned, unsigned *ret_replicas);

@@ -327,18 +327,50 @@ void node_lans(struct node *n, uint32_t known, uint32_t alive, struct instant no
     readiness(n, now);
 }
 
-/* A LAN that is dead here while a sibling, heard lately, reports it reachable (O3). */
-static bool lan_dead_here(const struct node *n, struct instant now)
+/* LANs that are dead here while a sibling, heard lately, reports them reachable (O3). */
+static uint32_t lans_dead_here(const struct node *n, struct instant now)
 {
+    uint32_t dead = 0;
+
     for (unsigned i = 1; i < MEMBERS_MAX; i++) {
         const struct sibling *s = &n->sibling[i];
         uint64_t heard = atomic_load(&n->gate->member[i].heartbeat_ns);
 
-        if (s->up && now.boot_ns - heard < 500 * NS_PER_MS &&
-            (n->lans_known & ~n->lans_alive & s->lans_known & s->lans_alive))
-            return true;
+        if (s->up && now.boot_ns - heard < 500 * NS_PER_MS)
+            dead |= n->lans_known & ~n->lans_alive & s->lans_known & s->lans_alive;
     }
-    return false;
+    return dead;
+}
+
+/* Its LANs fall at once and rise slowly. */
+static bool has_lans(struct node *n, uint16_t slot, uint32_t dead, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (dead & n->conf.lans[slot]) {
+        if (!v->lans_dead)
+            say(n, NODE_ALARM, "a LAN is dead here that a sibling reaches; giving up the VIP",
+                "vip=%s known=%x alive=%x", v->conf.name, n->lans_known, n->lans_alive);
+        v->lans_dead = true;
+        v->lans_alive_ns = 0;
+    } else if (v->lans_dead) {
+        if (!v->lans_alive_ns)
+            v->lans_alive_ns = now.boot_ns;
+        v->lans_dead = now.boot_ns - v->lans_alive_ns < LAN_RISE_NS;
+    }
+    return !v->lans_dead;
+}
+
+static void set_fit(struct node *n, uint16_t slot, bool fit, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (fit == v->fit)
+        return;
+    v->fit = fit;
+    if (!fit)
+        flaps_lost(n, slot, now);
+    n->ops.set_fit(n->ops.ctx, slot, fit);
 }
 
 static int weight(const struct node *n, const struct vip_run *v, bool behind, enum withheld held)
@@ -379,26 +411,14 @@ void readiness(struct node *n, struct instant now)
             say(n, NODE_INFO, "ready to serve", "in_sync=%d", in_sync);
         }
     }
-    if (lan_dead_here(n, now)) {
-        if (n->lans_ok)
-            say(n, NODE_ALARM, "a LAN is dead here that a sibling reaches; giving up the VIPs",
-                "known=%x alive=%x", n->lans_known, n->lans_alive);
-        n->lans_ok = false;
-        n->lans_good_since_ns = 0;
-    } else if (!n->lans_ok) { /* fall at once, rise slowly */
-        if (!n->lans_good_since_ns)
-            n->lans_good_since_ns = now.boot_ns;
-        else if (now.boot_ns - n->lans_good_since_ns >= LAN_RISE_NS)
-            n->lans_ok = true;
-    }
-    bool fit = n->started && n->engine_fit && n->lans_ok && !n->shutting_down;
-    if (PLANTED("damped-is-unfit"))
-        fit &= n->vip[1].withheld != WITHHELD_FLAPPING;
-    if (fit != n->fit) {
-        n->fit = fit;
-        if (!fit)
-            flaps_unfit(n, now);
-        n->ops.set_fit(n->ops.ctx, fit);
+    uint32_t dead = lans_dead_here(n, now);
+    n->fit = n->started && n->engine_fit && !n->shutting_down;
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        bool damped = n->vip[slot].withheld == WITHHELD_FLAPPING;
+
+        set_fit(n, slot,
+                has_lans(n, slot, dead, now) && n->fit && !(damped && PLANTED("damped-is-unfit")),
+                now);
     }
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
         struct vip_run *v = &n->vip[slot];

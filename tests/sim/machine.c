@@ -217,12 +217,12 @@ int machine_start(struct machine *m)
         oracle_born(w->oracle, m->member);
     m->alive = true;
     m->frozen = m->frozen_daemon = false;
-    m->fit = false;
     m->gate = (struct gate){0};
     memset(m->link_up, 0, sizeof(m->link_up));
     memset(m->revokes_open, 0, sizeof(m->revokes_open));
     for (unsigned slot = 1; slot <= w->vips; slot++) {
-        m->vrrp[slot].master = m->address_present[slot] = m->address_kept[slot] = false;
+        m->vrrp[slot].master = m->vrrp[slot].fit = false;
+        m->address_present[slot] = m->address_kept[slot] = false;
         m->vrrp[slot].heard_ns = w->now_ns;
         m->route[slot] = 0;
     }

@@ -351,11 +351,11 @@ static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
     return 0;
 }
 
-static void op_set_fit(void *ctx, bool fit)
+static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
     struct machine *m = ctx;
 
-    m->fit = fit;
+    m->vrrp[slot].fit = fit;
 }
 
 static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret)

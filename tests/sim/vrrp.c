@@ -95,7 +95,8 @@ void vrrp_run(struct machine *m, uint16_t slot, enum vrrp_turn turn)
         return;
     }
     /* The sentinel withdraws health from a frozen daemon. */
-    bool healthy = m->fit && !(m->frozen_daemon && w->now_ns - m->froze_ns > 300 * NS_PER_MS);
+    bool healthy =
+        m->vrrp[slot].fit && !(m->frozen_daemon && w->now_ns - m->froze_ns > 300 * NS_PER_MS);
     if (!healthy) {
         become(m, slot, false);
         return;

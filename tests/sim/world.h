@@ -81,6 +81,7 @@ struct vrrp { /* a model of keepalived on one member, one VIP */
     bool master;
     uint64_t heard_ns; /* last advert of an equal or better master */
     int weight;
+    bool fit;
 };
 
 struct machine {
@@ -120,7 +121,7 @@ struct machine {
     struct held *held;
     struct staged *staged;
     unsigned staged_count;
-    bool address_present[SIM_VIPS_MAX + 1], address_kept[SIM_VIPS_MAX + 1], fit;
+    bool address_present[SIM_VIPS_MAX + 1], address_kept[SIM_VIPS_MAX + 1];
     unsigned wants_addresses;             /* bit n: VIP slot n */
     unsigned drained;                     /* durable; as wants_addresses */
     uint8_t route[SIM_VIPS_MAX + 1];      /* its kernel's: member that has the VIP's pool */

@@ -205,6 +205,11 @@ TEST(keepalived_is_judged)
     h = healthy();
     h.keepalived_current = false;
     sick(&h, "keepalived", FINDING_WARN, "not what the configuration asks", "ha render");
+    h.keepalived_one_health = true;
+    sick(&h, "keepalived", FINDING_WARN, "by an earlier version", "ha render");
+    h = healthy();
+    h.daemon_one_health = true;
+    sick(&h, "keepalived", FINDING_FAIL, "older than this command", "restart guardmountd");
     h = healthy();
     h.keepalived_test = 4;
     strcpy(h.keepalived_says, "(Line 3) Unknown keyword");

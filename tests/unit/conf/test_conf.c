@@ -113,6 +113,38 @@ TEST(metrics_are_off_and_on_this_machine_unless_the_file_says_otherwise)
     conf_free(c);
 }
 
+TEST(flaps_are_damped_and_nobody_is_held_down_unless_the_file_says_otherwise)
+{
+    struct conf *c = sample_conf(sample);
+    const struct conf_damping *d = &c->damping;
+
+    assert_true(d->hold_down_ms == 0 && d->flap_limit == 5 && d->window_ms == 30000);
+    assert_true(d->suppress_ms == 30000 && d->suppress_max_ms == 600000);
+    conf_free(c);
+    c = sample_conf(sample_with("[Keepalived]",
+                                "[Failover]\nHoldDown = 10s\nFlapLimit = 0\nFlapWindow = 1m\n"
+                                "SuppressTime = 15\nMaxSuppressTime = 15s\n[Keepalived]"));
+    d = &c->damping;
+    assert_true(d->hold_down_ms == 10000 && d->flap_limit == 0 && d->window_ms == 60000);
+    assert_true(d->suppress_ms == 15000 && d->suppress_max_ms == 15000);
+    conf_free(c);
+}
+
+#define SECOND_VIP                                                                                 \
+    "[Vip second]\nVipId = 2\nHub = main\nOuter = 203.0.113.101/24 dev eth0\nMembers = paris\n"    \
+    "VridOuter = 52\n"
+
+TEST(a_vip_needs_the_lans_that_it_is_on_and_those_that_no_vip_is_on)
+{
+    struct conf *c = sample_conf(sample_with("[Keepalived]", SECOND_VIP
+                                             "[Lan uplink]\nInterface = eth2\nProbe = 192.0.2.1\n"
+                                             "[Keepalived]"));
+
+    assert_int_equal(conf_lans_of(c, &c->vip[0]), 7);
+    assert_int_equal(conf_lans_of(c, &c->vip[1]), 5);
+    conf_free(c);
+}
+
 TEST(nobody_is_drilled_unless_the_file_says_so)
 {
     struct conf *c = sample_conf(sample);
@@ -241,6 +273,8 @@ TEST(reference_has_every_section_and_key)
 TEST_MAIN(T(sample_is_read), T(defaults_are_those_of_the_manual),
           T(every_key_of_the_node_and_the_cluster_is_stored),
           T(metrics_are_off_and_on_this_machine_unless_the_file_says_otherwise),
+          T(flaps_are_damped_and_nobody_is_held_down_unless_the_file_says_otherwise),
+          T(a_vip_needs_the_lans_that_it_is_on_and_those_that_no_vip_is_on),
           T(nobody_is_drilled_unless_the_file_says_so),
           T(every_key_of_the_hub_and_keepalived_is_stored), T(unicast_takes_the_members_addresses),
           T(lan_without_probes_asks_the_siblings),

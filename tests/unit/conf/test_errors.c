@@ -88,6 +88,13 @@ TEST(values_are_told_with_line_key_and_what_is_expected)
          "f:37: AdvertInterval = 2s: expected a time such as 300ms, 5s or 1m; from 10 ms to 1 s"},
         {"AdvertInterval = 100ms", "AdvertInterval = 15ms",
          "f:37: AdvertInterval = 15 ms: expected steps of 10 ms"},
+        {"[Keepalived]\nAdvertInterval = 100ms", "[Failover]\nFlapLimit = 17",
+         "f:37: FlapLimit = 17: expected a whole number from 0 to 16"},
+        {"[Keepalived]\nAdvertInterval = 100ms", "[Failover]\nFlapWindow = 0",
+         "f:37: FlapWindow = 0: expected a time such as 300ms, 5s or 1m; from 1000 ms to 3600 s"},
+        {"[Keepalived]\nAdvertInterval = 100ms", "[Failover]\nMaxSuppressTime = 29s",
+         "f:37: MaxSuppressTime = 29000 ms is below SuppressTime = 30000 ms; make it at least as "
+         "long"},
         {"AdvertInterval = 100ms", "Mode = anycast",
          "f:37: Mode = anycast: expected multicast or unicast"},
         {"AdvertInterval = 100ms", "RtPriority = 100",

@@ -1,4 +1,4 @@
-/* The two files that keepalived follows: whole, readable by it, and gone when they must be gone. */
+/* The files that keepalived follows: whole, readable by it, and gone when they must be gone. */
 #include "ha/health.h"
 #include "lib/test.h"
 #include <errno.h>
@@ -51,17 +51,36 @@ TEST(health_is_one_line_that_a_keepalived_of_another_user_can_read)
     struct stat st;
     mode_t before = umask(0077); /* the daemon's */
 
-    assert_int_equal(health_raise(dir), 0);
+    assert_int_equal(health_raise(dir, HEALTH_OF_ALL), 0);
     umask(before);
     assert_string_equal(content(HEALTH_FILE), "1\n");
     assert_int_equal(stat(in_dir(HEALTH_FILE), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0644);
-    assert_int_equal(health_raise(dir), 0);
-    assert_int_equal(health_remove(dir), 0);
+    assert_int_equal(health_raise(dir, HEALTH_OF_ALL), 0);
+    assert_int_equal(health_remove(dir, HEALTH_OF_ALL), 0);
     assert_null(content(HEALTH_FILE));
-    assert_int_equal(health_remove(dir), 0); /* it is gone: that is all that matters */
-    assert_int_equal(health_remove("/nonexistent/directory"), -ENOENT);
-    assert_int_equal(health_raise("/nonexistent/directory"), -ENOENT);
+    assert_int_equal(health_remove(dir, HEALTH_OF_ALL),
+                     0); /* it is gone: that is all that matters */
+    assert_int_equal(health_remove("/nonexistent/directory", 1), -ENOENT);
+    assert_int_equal(health_raise("/nonexistent/directory", 1), -ENOENT);
+}
+
+TEST(each_vip_has_a_health_and_all_of_them_can_go_at_once)
+{
+    const struct vip vips[] = {{.id = 1}, {.id = 65535}};
+
+    assert_int_equal(health_raise(dir, 1), 0);
+    assert_int_equal(health_raise(dir, 65535), 0);
+    assert_string_equal(content(HEALTH_FILE "-1"), "1\n");
+    assert_string_equal(content(HEALTH_FILE "-65535"), "1\n");
+    assert_null(content(HEALTH_FILE)); /* whose is it to say */
+    assert_int_equal(health_remove(dir, 1), 0);
+    assert_null(content(HEALTH_FILE "-1"));
+    assert_non_null(content(HEALTH_FILE "-65535"));
+    assert_int_equal(health_raise(dir, HEALTH_OF_ALL), 0);
+    assert_int_equal(health_remove_all(dir, vips, 2), 0); /* clean_up() finds nothing left */
+    assert_null(content(HEALTH_FILE));
+    assert_int_equal(health_remove_all("/nonexistent/directory", vips, 2), -ENOENT);
 }
 
 TEST(weights_are_those_that_keepalived_takes)
@@ -113,11 +132,12 @@ TEST(a_link_in_the_way_is_replaced_and_not_followed)
     snprintf(victim, sizeof(victim), "%s", in_dir(WEIGHT_1));
     assert_int_equal(weight_write(dir, 1, 7), 0); /* stands for a file of somebody else */
     assert_int_equal(symlink(victim, in_dir(HEALTH_FILE)), 0);
-    assert_int_equal(health_raise(dir), 0);
+    assert_int_equal(health_raise(dir, HEALTH_OF_ALL), 0);
     assert_string_equal(content(WEIGHT_1), "7\n");
     assert_string_equal(content(HEALTH_FILE), "1\n");
     assert_int_equal(symlink(victim, in_dir("." HEALTH_FILE ".new")), 0);
-    assert_int_equal(health_raise(dir), -ELOOP); /* and of the name it is written under, neither */
+    assert_int_equal(health_raise(dir, HEALTH_OF_ALL),
+                     -ELOOP); /* and of the name it is written under, neither */
     assert_string_equal(content(WEIGHT_1), "7\n");
     unlink(in_dir("." HEALTH_FILE ".new"));
 }
@@ -135,12 +155,13 @@ TEST(a_write_that_fails_leaves_the_old_file_and_no_rest)
     assert_int_equal(rmdir(in_dir("." WEIGHT_1 ".new")), 0);
     /* And one under the final name: the temporary file does not stay. */
     assert_int_equal(mkdir(in_dir(HEALTH_FILE), 0700), 0);
-    assert_true(health_raise(dir) < 0);
+    assert_true(health_raise(dir, HEALTH_OF_ALL) < 0);
     assert_int_equal(stat(in_dir("." HEALTH_FILE ".new"), &st), -1);
     assert_int_equal(rmdir(in_dir(HEALTH_FILE)), 0);
 }
 
 TEST_MAIN(TS(health_is_one_line_that_a_keepalived_of_another_user_can_read, set_up, clean_up),
+          TS(each_vip_has_a_health_and_all_of_them_can_go_at_once, set_up, clean_up),
           TS(weights_are_those_that_keepalived_takes, set_up, clean_up),
           TS(a_reader_never_sees_half_a_file, set_up, clean_up),
           TS(a_link_in_the_way_is_replaced_and_not_followed, set_up, clean_up),

@@ -143,7 +143,7 @@ TEST(a_vip_of_two_sides_is_two_instances_in_a_sync_group)
     assert_string_equal(
         block(t, "vrrp_sync_group GM_1"),
         "group { | GM_1_OUTER | GM_1_INNER | } | "
-        "track_file { | gm_health | gm_weight_1 | } | track_interface { | hub1 | }");
+        "track_file { | gm_health_1 | gm_weight_1 | } | track_interface { | hub1 | }");
     assert_has_not(t, "nopreempt"); /* weights could not move the VIP */
     assert_has_not(t, "unicast");
     assert_has_not(t, "authentication");
@@ -161,8 +161,8 @@ TEST(keepalived_is_told_of_the_fifo_and_of_both_files)
     assert_has(global, "enable_script_security");
     assert_has(global, "vrrp_garp_master_refresh 60");
     /* "reverse" without "init_file": what is missing or 0 is FAULT. */
-    assert_string_equal(block(t, "track_file gm_health"),
-                        "file /run/gm-x/" HEALTH_FILE " | weight 0 reverse");
+    assert_string_equal(block(t, "track_file gm_health_1"),
+                        "file /run/gm-x/" HEALTH_FILE "-1 | weight 0 reverse");
     assert_string_equal(block(t, "track_file gm_weight_1"),
                         "file /run/gm-x/" WEIGHT_FILE "-1 | weight 1");
 }
@@ -254,7 +254,7 @@ TEST(vips_with_different_owners_are_taken_back_by_them)
     assert_has(block(t, "vrrp_instance GM_1_OUTER"), "priority 250 |");
     assert_has(block(t, "vrrp_instance GM_2_OUTER"), "priority 240 |");
     assert_has(block(t, "vrrp_sync_group GM_2"), "GM_2_OUTER | GM_2_INNER");
-    assert_has(block(t, "vrrp_sync_group GM_2"), "gm_health | gm_weight_2");
+    assert_has(block(t, "vrrp_sync_group GM_2"), "gm_health_2 | gm_weight_2");
 }
 
 TEST(a_vip_with_one_side_is_one_instance_with_trackers_of_its_own)
@@ -265,7 +265,7 @@ TEST(a_vip_with_one_side_is_one_instance_with_trackers_of_its_own)
     assert_has_not(t, "vrrp_sync_group"); /* a group of one is a warning, and that is fatal */
     assert_string_equal(block(t, "vrrp_instance GM_1"),
                         "state BACKUP | interface eth0 | virtual_router_id 51 | priority 250 | "
-                        "advert_int 0.10 | track_file { | gm_health | gm_weight_1 | } | "
+                        "advert_int 0.10 | track_file { | gm_health_1 | gm_weight_1 | } | "
                         "track_interface { | hub1 | } | "
                         "virtual_ipaddress { | 203.0.113.100/24 dev eth0 | }");
 }

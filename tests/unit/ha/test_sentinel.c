@@ -19,7 +19,7 @@
 #define WAIT_MS 3000
 
 static char dir[64], path[128];
-static struct vip vips[2];
+static const struct vip vips[] = {[1] = {.id = 7}, [2] = {.id = 8}};
 /* Long, but for the test of it: who runs the tests may have to wait for a processor. */
 static uint64_t freeze_after_ns;
 static pid_t daemon_left, stopped_left; /* to be ended when a test fails half-way */
@@ -75,9 +75,10 @@ static int clean_up(void **state)
     daemon_left = stopped_left = 0;
     while (waitpid(-1, NULL, 0) > 0) /* a sentinel outlives its daemon a little */
         ;
-    static const char *const names[] = {"health", "weight", "vrrp.fifo", "removed", SENTINEL_LOCK};
+    static const char *const names[] = {"health",    "health-7", "health-8",
+                                        "vrrp.fifo", "removed",  SENTINEL_LOCK};
 
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (exists(names[i]))
             unlink(path);
     return rmdir(dir);
@@ -88,14 +89,15 @@ static struct sentinel *start(void)
     struct sentinel_config c = {.run_dir = dir,
                                 .freeze_after_ns = freeze_after_ns,
                                 .vips = vips,
-                                .vip_count = 1,
+                                .vip_count = 2,
                                 .remove_vip = remove_vip,
                                 .confine = confine};
     struct sentinel *s;
 
     assert_int_equal(sentinel_start(&c, &s), 0);
     sentinel_beats(s)[0].boot_ns = clock_boot_ns();
-    sentinel_set_fit(s, true);
+    for (uint16_t slot = 1; slot <= 2; slot++)
+        sentinel_set_fit(s, slot, true);
     return s;
 }
 
@@ -104,12 +106,44 @@ TEST(health_is_there_while_the_daemon_beats_and_is_fit)
     struct sentinel *s = start();
 
     assert_true(becomes("health", true, s));
-    sentinel_set_fit(s, false);
+    sentinel_set_fit(s, 1, false);
     assert_true(becomes("health", false, s));
-    sentinel_set_fit(s, true);
+    sentinel_set_fit(s, 1, true);
     assert_true(becomes("health", true, s));
     sentinel_end(s);
     assert_true(becomes("health", false, NULL));
+}
+
+TEST(each_vip_has_a_health_of_its_own)
+{
+    struct sentinel *s = start();
+
+    assert_true(becomes("health", true, s)); /* the last one to come */
+    assert_true(exists("health-7") && exists("health-8"));
+    sentinel_set_fit(s, 2, false);
+    assert_true(becomes("health-8", false, s));
+    assert_false(exists("health")); /* the first one to go */
+    sentinel_beats(s)[0].boot_ns = clock_boot_ns();
+    assert_true(exists("health-7"));
+    sentinel_set_fit(s, 2, true);
+    assert_true(becomes("health", true, s) && exists("health-8"));
+    sentinel_end(s);
+    assert_true(becomes("health-8", false, NULL)); /* in the order of the slots */
+    assert_false(exists("health-7") || exists("health"));
+}
+
+TEST(a_loop_that_stands_still_takes_the_health_of_all)
+{
+    freeze_after_ns = 200 * NS_PER_MS;
+    struct sentinel *s = start();
+
+    assert_true(becomes("health", true, s));
+    sentinel_set_fit(s, 1, false);
+    assert_true(becomes("health-7", false, s));
+    assert_true(becomes("health-8", false, NULL)); /* no beats */
+    sentinel_set_fit(s, 1, true);
+    assert_true(becomes("health-7", true, s) && becomes("health", true, s));
+    sentinel_end(s);
 }
 
 TEST(a_loop_that_stands_still_loses_health_and_earns_it_back)
@@ -264,7 +298,7 @@ TEST(a_second_daemon_is_refused_and_does_the_first_no_harm)
     struct sentinel_config c = {.run_dir = dir,
                                 .freeze_after_ns = freeze_after_ns,
                                 .vips = vips,
-                                .vip_count = 1,
+                                .vip_count = 2,
                                 .remove_vip = remove_vip,
                                 .confine = confine};
     struct sentinel *s = NULL;
@@ -291,7 +325,7 @@ TEST(a_sentinel_that_cannot_be_confined_is_none)
     struct sentinel *s;
 
     assert_int_equal(sentinel_start(&c, &s), 0);
-    sentinel_set_fit(s, true);
+    sentinel_set_fit(s, 1, true);
     for (unsigned ms = 0; sentinel_alive(s) && ms < WAIT_MS; ms += 5)
         usleep(5000);
     assert_false(sentinel_alive(s));
@@ -329,6 +363,8 @@ TEST(all_beat_when_each_has_begun_and_none_is_old)
 }
 
 TEST_MAIN(TS(health_is_there_while_the_daemon_beats_and_is_fit, set_up, clean_up),
+          TS(each_vip_has_a_health_of_its_own, set_up, clean_up),
+          TS(a_loop_that_stands_still_takes_the_health_of_all, set_up, clean_up),
           TS(a_loop_that_stands_still_loses_health_and_earns_it_back, set_up, clean_up),
           TS(a_daemon_that_is_killed_leaves_no_health_and_no_vip_without_keepalived, set_up,
              clean_up),

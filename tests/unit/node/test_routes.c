@@ -75,7 +75,7 @@ static void op_set_weight(void *ctx, uint16_t slot, int weight)
 {
 }
 
-static void op_set_fit(void *ctx, bool fit)
+static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
 }
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LAN_BACK_MS 1000
+
 struct hub {
     struct node *node;
     struct gate gate;
@@ -18,7 +20,7 @@ struct hub {
     struct instant now;
     unsigned announced, removed, reads;
     int weight;
-    bool fit, kept;
+    bool fit, second_fit, kept;
     char log[4096];
     unsigned owned, released, candidate; /* notices */
     struct notice withheld;              /* the last one */
@@ -72,9 +74,14 @@ static void op_set_weight(void *ctx, uint16_t slot, int weight)
     ((struct hub *)ctx)->weight = weight;
 }
 
-static void op_set_fit(void *ctx, bool fit)
+static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
-    ((struct hub *)ctx)->fit = fit;
+    struct hub *h = ctx;
+
+    if (slot == 1)
+        h->fit = fit;
+    else
+        h->second_fit = fit;
 }
 
 static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
@@ -133,11 +140,12 @@ static struct hub *hub_new(const struct node_config *with)
     c.seq = 1;
     c.seq_proved = !c.unproved_reason;
     c.fresh_ns = FRESH_DEFAULT_NS;
-    c.vip_count = 1;
+    c.vip_count = MAX(c.vip_count, 1);
     c.vip[1] = (struct vip){.hub = 1, .id = 7, .port = 51820, .order = {1, 2}, .outer_count = 1};
     if (with->vip[1].order[0])
         memcpy(c.vip[1].order, with->vip[1].order, sizeof(c.vip[1].order));
     strcpy(c.vip[1].name, "main");
+    strcpy(c.vip[2].name, "other");
     h->now = (struct instant){.boot_ns = 1000 * NS_PER_S, .real_ns = 1700000000 * NS_PER_S};
     h->weight = INT_MIN;
     ops.ctx = h;
@@ -329,6 +337,46 @@ TEST(health_is_the_engines_and_a_start_without_siblings_waits_for_them)
     hub_free(h);
     h = ready(&alone);
     assert_true(h->fit);
+    hub_free(h);
+}
+
+/* A sibling that reaches both LANs of which we reach one. */
+static void lans(struct hub *h, uint32_t alive)
+{
+    struct sibling *s = &h->node->sibling[2];
+
+    s->up = true;
+    s->lans_known = s->lans_alive = 3;
+    atomic_store(&h->gate.member[2].heartbeat_ns, h->now.boot_ns);
+    node_lans(h->node, 3, alive, h->now);
+}
+
+TEST(a_dead_lan_takes_the_health_of_the_vips_that_need_it_and_no_other)
+{
+    struct node_config c = {.members = {2}, .vip_count = 2, .lans = {[1] = 1, [2] = 3}};
+    struct hub *h;
+    uint64_t ms;
+
+    c.vip[2] = (struct vip){.hub = 1, .id = 8, .port = 51820, .order = {1, 2}, .outer_count = 1};
+    h = ready(&c);
+    lans(h, 3);
+    assert_true(h->fit && h->second_fit && node_fit(h->node));
+    lans(h, 1);
+    assert_true(h->fit && !h->second_fit);
+    assert_false(node_fit(h->node));
+    assert_int_equal(node_withheld(h->node, 2, h->now, &ms), WITHHELD_UNFIT);
+    assert_int_equal(node_withheld(h->node, 1, h->now, &ms), WITHHELD_NOT_IN_SYNC);
+    assert_non_null(strstr(h->log, "giving up the VIP: vip=other"));
+    lans(h, 2);
+    assert_false(h->fit || h->second_fit);
+    lans(h, 3);
+    h->node->sibling[2].up = false;
+    pass(h, LAN_BACK_MS - 100);
+    assert_false(h->fit || h->second_fit); /* fall at once, rise slowly */
+    pass(h, 200);
+    assert_true(h->fit && h->second_fit);
+    node_engine_fit(h->node, false, h->now); /* that is of all of them */
+    assert_false(h->fit || h->second_fit);
     hub_free(h);
 }
 
@@ -643,6 +691,7 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by_age),
           T(an_address_without_keepalived_is_removed_and_never_served),
           T(health_is_the_engines_and_a_start_without_siblings_waits_for_them),
+          T(a_dead_lan_takes_the_health_of_the_vips_that_need_it_and_no_other),
           T(an_owner_does_not_lose_weight_because_it_is_alone),
           T(a_member_that_comes_later_is_a_holder_and_moves_nothing),
           T(an_end_in_order_releases_and_takes_health_away),
