@@ -12,6 +12,7 @@
 #include "engine/gso.h"
 #include "engine/rcu.h"
 #include "engine/wake.h"
+#include "os/slice.h"
 #include "os/tun.h"
 #include "os/udp.h"
 #include "wg/aead.h"

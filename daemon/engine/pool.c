@@ -315,6 +315,7 @@ static void *pool_main(void *arg)
 
     snprintf(name, sizeof(name), "gm-handshake-%u", (unsigned)(t - p->threads));
     pthread_setname_np(pthread_self(), name);
+    slice_lengthen(); /* data goes before handshakes */
     for (;;) {
         while (sem_wait(&p->available) < 0)
             ;

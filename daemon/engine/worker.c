@@ -296,12 +296,16 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     char name[16];
 
-    if (w == door_of(w->e))
-        strcpy(name, "gm-door");
+    bool door = w == door_of(w->e);
+
+    if (door)
+        snprintf(name, sizeof(name), "gm-door");
     else
         snprintf(name, sizeof(name), "gm-worker-%u", w->id);
     pthread_setname_np(pthread_self(), name);
-    if (w->e->config.pin_workers && w != door_of(w->e))
+    if (door)
+        slice_lengthen(); /* data goes before handshakes */
+    else if (w->e->config.pin_workers)
         pin(w);
     w->alive_ns = clock_boot_ns();
     uv_run(&w->loop, UV_RUN_DEFAULT);
