@@ -44,8 +44,8 @@ static void on_notifying(uv_timer_t *t)
     struct cluster *c = a->cluster;
     uint64_t now = clock_boot_ns(), patience = notify_watchdog_ns() / 2;
 
-    /* Main beats by being here; one worker that hangs is enough to be ended for. */
-    if (patience && sentinel_all_beat(c->sentinel, 1 + a->workers, now - MIN(now, patience)))
+    /* Main beats by being here; one worker, or the door, that hangs is enough to be ended for. */
+    if (patience && sentinel_all_beat(c->sentinel, 1 + a->workers + 1, now - MIN(now, patience)))
         notify_alive();
     tell_status(a);
 }

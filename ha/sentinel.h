@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SENTINEL_BEATS_MAX 65 /* main and up to 64 workers */
+#define SENTINEL_BEATS_MAX 66 /* main, up to 64 workers and their door */
 #define SENTINEL_LOOK_MS 10
 #define SENTINEL_RISE_NS 1000000000ull
 #define SENTINEL_LINGER_NS                                                                         \
@@ -49,7 +49,7 @@ struct sentinel;
 int sentinel_start(const struct sentinel_config *c, struct sentinel **ret);
 bool sentinel_alive(const struct sentinel *s); /* false: nobody guards the health files any more */
 void sentinel_set_fit(struct sentinel *s, uint16_t vip_slot, bool fit);
-/* [0] is main's, [1..] the workers'. */
+/* [0] is main's, [1..] the workers' and the door's. */
 struct sentinel_beat *sentinel_beats(struct sentinel *s);
 /* Has each of the first @count beaten at @since_ns or later? One that has not begun has not. */
 bool sentinel_all_beat(const struct sentinel *s, unsigned count, uint64_t since_ns);

@@ -320,10 +320,10 @@ int engine_new(uv_loop_t *main_loop, const struct engine_config *c, const struct
     e->gate = c->gate;
     e->mtu = c->mtu;
     pthread_mutex_init(&e->retired_lock, NULL);
-    e->workers = alloc_aligned(c->workers * sizeof(*e->workers));
+    e->workers = alloc_aligned((c->workers + 1) * sizeof(*e->workers));
     r = e->workers ? 0 : -ENOMEM;
     if (r == 0) {
-        e->worker_count = c->workers;
+        e->worker_count = c->workers + 1;
         r = engine_init(e, main_loop);
     }
     if (r == 0)
@@ -485,6 +485,7 @@ void engine_counters(const struct engine *e, struct engine_counters *ret)
 
     for (unsigned i = 0; i < e->worker_count; i++)
         sum(&c, &e->workers[i].lane.stats);
+    sum(&c, &e->pool.door.stats);
     for (unsigned i = 0; i < e->pool.count; i++)
         sum(&c, &e->pool.threads[i].stats);
     sum(&c, &e->main.stats);

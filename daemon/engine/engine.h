@@ -46,7 +46,7 @@ struct engine_config {
     struct gate *gate;
     struct beat {
         _Atomic uint64_t boot_ns;
-    } * beats;      /* [workers], shared with the sentinel; may be NULL */
+    } * beats;      /* [workers + 1], the door's last; shared with the sentinel; may be NULL */
     bool gap_check; /* cluster mode: R12, N9 */
 };
 

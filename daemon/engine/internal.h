@@ -12,6 +12,7 @@
 #include "engine/gso.h"
 #include "engine/rcu.h"
 #include "engine/wake.h"
+#include "os/slice.h"
 #include "os/tun.h"
 #include "os/udp.h"
 #include "wg/aead.h"
@@ -22,6 +23,7 @@
 #include <uv.h>
 
 #define WORKERS_MAX 64
+#define PACKET_THREADS_MAX (WORKERS_MAX + 1) /* the workers and the door */
 #define POOL_THREADS_MAX 16
 #define BATCH_MAX 64       /* datagrams, or TUN packets, of one wake-up (performance.md 7) */
 #define SOCKET_ADDRS_MAX 8 /* addresses of one VIP slot */
@@ -49,8 +51,10 @@ static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch
 #define GAP_NS (200 * NS_PER_MS) /* G_GAP */
 #define BEAT_MS 50
 #define HOLD_TICK_MS 1
-#define LATE_MS 3              /* less than node waits for more raises to come (R3) */
-#define DISCARD_MAX 65536      /* more than a full socket or TUN queue holds */
+#define JOBS_PER_THREAD 4 /* handshakes that wait while the door serves, for each thread more */
+#define SERVED_AT_ONCE 4  /* handshakes before main is told of their results, while more wait */
+#define LATE_MS 3         /* less than node waits for more raises to come (R3) */
+#define DISCARD_MAX 65536 /* more than a full socket or TUN queue holds */
 #define RARE_FACT_NS NS_PER_MS /* facts that strangers can cause, per worker and kind */
 #define UNREACHABLE_PER_S 1000 /* ICMP errors of one worker, as icmp_msgs_per_sec */
 #define UNREACHABLE_BURST 50
@@ -60,7 +64,7 @@ static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch
 #define DROPS_TOLD 32                  /* of one worker: dropped data that main heard of lately */
 #define DROP_AGAIN_NS (1 * NS_PER_S)   /* the same again, of the same peer */
 #define DROP_OTHER_NS (50 * NS_PER_MS) /* of another peer, in the same place */
-#define REPEAT_SETS 256                /* recent initiations of one worker (H11) */
+#define REPEAT_SETS 1024               /* recent initiations of one thread (H11) */
 #define REPEAT_WAYS 4
 
 /* Written by one thread each, read by any. */
@@ -132,7 +136,7 @@ struct peer_entry {
     bool has_stamp : 1, has_mac1 : 1;
     uint8_t stamp[TAI64N_LEN], mac1[16];
 };
-static_assert(STAGED_PACKETS_MAX + (WORKERS_MAX + 1) * BATCH_MAX <= UINT16_MAX,
+static_assert(STAGED_PACKETS_MAX + (PACKET_THREADS_MAX + 1) * BATCH_MAX <= UINT16_MAX,
               "batches that are put back may exceed the bound for a moment");
 
 /* Held for a few instructions, and never two at once: they are shared by peers. */
@@ -156,8 +160,8 @@ struct socket_group {
     struct socket_addr {
         struct endpoint at; /* zero address: any of its family */
         bool v6, any;
-        int fds[WORKERS_MAX];
-        bool no_bursts[WORKERS_MAX]; /* of each worker, written and read by it alone */
+        int fds[PACKET_THREADS_MAX];
+        bool no_bursts[PACKET_THREADS_MAX]; /* of each thread, written and read by it alone */
     } addrs[SOCKET_ADDRS_MAX];
 };
 
@@ -284,7 +288,8 @@ struct worker {
     uv_prepare_t prepare;
     struct wake wake;
     uv_timer_t beat, hold_timer, late;
-    bool awake; /* between the first callback of a turn and the poll */
+    uv_idle_t serving; /* the door's, while jobs wait: it polls without sleeping */
+    bool awake;        /* between the first callback of a turn and the poll */
 
     /* Orders of other threads, looked at when woken. */
     pthread_mutex_t call_lock;
@@ -312,6 +317,7 @@ struct worker {
     /* UDP. */
     struct udp_rx *udp;
     unsigned receives; /* buffers to offer next time */
+    bool more;         /* the last receive filled all of them */
     struct list polls;
 
     struct list held;
@@ -328,6 +334,7 @@ struct worker {
     struct repeats *repeats;
 };
 
+uint64_t worker_turn(struct worker *w); /* every callback begins with it; the time, BOOTTIME */
 int worker_init(struct worker *w, struct engine *e, unsigned id);
 int worker_start(struct worker *w);
 void worker_stop(struct worker *w); /* and join */
@@ -385,15 +392,21 @@ struct pool_thread {
     struct engine *e;
     pthread_t thread;
     bool started;
+    bool untold;     /* main was not woken for some results yet */
+    unsigned served; /* jobs, since it was */
     struct stats stats;
 };
 
 struct pool {
-    struct pool_thread threads[POOL_THREADS_MAX];
+    struct pool_thread door, threads[POOL_THREADS_MAX];
     unsigned count;
+    /* The door serves alone while few wait: a thread that is woken for each message costs as much
+     * again as its hashes. The others are woken when the queue grows. */
+    _Atomic bool door_awake;
+    _Atomic unsigned awake; /* of @threads */
     struct ratelimit *ratelimit;
-    /* One ring for each producer, so that no worker takes a lock (H10): the workers', then main's.
-     * The pool's threads share the consumer's side under @take_lock. */
+    /* One ring for each producer, so that no worker takes a lock (H10): the workers' and the
+     * door's, then main's. Those who serve share the consumer's side under @take_lock. */
     struct ring *jobs;
     unsigned rings;
     _Atomic unsigned depth; /* in all rings */
@@ -417,9 +430,21 @@ int pool_init(struct engine *e);
 int pool_start(struct engine *e);
 void pool_stop(struct engine *e);
 void pool_done(struct engine *e);
-/* @producer: a worker's number, or their count for main. False: full. */
+/* @producer: a packet thread's number, or their count for main. False: full. */
 bool pool_push(struct engine *e, unsigned producer, const struct handshake_job *job);
+/* Serve one job of the queue. False: there was none. */
+bool pool_serve(struct pool_thread *t);
+void pool_tell(struct pool_thread *t);  /* main, of its results */
+bool pool_results_full(struct pool *p); /* who serves now would wait for main */
+/* Wake one of @threads, if fewer than @wanted of them are. */
+void pool_call(struct pool *p, unsigned wanted);
 void pool_deliver(struct engine *e); /* (main) results to ops */
+
+/* ---- the door (door.c): the packet thread that gets what is no data ---- */
+
+struct worker *door_of(struct engine *e);
+int door_init(struct worker *w);
+void door_begin(struct worker *w); /* on its own thread: there may be jobs */
 
 /* ---- the engine ---- */
 
@@ -448,7 +473,7 @@ struct engine {
     struct socket_group *_Atomic groups[VIPS_MAX];
 
     struct worker *workers;
-    unsigned worker_count;
+    unsigned worker_count; /* packet threads: config.workers, then the door */
     struct pool pool;
     struct lane main;
     bool started, stopped;

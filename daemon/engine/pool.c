@@ -12,8 +12,21 @@ bool pool_push(struct engine *e, unsigned producer, const struct handshake_job *
         atomic_fetch_sub(&p->depth, 1);
         return false;
     }
-    sem_post(&p->available);
+    /* The door first falls asleep, then looks once more: one of us sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load(&p->door_awake))
+        wake_send(&door_of(e)->wake);
+    pool_call(p, atomic_load(&p->depth) / JOBS_PER_THREAD);
     return true;
+}
+
+void pool_call(struct pool *p, unsigned wanted)
+{
+    unsigned awake = atomic_load(&p->awake);
+
+    if (awake < MIN(wanted, p->count) &&
+        atomic_compare_exchange_strong(&p->awake, &awake, awake + 1))
+        sem_post(&p->available);
 }
 
 int engine_handshake(struct engine *e, const struct handshake_job *job)
@@ -171,10 +184,26 @@ static void result_free(struct result_node *n)
     free(n);
 }
 
-/* Waits while main has a full queue of them: then ours fills, and what does not fit is dropped. */
-static void result_push(struct engine *e, struct result_node *n)
+bool pool_results_full(struct pool *p)
 {
-    struct pool *p = &e->pool;
+    pthread_mutex_lock(&p->result_lock);
+    bool full = p->result_count >= RESULTS_MAX;
+    pthread_mutex_unlock(&p->result_lock);
+    return full;
+}
+
+void pool_tell(struct pool_thread *t)
+{
+    if (t->untold)
+        engine_wake_main(t->e);
+    t->untold = false;
+    t->served = 0;
+}
+
+/* Waits while main has a full queue of them: then ours fills, and what does not fit is dropped. */
+static void result_push(struct pool_thread *t, struct result_node *n)
+{
+    struct pool *p = &t->e->pool;
 
     pthread_mutex_lock(&p->result_lock);
     while (p->result_count >= RESULTS_MAX && !atomic_load(&p->stop))
@@ -187,7 +216,7 @@ static void result_push(struct engine *e, struct result_node *n)
     p->last = n;
     p->result_count++;
     pthread_mutex_unlock(&p->result_lock);
-    engine_wake_main(e);
+    t->untold = true;
 }
 
 static struct result_node *take_results(struct pool *p)
@@ -248,29 +277,34 @@ static void run(struct pool_thread *t, const struct handshake_job *job, bool loa
                     ret->reply_len);
 }
 
-static void serve(struct pool_thread *t)
+bool pool_serve(struct pool_thread *t)
 {
     struct engine *e = t->e;
     struct handshake_job job;
 
-    if (!pop(&e->pool, &job))
-        return;
+    if (atomic_load(&e->pool.stop) || !pop(&e->pool, &job)) {
+        pool_tell(t);
+        return false;
+    }
     unsigned depth = atomic_fetch_sub(&e->pool.depth, 1);
     uint64_t now_ns = clock_boot_ns();
     bool load = under_load(&e->pool, depth, job.queued_ns, now_ns);
     struct result_node *n = calloc(1, sizeof(*n));
     if (!n)
-        return; /* as if the message was lost; an initiation's timer asks again */
+        return true; /* as if the message was lost; an initiation's timer asks again */
 
     rcu_enter();
     run(t, &job, load, now_ns, &n->r);
     rcu_leave();
     if (main_wants(&job, &n->r)) {
-        result_push(e, n);
+        result_push(t, n);
     } else {
         refusal_add(&e->pool, &n->r);
         result_free(n);
     }
+    if (++t->served == SERVED_AT_ONCE)
+        pool_tell(t);
+    return true;
 }
 
 static void *pool_main(void *arg)
@@ -281,12 +315,15 @@ static void *pool_main(void *arg)
 
     snprintf(name, sizeof(name), "gm-handshake-%u", (unsigned)(t - p->threads));
     pthread_setname_np(pthread_self(), name);
+    slice_lengthen(); /* data goes before handshakes */
     for (;;) {
         while (sem_wait(&p->available) < 0)
             ;
         if (atomic_load(&p->stop))
             break;
-        serve(t);
+        while (pool_serve(t))
+            ;
+        atomic_fetch_sub(&p->awake, 1);
     }
     rcu_thread_done();
     return NULL;
@@ -297,6 +334,7 @@ int pool_init(struct engine *e)
     struct pool *p = &e->pool;
 
     p->count = e->config.handshake_threads;
+    p->door.e = e;
     p->rings = e->worker_count + 1;
     sem_init(&p->available, 0, 0);
     pthread_mutex_init(&p->take_lock, NULL);

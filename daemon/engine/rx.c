@@ -310,6 +310,7 @@ void rx_udp(struct worker *w, struct socket_poll *s, uint64_t now_ns)
     int n = udp_receive(w->udp, s->fd, w->receives, &d);
     if (n <= 0)
         return;
+    w->more |= (unsigned)n == w->receives;
     bool owned = gate_owned(w->e->gate, slot);
     bool open = owned || gate_coming(w->e->gate, slot);
     if (!owned && rarely(&w->read_addresses_ns, now_ns)) /* O1: it may just have arrived */

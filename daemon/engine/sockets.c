@@ -9,7 +9,7 @@ static void group_free(struct socket_group *g)
     if (!g)
         return;
     for (unsigned a = 0; a < g->addr_count; a++)
-        for (unsigned i = 0; i < WORKERS_MAX; i++)
+        for (unsigned i = 0; i < PACKET_THREADS_MAX; i++)
             if (g->addrs[a].fds[i] >= 0)
                 close(g->addrs[a].fds[i]);
     free(g);
@@ -33,7 +33,7 @@ static struct socket_group *group_new(uint16_t slot, const struct endpoint *addr
             s->at = addrs[a];
             s->v6 = !addr_is_v4(&addrs[a].addr);
         }
-        for (unsigned i = 0; i < WORKERS_MAX; i++)
+        for (unsigned i = 0; i < PACKET_THREADS_MAX; i++)
             s->fds[i] = -1;
     }
     return g;
@@ -91,8 +91,8 @@ static int group_open(struct engine *e, struct socket_group *g, uint16_t port)
         /* All of a group are bound first: the steering program counts them in this order. */
         for (unsigned i = 0; i < e->worker_count && r == 0; i++)
             r = udp_open(&s->at, open_flags(s) | UDP_REUSEPORT | join, e->mark, &s->fds[i]);
-        if (r == 0 && e->worker_count > 1)
-            r = udp_steer(s->fds[0], e->worker_count);
+        if (r == 0)
+            r = udp_steer(s->fds[0], MESSAGE_DATA, e->config.workers);
     }
     return r;
 }

@@ -62,7 +62,7 @@ static uint64_t look(struct worker *w)
 }
 
 /* libuv runs poll callbacks inside its polling, so a turn begins in whichever comes first. */
-static uint64_t turn(struct worker *w)
+uint64_t worker_turn(struct worker *w)
 {
     if (!w->awake) {
         rcu_enter();
@@ -75,7 +75,7 @@ static void on_late(uv_timer_t *t)
 {
     struct worker *w = t->data;
 
-    turn(w);
+    worker_turn(w);
     w->lane.told |= w->lane.told_late;
 }
 
@@ -96,13 +96,13 @@ static void on_prepare(uv_prepare_t *h)
 
 static void on_beat(uv_timer_t *t)
 {
-    turn(t->data);
+    worker_turn(t->data);
 }
 
 void worker_hold_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
-    uint64_t now_ns = turn(w);
+    uint64_t now_ns = worker_turn(w);
 
     if (!w->paused)
         hold_examine(w, false, now_ns);
@@ -124,7 +124,7 @@ void worker_tun_failed(struct worker *w, int err)
 static void on_tun(uv_poll_t *h, int status, int events)
 {
     struct worker *w = h->data;
-    uint64_t now_ns = turn(w);
+    uint64_t now_ns = worker_turn(w);
 
     if (status < 0)
         worker_tun_failed(w, -EBADFD); /* libuv says EBADF for any error of the file */
@@ -136,7 +136,7 @@ static void on_socket(uv_poll_t *h, int status, int events)
 {
     struct socket_poll *s = h->data;
     struct worker *w = s->w;
-    uint64_t now_ns = turn(w);
+    uint64_t now_ns = worker_turn(w);
 
     if (status < 0) {
         /* An error queued on the socket (say, by the network going down): take it off, go on. */
@@ -149,8 +149,11 @@ static void on_socket(uv_poll_t *h, int status, int events)
         return;
     }
     s->faults = 0;
-    if (!w->paused)
-        rx_udp(w, s, now_ns);
+    if (w->paused)
+        return;
+    rx_udp(w, s, now_ns);
+    if (w == door_of(w->e))
+        door_begin(w);
 }
 
 /* ---- orders ---- */
@@ -236,7 +239,7 @@ int worker_remove_sockets(struct worker *w, void *socket_group)
 static void on_wake(void *ctx)
 {
     struct worker *w = ctx;
-    uint64_t now_ns = turn(w);
+    uint64_t now_ns = worker_turn(w);
 
     run_calls(w);
     if (atomic_load(&w->stop)) {
@@ -251,6 +254,8 @@ static void on_wake(void *ctx)
     }
     if (!w->paused && atomic_exchange(&w->examine_held, false))
         hold_examine(w, true, now_ns);
+    if (w == door_of(w->e))
+        door_begin(w);
 }
 
 /* ---- life ---- */
@@ -291,9 +296,16 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     char name[16];
 
-    snprintf(name, sizeof(name), "gm-worker-%u", w->id);
+    bool door = w == door_of(w->e);
+
+    if (door)
+        snprintf(name, sizeof(name), "gm-door");
+    else
+        snprintf(name, sizeof(name), "gm-worker-%u", w->id);
     pthread_setname_np(pthread_self(), name);
-    if (w->e->config.pin_workers)
+    if (door)
+        slice_lengthen(); /* data goes before handshakes */
+    else if (w->e->config.pin_workers)
         pin(w);
     w->alive_ns = clock_boot_ns();
     uv_run(&w->loop, UV_RUN_DEFAULT);
@@ -321,6 +333,8 @@ static int loop_init(struct worker *w)
     uv_timer_init(&w->loop, &w->late);
     w->prepare.data = w->beat.data = w->late.data = w->hold_timer.data = w->tun_poll.data = w;
     r = wake_init(&w->wake, &w->loop, on_wake, w);
+    if (r == 0)
+        r = door_init(w);
     if (r < 0)
         return r;
     uv_prepare_start(&w->prepare, on_prepare);
@@ -340,7 +354,7 @@ int worker_init(struct worker *w, struct engine *e, unsigned id)
     w->e = e;
     w->id = id;
     w->gone = true; /* until its thread runs */
-    w->tun_fd = e->config.tun_fds[id];
+    w->tun_fd = w == door_of(e) ? -1 : e->config.tun_fds[id];
     w->tun_write_fd = w->tun_fd >= 0 ? w->tun_fd : e->config.tun_fds[0];
     list_init(&w->polls);
     list_init(&w->held);

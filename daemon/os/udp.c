@@ -116,19 +116,20 @@ int udp_set_mark(int fd, uint32_t mark)
     return set_int(fd, SOL_SOCKET, SO_MARK, (int)mark);
 }
 
-int udp_steer(int fd, unsigned count)
+int udp_steer(int fd, uint8_t type, unsigned count)
 {
     /* Bytes one by one: BPF loads big-endian, the index is little-endian. Offset 0 is the UDP
      * payload; a load past the end makes the program return 0. */
     struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 7), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 8),
-        BPF_STMT(BPF_MISC | BPF_TAX, 0),       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),
-        BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 8),
-        BPF_STMT(BPF_MISC | BPF_TAX, 0),       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 5),
-        BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 8),
-        BPF_STMT(BPF_MISC | BPF_TAX, 0),       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 4),
-        BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0), BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count),
-        BPF_STMT(BPF_RET | BPF_A, 0),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, type, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, count),           BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 7),
+        BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 8),     BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),      BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0),
+        BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 8),     BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 5),      BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0),
+        BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 8),     BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 4),      BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count), BPF_STMT(BPF_RET | BPF_A, 0),
     };
     struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
 

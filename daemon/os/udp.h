@@ -32,11 +32,12 @@ unsigned udp_offloads(void);
 int udp_open(const struct endpoint *bind, unsigned flags, uint32_t mark, int *ret_fd);
 int udp_bound_port(int fd, uint16_t *ret);
 int udp_set_mark(int fd, uint32_t mark);
-/* Steer the fd's whole reuseport group, of @count sockets in order of their binding: the socket is
- * payload bytes 4..7 (le32) modulo @count. Those are the receiver index in data and cookie
- * messages and the sender's index in handshake messages: a session stays on one socket, and
- * copies of one initiation meet on one socket, wherever they come from (H11). */
-int udp_steer(int fd, unsigned count);
+/* Steer the fd's whole reuseport group, of @count + 1 sockets in order of their binding. Datagrams
+ * whose first byte is @type go to the socket that payload bytes 4..7 (le32) modulo @count say: the
+ * receiver index in data messages, so that a session stays on one socket. All others go to the
+ * last one, where copies of one initiation meet, wherever they come from (H11). A burst goes where
+ * its first datagram goes. */
+int udp_steer(int fd, uint8_t type, unsigned count);
 
 struct udp_datagram {
     uint8_t *buf;

@@ -45,6 +45,11 @@ FIGURES = (
       for key, text, unit, drawn in (("median_us", "ping median", "us", False),
                                      ("p99_us", "ping p99", "us", True),
                                      ("answered", "answered", "%", False))),
+    *(Figure(f"storm_core.{key}", f"storm of a core's worth of handshakes: {text}", unit,
+             drawn=key == "p99_us")
+      for key, text, unit in (("rate", "rate", "1/s"), ("median_us", "ping median", "us"),
+                              ("p99_us", "ping p99", "us"), ("times", "ping p99, to the calm's", "x"),
+                              ("answered", "answered", "%"))),
     *(Figure(f"memory.{n}_mib", f"hub memory with {n:,} peers".replace(",", " "), "MiB")
       for n in (1, 1000, 50000, 100000)),
     Figure("memory.peer_bytes", "hub memory for one more peer", "B"),

@@ -13,6 +13,7 @@ from programs import helper
 CLIENTS = 4000
 STORM_NS = PREFIX + "storm"
 STORM_RATES = (500, 1000, 2000, 4000)
+CORE_SHARE = 0.9                # of one core, for the storm that leaves the other one to data
 _FIRST_SOURCE = "10.64.0.1"
 _GATEWAY = "10.63.0.1"
 
@@ -68,15 +69,18 @@ def handshake_group(net, seconds):
         figures = {"handshake.rate": closed["rate"], "handshake.hub_us": cost,
                    "handshake.median_us": closed["median_us"], "handshake.lost": closed["lost"]}
         for rate in (0, *STORM_RATES):
-            figures.update(_stormy(net, seconds, rate))
+            figures.update(_stormy(net, seconds, rate, f"storm{rate}"))
+        core = int(CORE_SHARE * 1e6 / cost)
+        figures.update(_stormy(net, seconds, core, "storm_core"))
+        figures["storm_core.rate"] = core
+        figures["storm_core.times"] = figures["storm_core.p99_us"] / figures["storm0.p99_us"]
     finally:
         delete_netns(STORM_NS)
     return figures
 
 
-def _stormy(net, seconds, rate):
+def _stormy(net, seconds, rate, key):
     """Ping while @rate handshakes a second arrive; what the hub answered of them, in percent."""
-    key = f"storm{rate}"
     if not rate:
         return ping(net, key, seconds)
     storm = _start(net, seconds, rate)

@@ -29,7 +29,7 @@ struct hub {
     uv_timer_t *retry;
     struct engine *engine;
     struct gate gate;
-    struct beat beats[HUB_WORKERS_MAX];
+    struct beat beats[HUB_WORKERS_MAX + 1];
     unsigned workers;
     int tun[HUB_WORKERS_MAX];
     char ifname[16];

@@ -1229,6 +1229,77 @@ TEST(a_confirmed_key_comes_before_the_wish_for_one)
     crafted_free(&c);
 }
 
+/* ---- the door ---- */
+
+TEST(what_is_no_data_comes_in_at_the_door)
+{
+    struct hub *h = hub_new(&loop, LAB_A, "gmt0", 1, &(struct hub_options){.workers = 4});
+    int outside = lab_socket(NULL, SOCK_DGRAM, "127.0.0.1", 0);
+    struct stats *door = &door_of(h->engine)->lane.stats;
+    uint8_t m[32] = {MESSAGE_INITIATION}, other[9] = {0x5a};
+
+    hub_open(h, 0);
+    for (uint32_t i = 0; i < 40; i++) {
+        store_le32(m + 4, i);
+        lab_send_to(outside, "127.0.0.1", h->port, m, sizeof(m));
+    }
+    lab_send_to(outside, "127.0.0.1", h->port, other, sizeof(other));
+    lab_send_to(outside, "127.0.0.1", h->port, other, 1);
+    UNTIL(atomic_load(&door->handshake[HANDSHAKE_DROP_MALFORMED]) == 40);
+    UNTIL(atomic_load(&door->rx[RX_DROP_MALFORMED]) == 2);
+    assert_int_equal(hub_counters(h).rx[RX_DROP_MALFORMED], 2);
+    lab_close(outside);
+    hub_free(h);
+}
+
+/* A burst goes where its first datagram goes. */
+TEST(data_behind_a_handshake_message_in_a_burst_is_delivered)
+{
+    struct crafted c = crafted_new(&(struct hub_options){.workers = 2});
+    struct stats *door = &door_of(c.hub->engine)->lane.stats;
+    uint8_t m[512] = {MESSAGE_INITIATION};
+    int segment = sizeof(struct message_initiation);
+    size_t len = seal(&c, m + segment, 0, 2, "behind");
+
+    assert_true(len < (size_t)segment);
+    assert_int_equal(setsockopt(c.outside, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
+    lab_send_to(c.outside, "127.0.0.1", c.hub->port, m, (size_t)segment + len);
+    UNTIL(got(c.inside, "behind"));
+    UNTIL(hub_counters(c.hub).mac1_bad == 1);
+    assert_int_equal(atomic_load(&door->rx[RX_ACCEPT]), 1);
+    crafted_free(&c);
+}
+
+static unsigned served(const struct pool_thread *t)
+{
+    return (unsigned)atomic_load(&t->stats.handshake[HANDSHAKE_DROP_UNKNOWN]);
+}
+
+TEST(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many)
+{
+    struct pair p = pair_new(1);
+    struct pool *pool = &p.a->engine->pool;
+    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+    const unsigned many = 10 * JOBS_PER_THREAD;
+    struct stall stall;
+
+    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
+    engine_set_identity(p.a->engine, NULL, NULL); /* each will fail, and is told so */
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(engine_handshake(p.a->engine, &job), 0);
+        UNTIL(p.a->results[HANDSHAKE_DROP_UNKNOWN] == i + 1);
+    }
+    assert_int_equal(served(&pool->door), 3);
+    stall_begin(&stall, door_of(p.a->engine));
+    for (unsigned i = 0; i < many; i++)
+        assert_int_equal(engine_handshake(p.a->engine, &job), 0);
+    UNTIL(served(&pool->threads[0]) + served(&pool->threads[1]) >= many - JOBS_PER_THREAD);
+    assert_int_equal(served(&pool->door), 3);
+    stall_end(&stall, door_of(p.a->engine));
+    UNTIL(p.a->results[HANDSHAKE_DROP_UNKNOWN] == 3 + many);
+    pair_free(&p);
+}
+
 TEST(a_worker_that_stood_still_discards_and_waits_for_main)
 {
     struct hub_options options = {.workers = 2, .cluster = true, .gap_check = true};
@@ -1387,6 +1458,9 @@ int main(void)
         E(who_was_refused_is_told_once_with_a_count),
         E(without_an_identity_jobs_fail_and_say_so),
         E(the_handshake_queue_is_bounded_and_a_long_one_is_load),
+        E(what_is_no_data_comes_in_at_the_door),
+        E(data_behind_a_handshake_message_in_a_burst_is_delivered),
+        E(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many),
         E(vip_sockets_are_bound_before_the_vip_and_answer_from_it),
         E(the_fwmark_is_on_all_sockets_present_and_to_come),
         E(a_port_in_use_is_refused_and_a_closed_one_is_free_at_once),
