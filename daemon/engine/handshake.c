@@ -60,7 +60,7 @@ static bool worth_a_thread(struct worker *w, const struct udp_datagram *d)
         if (!mac1_ok(w, d))
             return false;
         entry = index_find(w->e, load_le32(((struct message_response *)d->buf)->receiver));
-        if (entry && atomic_load(&entry->initiation))
+        if (entry && index_initiation(entry))
             return true;
         count_add(&stats->handshake[HANDSHAKE_DROP_UNKNOWN], 1);
         return false;
@@ -68,7 +68,7 @@ static bool worth_a_thread(struct worker *w, const struct udp_datagram *d)
         if (d->len != sizeof(struct message_cookie))
             break;
         entry = index_find(w->e, load_le32(((struct message_cookie *)d->buf)->receiver));
-        if (entry && (atomic_load(&entry->initiation) || atomic_load(&entry->keypair)))
+        if (entry && (index_initiation(entry) || index_keypair(entry)))
             return true;
         count_add(&stats->handshake[HANDSHAKE_DROP_UNKNOWN], 1);
         return false;

@@ -86,8 +86,7 @@ void hold_examine(struct worker *w, bool all, uint64_t now_ns)
             break; /* the rest is younger */
         /* The key may be gone by now, and its object with it. */
         struct index_entry *entry = index_find(w->e, h->index);
-        struct keypair *k =
-            entry ? atomic_load_explicit(&entry->keypair, memory_order_acquire) : NULL;
+        struct keypair *k = entry ? index_keypair(entry) : NULL;
         if (k) {
             struct arrival a = {.k = k,
                                 .counter = h->counter,

@@ -86,17 +86,19 @@ static inline void count_add(_Atomic uint64_t *c, uint64_t n)
 
 /* ---- tables (table.c) ---- */
 
-/* One receiver index. Main links and unlinks and sets the pointers, all threads look. */
+/* In the lowest bits of index_entry.use; the rest is the pointer, or the time when it is free. */
+enum index_use { INDEX_KEYPAIR, INDEX_INITIATION, INDEX_RESERVED, INDEX_USES = 4 };
+
+/* One receiver index. Main links and unlinks and says what it is for, all threads look. There is
+ * one for each replica. */
 struct index_entry {
     struct cds_lfht_node node;
     union {                   /* (main) */
-        struct list reserved; /* after both pointers went (I1) */
+        struct list reserved; /* after its use was over (I1) */
         struct rcu_head rcu;  /* after it was unlinked, and is on no list any more */
     };
-    uint64_t free_at_ns; /* (main) of a reserved one */
+    _Atomic uint64_t use;
     uint64_t peer_id;
-    struct keypair *_Atomic keypair;
-    struct initiation *_Atomic initiation;
     uint32_t index;
     /* keypair_effect bits that main has not heard of; whoever sets the first one sends the fact, so
      * an effect is late at most, never lost (R10 needs EFFECT_ADOPTED to arrive). */
@@ -104,6 +106,24 @@ struct index_entry {
     bool was_initiation; /* (main) a reserved one */
 };
 static_assert(EFFECT_UNFIT <= UINT8_MAX, "room for all effects");
+
+static inline void *index_used(const struct index_entry *i, enum index_use as)
+{
+    uint64_t use = atomic_load_explicit(&i->use, memory_order_acquire);
+
+    return use % INDEX_USES == as ? (void *)(uintptr_t)(use - as) : NULL;
+}
+
+/* NULL: it is for something else. */
+static inline struct keypair *index_keypair(const struct index_entry *i)
+{
+    return index_used(i, INDEX_KEYPAIR);
+}
+
+static inline struct initiation *index_initiation(const struct index_entry *i)
+{
+    return index_used(i, INDEX_INITIATION);
+}
 
 /* A packet that waits for a key; data holds the message's headroom, packet and room for the tag. */
 struct staged {

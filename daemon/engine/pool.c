@@ -91,7 +91,7 @@ static const struct initiation *env_initiation(void *ctx, uint32_t local_index)
 {
     struct index_entry *i = index_find(((struct view *)ctx)->e, local_index);
 
-    return i ? atomic_load_explicit(&i->initiation, memory_order_acquire) : NULL;
+    return i ? index_initiation(i) : NULL;
 }
 
 static const struct remote *env_remote_index(void *ctx, uint32_t local_index)

@@ -237,7 +237,7 @@ static void rx_data(struct worker *w, struct run *run, const struct udp_datagram
     uint32_t index = load_le32(m->receiver);
     struct index_entry *entry =
         run->n && run->entry->index == index ? run->entry : index_find(w->e, index);
-    struct keypair *k = entry ? atomic_load_explicit(&entry->keypair, memory_order_acquire) : NULL;
+    struct keypair *k = entry ? index_keypair(entry) : NULL;
     if (!k) {
         count_add(&stats->rx[RX_DROP_UNKNOWN], 1);
         if (rarely(&w->unknown_index_ns, now_ns))

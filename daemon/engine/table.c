@@ -108,24 +108,34 @@ static void index_unlink(struct engine *e, struct index_entry *i)
     rcu_after(&i->rcu, index_free);
 }
 
-static struct index_entry *index_new(uint32_t index, uint64_t peer_id)
+static uint64_t use_of(const void *object, enum index_use as)
+{
+    uint64_t at = (uintptr_t)object;
+
+    assert(at && at % INDEX_USES == 0);
+    return at | as;
+}
+
+/* Visible from here on. */
+static int index_link(struct engine *e, uint32_t index, uint64_t peer_id, uint64_t use)
 {
     struct index_entry *i = calloc(1, sizeof(*i));
 
     if (!i)
-        return NULL;
+        return -ENOMEM;
     cds_lfht_node_init(&i->node);
     i->index = index;
     i->peer_id = peer_id;
-    return i;
-}
-
-/* Visible from here on. */
-static void index_link(struct engine *e, struct index_entry *i)
-{
+    atomic_init(&i->use, use);
     rcu_edge_out(i);
     cds_lfht_add(e->by_index, hash_u64(i->index), &i->node);
     e->index_count++;
+    return 0;
+}
+
+static uint64_t free_at_ns(const struct index_entry *i)
+{
+    return atomic_load(&i->use) - INDEX_RESERVED;
 }
 
 /* All reservations last equally long, so the oldest ends first. */
@@ -134,7 +144,7 @@ static void reserved_expire(struct engine *e, uint64_t now_ns)
     list_for_each (it, &e->reserved) {
         struct index_entry *i = list_entry(it, struct index_entry, reserved);
 
-        if (i->free_at_ns > now_ns && e->reserved_count <= RESERVED_MAX)
+        if (free_at_ns(i) > now_ns && e->reserved_count <= RESERVED_MAX)
             break;
         list_remove(&i->reserved);
         e->reserved_count--;
@@ -148,7 +158,7 @@ static void index_reserve(struct engine *e, struct index_entry *i, bool was_init
     uint64_t now_ns = clock_boot_ns();
 
     i->was_initiation = was_initiation;
-    i->free_at_ns = now_ns + KEY_ZERO_NS;
+    atomic_store(&i->use, (now_ns + KEY_ZERO_NS) / INDEX_USES * INDEX_USES + INDEX_RESERVED);
     list_append(&e->reserved, &i->reserved);
     e->reserved_count++;
     reserved_expire(e, now_ns);
@@ -158,18 +168,12 @@ static int add_keypair(struct engine *e, struct keypair *k)
 {
     struct index_entry *i = index_find(e, k->local_index);
 
-    if (!i) {
-        i = index_new(k->local_index, k->peer->id);
-        if (!i)
-            return -ENOMEM;
-        atomic_store(&i->keypair, k);
-        index_link(e, i);
-        return 0;
-    }
+    if (!i)
+        return index_link(e, k->local_index, k->peer->id, use_of(k, INDEX_KEYPAIR));
     /* The initiator's session keeps the index of its initiation. */
-    if (atomic_load(&i->keypair) || i->peer_id != k->peer->id)
+    if (index_keypair(i) || i->peer_id != k->peer->id)
         return -EEXIST;
-    if (!atomic_load(&i->initiation)) {
+    if (!index_initiation(i)) {
         if (!i->was_initiation)
             return -EEXIST;
         list_remove(&i->reserved);
@@ -177,7 +181,7 @@ static int add_keypair(struct engine *e, struct keypair *k)
         i->was_initiation = false;
     }
     atomic_store(&i->effects, 0);
-    atomic_store_explicit(&i->keypair, k, memory_order_release);
+    atomic_store_explicit(&i->use, use_of(k, INDEX_KEYPAIR), memory_order_release);
     return 0;
 }
 
@@ -193,26 +197,16 @@ void engine_remove_keypair(struct engine *e, struct keypair *k)
 {
     rcu_enter();
     struct index_entry *i = index_find(e, k->local_index);
-    if (i && atomic_load(&i->keypair) == k) {
-        atomic_store(&i->keypair, NULL);
-        if (!atomic_load(&i->initiation))
-            index_reserve(e, i, false);
-    }
+    if (i && index_keypair(i) == k)
+        index_reserve(e, i, false);
     rcu_leave();
 }
 
 static int add_initiation(struct engine *e, struct initiation *i)
 {
-    struct index_entry *entry;
-
     if (index_find(e, i->local_index))
         return -EEXIST;
-    entry = index_new(i->local_index, i->peer_id);
-    if (!entry)
-        return -ENOMEM;
-    atomic_store(&entry->initiation, i);
-    index_link(e, entry);
-    return 0;
+    return index_link(e, i->local_index, i->peer_id, use_of(i, INDEX_INITIATION));
 }
 
 int engine_add_initiation(struct engine *e, struct initiation *i)
@@ -227,11 +221,8 @@ void engine_remove_initiation(struct engine *e, struct initiation *i)
 {
     rcu_enter();
     struct index_entry *entry = index_find(e, i->local_index);
-    if (entry && atomic_load(&entry->initiation) == i) {
-        atomic_store(&entry->initiation, NULL);
-        if (!atomic_load(&entry->keypair))
-            index_reserve(e, entry, true);
-    }
+    if (entry && index_initiation(entry) == i)
+        index_reserve(e, entry, true);
     rcu_leave();
 }
 

@@ -5,12 +5,12 @@ static void add_session(struct node_peer_facts *f, const struct keypair *k, enum
                         struct instant now)
 {
     struct node_session_fact *s = &f->session[f->session_count++];
-    uint64_t data = atomic_load(&k->last_data_ns);
+    uint64_t data = atomic_load(&keypair_live(k)->last_data_ns);
 
     s->slot = slot;
     s->owned = atomic_load(&k->state) == KEYPAIR_OWNED;
     s->owner = s->owned ? 0 : atomic_load(&k->owner);
-    s->term = counter_term_now(&k->tx);
+    s->term = counter_term_now(&keypair_live(k)->tx);
     s->age_ns = keypair_age_hi(k, now.boot_ns);
     s->data_age_ns = data ? now.boot_ns - data : 0;
 }
@@ -20,6 +20,7 @@ void node_peer_facts(const struct node *n, struct wg_peer *wg, struct instant no
 {
     const struct node_peer *p = wg->owner_data;
     const struct peer_live *live = peer_live(wg);
+    const struct peer_slots *slots = peer_slots(wg);
     const struct keypair *current = atomic_load(&wg->current);
     struct endpoint local;
     uint32_t ifindex;
@@ -35,8 +36,8 @@ void node_peer_facts(const struct node *n, struct wg_peer *wg, struct instant no
         ret->attempts_age_ns = now.boot_ns - p->timers.first_attempt_ns;
     if (current)
         add_session(ret, current, SLOT_CURRENT, now);
-    if (live->previous)
-        add_session(ret, live->previous, SLOT_PREVIOUS, now);
-    for (unsigned i = 0; i < NEXT_SLOTS && live->next[i]; i++)
-        add_session(ret, live->next[i], SLOT_NEXT, now);
+    if (slots->previous)
+        add_session(ret, slots->previous, SLOT_PREVIOUS, now);
+    for (unsigned i = 0; i < NEXT_SLOTS && slots->next[i]; i++)
+        add_session(ret, slots->next[i], SLOT_NEXT, now);
 }

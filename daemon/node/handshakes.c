@@ -19,7 +19,7 @@ static void send_handshake(struct node *n, struct node_peer *p, uint16_t vip,
     if (p->cookie_until_ns > now.boot_ns)
         handshake_add_mac2(message, len, p->cookie);
     n->ops.send(n->ops.ctx, vip, to, local, ifindex, message, len);
-    if (peer_note_sent(&p->wg, now.boot_ns, false, 0))
+    if (peer_wake(&p->wg) == 0 && peer_note_sent(&p->wg, now.boot_ns, false, 0))
         peer_arm(n, p, now.boot_ns + NS_PER_S);
 }
 

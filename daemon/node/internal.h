@@ -325,6 +325,7 @@ uint64_t pendings_tick(struct node *n, struct instant now);
 
 /* keys.c */
 struct node_key *key_by_id(const struct node *n, const struct key_id *id);
+struct node_key *key_of(const struct node *n, const struct keypair *kp); /* NULL: removed */
 struct node_key *key_by_index(const struct node *n, uint32_t local_index);
 /* Takes @s->keys. NULL: refused (index taken, no memory). @owner 0: made here. */
 struct node_key *key_install(struct node *n, struct node_peer *p, struct session *s, uint8_t owner,

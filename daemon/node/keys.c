@@ -21,6 +21,13 @@ struct node_key *key_by_id(const struct node *n, const struct key_id *id)
     return k;
 }
 
+struct node_key *key_of(const struct node *n, const struct keypair *kp)
+{
+    struct node_key *k = key_by_id(n, &kp->id);
+
+    return k && k->kp == kp ? k : NULL;
+}
+
 struct node_key *key_by_index(const struct node *n, uint32_t local_index)
 {
     struct node_key *k;
@@ -36,7 +43,7 @@ static bool key_owned(const struct node_key *k)
 
 bool key_recent(const struct node_key *k, uint64_t now_ns)
 {
-    uint64_t last = atomic_load(&k->kp->last_data_ns);
+    uint64_t last = atomic_load(&keypair_live(k->kp)->last_data_ns);
 
     return last && now_ns - last < SESSION_ACTIVE_NS;
 }
@@ -71,8 +78,8 @@ static void recall(struct node *n, struct keypair *kp)
     struct key_past *past;
 
     HASH_FIND(hh, n->pasts, &kp->id, sizeof(kp->id), past);
-    if (past)
-        keypair_recall(kp, &past->past);
+    if (past && keypair_recall(kp, &past->past) < 0)
+        abort(); /* as in remember() */
 }
 
 void keys_forget_pasts(struct node *n, uint64_t now_ns)
@@ -92,7 +99,7 @@ struct node_key *key_install(struct node *n, struct node_peer *p, struct session
     struct node_key *k = calloc(1, sizeof(*k));
     struct keypair *kp = NULL;
 
-    if (k && peer_wake(&p->wg) == 0)
+    if (k && (owner || peer_wake(&p->wg) == 0)) /* of a replica who adopts it does */
         kp = owner ? keypair_new_replica(s, owner, now.boot_ns) : keypair_new(s, now.boot_ns);
     if (!kp) {
         free(k);
@@ -101,7 +108,6 @@ struct node_key *key_install(struct node *n, struct node_peer *p, struct session
     }
     s->keys = NULL; /* the keypair's now */
     kp->peer = &p->wg;
-    kp->owner_data = k;
     atomic_store(&kp->vip, s->vip);
     if (owner)
         recall(n, kp);
@@ -133,7 +139,7 @@ struct node_key *key_install(struct node *n, struct node_peer *p, struct session
         k->ours = true;
         n->owned_count++;
         /* It was made after the last suspicion: it stays in creator space (N3, N9). */
-        atomic_store(&kp->tx_suspicion, atomic_load(&n->gate->suspicion));
+        atomic_store(&keypair_live(kp)->tx_suspicion, atomic_load(&n->gate->suspicion));
         key_apply_ceiling(n, k);
     }
     return k;
@@ -170,16 +176,18 @@ void key_remove(struct node *n, struct node_key *k, bool tell)
     if (!k->collided)
         HASH_DELETE(by_index, n->keys_by_index, k);
     n->key_count--;
-    k->kp->owner_data = NULL;
     n->ops.retire(n->ops.ctx, k->kp, (void (*)(void *))keypair_free);
     free(k);
 }
 
 void keys_remove_out(struct node *n, struct keypair **out, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        if (out[i]->owner_data)
-            key_remove(n, out[i]->owner_data, true);
+    for (unsigned i = 0; i < count; i++) {
+        struct node_key *k = key_of(n, out[i]);
+
+        if (k)
+            key_remove(n, k, true);
+    }
 }
 
 /* ---- replication ---- */
@@ -210,7 +218,7 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
      * take it back there. */
     if ((k->told_slot == atomic_load(&k->peer->wg.vip) || PLANTED("place-of-another-vip")) &&
         peer_endpoint_get(&k->peer->wg, &m.session.endpoint, &local, &ifindex))
-        m.session.endpoint_version = peer_live(&k->peer->wg)->endpoint_version;
+        m.session.endpoint_version = peer_endpoint_version(&k->peer->wg);
     /* Where it would start. One that holds it already may have acked all that was proposed; after
      * an adoption that is the floor, for everybody, until they ack more (R16). */
     m.session.limit = (k->held_by >> s->id & 1) || k->adopting
@@ -257,7 +265,7 @@ void key_replicate(struct node *n, struct node_key *k, struct instant now)
 void keys_vip_changed(struct node *n, struct node_peer *p, struct instant now)
 {
     struct keypair *kp = atomic_load(&p->wg.current);
-    struct node_key *k = kp ? kp->owner_data : NULL;
+    struct node_key *k = kp ? key_of(n, kp) : NULL;
 
     if (k && k->ours && k->told_slot && k->told_slot != atomic_load(&kp->vip))
         key_replicate(n, k, now);
@@ -282,8 +290,8 @@ void keys_drop_holder(struct node *n, uint8_t member)
 
 void key_apply_ceiling(struct node *n, struct node_key *k)
 {
-    atomic_store(&k->kp->headroom, k->lease.headroom);
-    atomic_store(&k->kp->ceiling, lease_ceiling(&k->lease));
+    atomic_store(&keypair_live(k->kp)->headroom, k->lease.headroom);
+    atomic_store(&keypair_live(k->kp)->ceiling, lease_ceiling(&k->lease));
 }
 
 void key_busy(struct node *n, struct node_key *k)
@@ -336,7 +344,7 @@ static void propose(struct node *n, struct node_key *k, bool flush, struct insta
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
         if ((k->held_by >> i & 1) && siblings_send(n, &n->sibling[i], &m, lower ? NULL : &t, now))
             lease_sent(&k->lease, (uint8_t)i, limit);
-    atomic_store(&k->kp->headroom, k->lease.headroom);
+    atomic_store(&keypair_live(k->kp)->headroom, k->lease.headroom);
 }
 
 void keys_raise(struct node *n, struct instant now)
@@ -349,11 +357,12 @@ void keys_raise(struct node *n, struct instant now)
         if (!due && !k->want_flush)
             continue; /* R3: one batch per 5 ms; R6: but a packet that waits flushes at once */
         list_remove(&k->raise);
-        atomic_store(&k->kp->raise_asked, false);
+        atomic_store(&keypair_live(k->kp)->raise_asked, false);
         if (key_owned(k)) {
             if (k->want_flush)
                 lease_held(&k->lease);
-            lease_sample(&k->lease, atomic_load(&k->kp->rx_packets), now.boot_ns, n->horizon_ns);
+            lease_sample(&k->lease, atomic_load(&keypair_live(k->kp)->rx_packets), now.boot_ns,
+                         n->horizon_ns);
             propose(n, k, k->want_flush, now);
         }
         k->want_flush = false;
@@ -368,8 +377,8 @@ struct sync_msg key_adopted_message(const struct node *n, const struct node_key 
 {
     return (struct sync_msg){.kind = SYNC_ADOPTED,
                              .adopted = {.id = k->kp->id,
-                                         .term = counter_term_now(&k->kp->tx),
-                                         .limit = atomic_load(&k->kp->floor),
+                                         .term = counter_term_now(&keypair_live(k->kp)->tx),
+                                         .limit = atomic_load(&keypair_live(k->kp)->floor),
                                          .vip = vip_id_of_slot(n, atomic_load(&k->kp->vip))}};
 }
 
@@ -386,7 +395,7 @@ void key_tell_adopted(struct node *n, struct node_key *k, struct instant now)
 void key_adopted(struct node *n, struct node_key *k, struct instant now)
 {
     struct node_peer *p = k->peer;
-    uint64_t floor = atomic_load(&k->kp->floor);
+    uint64_t floor = atomic_load(&keypair_live(k->kp)->floor);
 
     if (k->ours || !key_owned(k))
         return;
@@ -394,7 +403,7 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     note_peer(n, p, atomic_load(&k->kp->vip),
               (struct notice){.kind = NOTICE_SESSION_ADOPTED,
                               .member = atomic_load(&k->kp->owner),
-                              .number = counter_term_now(&k->kp->tx)});
+                              .number = counter_term_now(&keypair_live(k->kp)->tx)});
     n->counters.adopted_hot++;
     n->owned_count++;
     k->held_by = 0;
@@ -408,7 +417,7 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     want_raise(n, k, true);
     /* T3: a session key that travelled is replaced soon, spread so that not all come at once. One
      * that was handed over with all that belongs to it is as good here as it was there (R11). */
-    if (atomic_load(&k->kp->known_from) && (key_recent(k, now.boot_ns) || k->active))
+    if (atomic_load(&keypair_live(k->kp)->known_from) && (key_recent(k, now.boot_ns) || k->active))
         p->rekey_at_ns =
             now.boot_ns + REKEY_SOON_MIN_NS + rng_u64(n->rng) % (REKEY_SOON_NS - REKEY_SOON_MIN_NS);
     peer_arm(n, p, now.boot_ns + NS_PER_S);
@@ -451,7 +460,8 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
 
 void key_doubt(struct node *n, struct node_key *k, uint8_t member)
 {
-    become_replica(n, k, member, keypair_final_top(k->kp), counter_term_now(&k->kp->tx));
+    become_replica(n, k, member, keypair_final_top(k->kp),
+                   counter_term_now(&keypair_live(k->kp)->tx));
     k->stale = true; /* if it lives, its snapshot makes it good again */
     key_set_adoptable(k);
 }
@@ -474,7 +484,7 @@ void key_release(struct node *n, struct node_key *k, struct instant now)
 {
     struct sync_msg m = {.kind = SYNC_RELEASED,
                          .released = {.id = k->kp->id,
-                                      .term = counter_term_now(&k->kp->tx),
+                                      .term = counter_term_now(&keypair_live(k->kp)->tx),
                                       .active = key_recent(k, now.boot_ns)}};
     uint64_t top = keypair_hand_over(k->kp, &m.released.tail);
 
@@ -506,10 +516,9 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
     timers_session_made(&k->peer->timers, p, now.boot_ns);
     k->peer->rekey_at_ns = k->peer->urgent_at_ns = 0; /* T3, H8 and R9a are done with it */
     keys_remove_out(n, out, count);
-    const struct keypair *out_of_use = peer_live(p)->previous;
-    if (out_of_use && out_of_use->owner_data) {
-        struct node_key *previous = out_of_use->owner_data;
-
+    const struct keypair *out_of_use = peer_slots(p)->previous;
+    struct node_key *previous = out_of_use ? key_of(n, out_of_use) : NULL;
+    if (previous) {
         previous->slot = SLOT_PREVIOUS;
         if (previous->ours)
             key_replicate(n, previous, now);
@@ -641,12 +650,13 @@ uint64_t keys_tick(struct node *n, struct instant now)
                     struct sync_msg m = {.kind = SYNC_DIRTY, .dirty = {.id = k->kp->id}};
                     siblings_send(n, &n->sibling[i], &m, NULL, now);
                 }
-            lease_sample(&k->lease, atomic_load(&k->kp->rx_packets), now.boot_ns, n->horizon_ns);
+            lease_sample(&k->lease, atomic_load(&keypair_live(k->kp)->rx_packets), now.boot_ns,
+                         n->horizon_ns);
             propose(n, k, false, now);
             key_apply_ceiling(n, k);
             /* Down to the least headroom and silent: nothing left to lower. */
             if (k->lease.headroom <= LEASE_HEADROOM_MIN && !k->lease.wide_since_ns &&
-                now.boot_ns - atomic_load(&k->kp->last_data_ns) > NS_PER_S)
+                now.boot_ns - atomic_load(&keypair_live(k->kp)->last_data_ns) > NS_PER_S)
                 list_remove(&k->busy);
         }
         n->busy_at_ns = now.boot_ns + BUSY_NS;

@@ -209,7 +209,8 @@ uint64_t node_tick(struct node *n, struct instant now)
             handshake_initiate(n, p, false, false, now);
         if (p->rekey_at_ns && now.boot_ns >= p->rekey_at_ns) { /* T3 */
             p->rekey_at_ns = 0;
-            if (cur && now.boot_ns - atomic_load(&cur->last_data_ns) < SESSION_ACTIVE_NS &&
+            if (cur &&
+                now.boot_ns - atomic_load(&keypair_live(cur)->last_data_ns) < SESSION_ACTIVE_NS &&
                 !handshake_initiate(n, p, true, false, now))
                 p->rekey_at_ns = now.boot_ns + NS_PER_S;
         }

@@ -80,7 +80,7 @@ void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
     p->endpoint_told_ns = now.boot_ns;
     if (!peer_endpoint_get(&p->wg, &m.endpoint.endpoint, &local, &ifindex))
         return;
-    m.endpoint.version = peer_live(&p->wg)->endpoint_version;
+    m.endpoint.version = peer_endpoint_version(&p->wg);
     m.endpoint.idle_ms = warm_idle_ns(p, now.boot_ns) / NS_PER_MS;
     rescue_learn(n, p, &m.endpoint.endpoint);
     siblings_send_all(n, &m, now);

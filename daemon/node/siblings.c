@@ -99,7 +99,7 @@ static void op_fill_hello(void *ctx, uint8_t member, struct sync_hello *ret)
         list_for_each (it, &n->keys) {
             struct node_key *k = list_entry(it, struct node_key, all);
             if (atomic_load(&k->kp->vip) == slot && k->ours)
-                term = MAX(term, counter_term_now(&k->kp->tx));
+                term = MAX(term, counter_term_now(&keypair_live(k->kp)->tx));
         }
         ret->vip_id[ret->vip_count] = n->conf.vip[slot].id;
         ret->term_on_vip[ret->vip_count++] = term;
@@ -301,7 +301,7 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
                     .endpoint = {.hub = n->conf.hub,
                                  .peer = wp->key,
                                  .endpoint = e,
-                                 .version = peer_live(wp)->endpoint_version,
+                                 .version = peer_endpoint_version(wp),
                                  .idle_ms =
                                      warm_idle_ns(wp->owner_data, n->now.boot_ns) / NS_PER_MS,
                                  .vip = vip_id_of_slot(n, atomic_load(&wp->vip))}};
@@ -349,7 +349,7 @@ static void op_acked(void *ctx, uint8_t member, const struct replica_token *t)
             break;
         lease_acked(&k->lease, member, t->b, (uint32_t)(t->a >> 32), atomic_load(&k->kp->top));
         key_apply_ceiling(n, k);
-        if (atomic_load(&k->kp->held))
+        if (atomic_load(&keypair_live(k->kp)->held))
             n->ops.wake_held(n->ops.ctx);
         break;
     }
@@ -373,10 +373,9 @@ static void place(struct node *n, struct node_key *k, enum session_slot slot)
     struct keypair *out[NEXT_SLOTS + 2];
 
     k->slot = slot;
-    peer_forget(&k->peer->wg, k->kp);
     unsigned count = peer_install_replica(&k->peer->wg, k->kp, slot, out);
     for (unsigned i = 0; i < count; i++) {
-        struct node_key *old = out[i]->owner_data;
+        struct node_key *old = key_of(n, out[i]);
         if (old && old != k)
             key_remove(n, old, old->ours);
     }
@@ -389,7 +388,7 @@ static void tell_term(struct node *n, struct node_key *k, uint8_t member, uint16
     struct sync_msg m = {.kind = SYNC_RELEASED,
                          .released = {.id = k->kp->id,
                                       .top = keypair_final_top(k->kp),
-                                      .term = counter_term_now(&k->kp->tx),
+                                      .term = counter_term_now(&keypair_live(k->kp)->tx),
                                       .active = key_recent(k, n->now.boot_ns)}};
 
     m.released.tail.known_from = m.released.top; /* which ones it accepted is not told */
@@ -415,7 +414,7 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
         key_set_adoptable(k);
         moves_released(n, k, n->now);
         asks_released(n, k, n->now);
-    } else if (r->term >= counter_term_now(&k->kp->tx)) { /* O5 */
+    } else if (r->term >= counter_term_now(&keypair_live(k->kp)->tx)) { /* O5 */
         keypair_outbid(k->kp, r->term, r->top, n->gate);
         key_adopted(n, k, n->now);
         key_tell_adopted(n, k, n->now);
@@ -427,7 +426,7 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
 static void place_current(struct node *n, struct node_key *k)
 {
     const struct keypair *was = atomic_load(&k->peer->wg.current);
-    const struct node_key *rival = was && was != k->kp ? was->owner_data : NULL;
+    const struct node_key *rival = was && was != k->kp ? key_of(n, was) : NULL;
     bool two = rival && rival->ours && (k->active || key_recent(rival, n->now.boot_ns)) &&
                gate_owned(n->gate, atomic_load(&k->kp->vip));
 

@@ -34,7 +34,7 @@ void vips_claim(struct node *n, uint16_t slot, bool held, struct sibling *only, 
     list_for_each (it, &n->keys) {
         struct node_key *k = list_entry(it, struct node_key, all);
         if (k->ours && atomic_load(&k->kp->vip) == slot)
-            term = MAX(term, counter_term_now(&k->kp->tx));
+            term = MAX(term, counter_term_now(&keypair_live(k->kp)->tx));
     }
     struct sync_msg m = {.kind = SYNC_CLAIM,
                          .claim = {.vip = v->conf.id,

@@ -26,10 +26,10 @@
 #define PLAIN_MASK ((1ull << 52) - 1)
 #define TERM_SHIFT 52 /* in the allocator's form */
 #define TAG_SHIFT 32
-#define REPLICA (1ull << 51) /* beyond PLAIN_END, out of reach of overruns */
 #define STAY_STEP 8192 /* keeps a member's own stays apart in receivers that cut differences */
 #define PLAIN_SCARCE (1ull << 47)
 
+static_assert(COUNTER_REPLICA >= PLAIN_END << 3, "out of reach of overruns");
 static_assert(LOW_END + (1ull << 20) * COUNTER_RUN_MAX < 1ull << TAG_SHIFT, "room to overrun");
 
 static uint16_t term_of(uint64_t form)
@@ -81,7 +81,7 @@ void counter_start(struct counter *c)
 void counter_start_replica(struct counter *c)
 {
     counter_start(c);
-    atomic_init(&c->next, REPLICA);
+    atomic_init(&c->next, COUNTER_REPLICA);
 }
 
 /* Under c->lock: @term begins, or, when there is none left, the key ends. */
@@ -142,7 +142,7 @@ bool counter_bump(struct counter *c, const struct counter_tag *tag)
         return false;
     spin_lock(&c->lock);
     uint64_t form = atomic_load_explicit(&c->next, memory_order_relaxed);
-    if (form < REPLICA || term_of(form)) /* a replica has nothing to move on from */
+    if (form < COUNTER_REPLICA || term_of(form)) /* a replica has nothing to move on from */
         ok = begin(c, tag, term_of(form) + 1u);
     spin_unlock(&c->lock);
     return ok;
@@ -157,7 +157,7 @@ static bool renew(struct counter *c, const struct counter_tag *tag, unsigned n)
     uint64_t form = atomic_load_explicit(&c->next, memory_order_relaxed);
     if (fits(form, n))
         ok = true;
-    else if (!tag_usable(tag) || (term_of(form) == 0 && form >= REPLICA))
+    else if (!tag_usable(tag) || (term_of(form) == 0 && form >= COUNTER_REPLICA))
         ok = false;
     else if (term_of(form) == COUNTER_TERM_MAX)
         ok = false;
@@ -197,7 +197,7 @@ uint64_t counter_sent(const struct counter *c)
     uint64_t form = atomic_load_explicit(&c->next, memory_order_acquire), low = low_of(form);
 
     if (!term_of(form))
-        return form >= REPLICA ? 0 : low < PLAIN_END ? low : PLAIN_END;
+        return form >= COUNTER_REPLICA ? 0 : low < PLAIN_END ? low : PLAIN_END;
     /* A term may begin between the two loads: a wrong figure for one moment, never a negative. */
     uint64_t stay = atomic_load_explicit(&c->stay, memory_order_relaxed);
     if (low > LOW_END)
@@ -210,7 +210,7 @@ bool counter_scarce(const struct counter *c)
     uint64_t form = atomic_load_explicit(&c->next, memory_order_relaxed);
 
     if (!term_of(form))
-        return form < REPLICA && form >= PLAIN_SCARCE;
+        return form < COUNTER_REPLICA && form >= PLAIN_SCARCE;
     return term_of(form) == COUNTER_TERM_MAX;
 }
 

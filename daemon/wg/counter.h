@@ -20,6 +20,13 @@ struct counter_tag {
     uint8_t rnd;    /* drawn at process start, redrawn on suspicion (N9) */
 };
 
+/* One that nothing can be taken from, before it is adopted. */
+#define COUNTER_REPLICA (1ull << 51) /* in the allocator's own form */
+#define COUNTER_OF_REPLICA                                                                         \
+    {                                                                                              \
+        .next = COUNTER_REPLICA                                                                    \
+    }
+
 struct counter {
     _Atomic uint64_t next; /* in the allocator's own form, see counter.c */
     _Atomic uint32_t stay; /* low at which the present term began */

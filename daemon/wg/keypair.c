@@ -24,6 +24,7 @@
 #include "base/secret.h"
 #include "wg/peer.h"
 #include "wg/spin.h"
+#include <errno.h>
 #include <stdlib.h>
 
 /* A counter at or above it is refused (paper, section 6.1). In cluster mode well below that, since
@@ -32,6 +33,26 @@
 #define RX_COUNTER_END (1ull << 62)
 
 enum way { WAY_OPEN, WAY_NOT_OURS, WAY_STALE };
+
+/* Of all replicas that nothing touched yet. In memory that cannot be written: who does, ends. */
+static const struct keypair_live nothing = {.tx = COUNTER_OF_REPLICA};
+#define UNTOUCHED ((struct keypair_live *)&nothing)
+
+/* Before publication or under rx_lock. NULL: no memory. */
+static struct keypair_live *live_of(struct keypair *k)
+{
+    struct keypair_live *l = keypair_live(k);
+
+    if (l != UNTOUCHED)
+        return l;
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return NULL;
+    counter_start_replica(&l->tx);
+    atomic_init(&l->headroom, LIMIT_FIRST);
+    atomic_store_explicit(&k->live, l, memory_order_release);
+    return l;
+}
 
 static uint64_t limit_of_wire(uint64_t limit)
 {
@@ -60,7 +81,7 @@ static struct keypair *make(const struct session *s, uint64_t now_ns)
     atomic_init(&k->born_ns, now_ns - (PLANTED("age-restarted") ? 0 : s->age_hi_ns));
     atomic_init(&k->term_known, s->term);
     atomic_init(&k->top, s->top);
-    atomic_init(&k->headroom, LIMIT_FIRST);
+    atomic_init(&k->live, UNTOUCHED);
     return k;
 }
 
@@ -70,11 +91,16 @@ struct keypair *keypair_new(const struct session *s, uint64_t now_ns)
 
     if (!k)
         return NULL;
+    struct keypair_live *l = live_of(k);
+    if (!l) {
+        free(k);
+        return NULL;
+    }
     k->created_here = true;
-    counter_start(&k->tx);
+    counter_start(&l->tx);
     atomic_init(&k->state, KEYPAIR_OWNED);
     atomic_init(&k->limit, LIMIT_ADOPTED); /* a sibling's raise of it fails */
-    atomic_init(&k->ceiling, s->limit);    /* until main knows the holders */
+    atomic_init(&l->ceiling, s->limit);    /* until main knows the holders */
     return k;
 }
 
@@ -84,7 +110,6 @@ struct keypair *keypair_new_replica(const struct session *s, uint8_t owner, uint
 
     if (!k)
         return NULL;
-    counter_start_replica(&k->tx);
     atomic_init(&k->state, KEYPAIR_REPLICA);
     atomic_init(&k->owner, owner);
     atomic_init(&k->limit, limit_of_wire(s->limit));
@@ -95,8 +120,12 @@ void keypair_free(struct keypair *k)
 {
     if (!k)
         return;
+    struct keypair_live *l = keypair_live(k);
+    if (l != UNTOUCHED) {
+        free(l->window);
+        free(l);
+    }
     secret_free(k->keys);
-    free(k->window);
     free(k);
 }
 
@@ -161,10 +190,11 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
 {
     uint16_t slot = atomic_load_explicit(&k->vip, memory_order_relaxed);
 
-    bool can = fit(k, g, slot);
-    if (can && !k->window)
-        k->window = calloc(1, sizeof(*k->window));
-    if (!can || !k->window) {
+    bool can = fit(k, g, slot) && (!k->peer || peer_wake(k->peer) == 0);
+    struct keypair_live *l = can ? live_of(k) : NULL;
+    if (l && !l->window)
+        l->window = calloc(1, sizeof(*l->window));
+    if (!l || !l->window) {
         if (!atomic_exchange_explicit(&k->unfit_told, true, memory_order_relaxed))
             *effects |= EFFECT_UNFIT;
         return false;
@@ -180,32 +210,32 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
      * forgotten, whatever L has become since. */
     if (PLANTED("window-from-zero"))
         limit = 0;
-    uint64_t start = limit, floor = atomic_load_explicit(&k->floor, memory_order_relaxed);
-    bool exact = k->handed && k->window->next == limit; /* R11 */
+    uint64_t start = limit, floor = atomic_load_explicit(&l->floor, memory_order_relaxed);
+    bool exact = l->handed && l->window->next == limit; /* R11 */
     if (start < floor)
         start = floor;
-    if (start < k->window->next)
-        start = k->window->next;
+    if (start < l->window->next)
+        start = l->window->next;
     if (!exact)
-        replay_init(k->window, start);
+        replay_init(l->window, start);
     if (!exact)
-        atomic_store_explicit(&k->known_from, start, memory_order_relaxed);
-    k->handed = k->waited = false;
-    atomic_store_explicit(&k->floor, start, memory_order_relaxed);
+        atomic_store_explicit(&l->known_from, start, memory_order_relaxed);
+    l->handed = l->waited = false;
+    atomic_store_explicit(&l->floor, start, memory_order_relaxed);
     raise_top(k, start);
     /* R16: towards the holders that remain we are an owner, and none of them has acked more than L;
      * main sets a ceiling of theirs when it has heard. */
     atomic_store_explicit(
-        &k->ceiling,
+        &l->ceiling,
         atomic_load_explicit(&g->vip[slot].others, memory_order_relaxed) ? limit : LIMIT_NONE,
         memory_order_relaxed);
 
     /* The generation first: if main redraws the tag in between, the next send bumps once more. */
     uint32_t suspicion = atomic_load_explicit(&g->suspicion, memory_order_acquire);
     struct counter_tag tag = gate_tag(g);
-    counter_adopt(&k->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed),
+    counter_adopt(&l->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed),
                   keypair_age_hi(k, now_ns)); /* no term left: it receives, and cannot send */
-    atomic_store_explicit(&k->tx_suspicion, suspicion, memory_order_relaxed);
+    atomic_store_explicit(&l->tx_suspicion, suspicion, memory_order_relaxed);
     atomic_store_explicit(&k->state, KEYPAIR_OWNED, memory_order_release);
     *effects |= EFFECT_ADOPTED;
     return true;
@@ -234,16 +264,17 @@ enum turn { TURN_FIRST, TURN_HELD, TURN_TIMEOUT };
 /* R11: until the owner has said its last word on the key. Under rx_lock. */
 static enum rx_verdict wait_for_key(struct keypair *k, const struct gate *g, enum turn turn)
 {
-    uint16_t held = atomic_load_explicit(&k->held, memory_order_relaxed);
+    struct keypair_live *l = live_of(k);
+    uint16_t held;
 
     if (turn == TURN_TIMEOUT && way(k, g, 0) == WAY_NOT_OURS)
         return RX_DROP_NOT_OWNER; /* the VIP did not come */
     if (turn != TURN_FIRST)
         return RX_HOLD;
-    if (held >= TRANSIT_PER_KEY_MAX)
+    if (!l || (held = atomic_load_explicit(&l->held, memory_order_relaxed)) >= TRANSIT_PER_KEY_MAX)
         return RX_DROP_NOT_OWNER;
-    atomic_store_explicit(&k->held, held + 1, memory_order_relaxed);
-    k->waited = true;
+    atomic_store_explicit(&l->held, held + 1, memory_order_relaxed);
+    l->waited = true;
     return RX_HOLD;
 }
 
@@ -260,31 +291,32 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
     if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA) {
         if (keypair_in_transit(k, g))
             return wait_for_key(k, g, turn);
-        if (turn != TURN_FIRST && !k->waited)
+        if (turn != TURN_FIRST && !keypair_live(k)->waited)
             return RX_DROP_NOT_OWNER; /* the key was handed away while the packet waited */
         if (!adopt(k, g, now_ns, effects))
             return RX_DROP_UNFIT;
     }
-    if (!k->window) {
-        uint64_t floor = atomic_load_explicit(&k->floor, memory_order_relaxed);
+    struct keypair_live *l = keypair_live(k);
+    if (!l->window) {
+        uint64_t floor = atomic_load_explicit(&l->floor, memory_order_relaxed);
 
-        k->window = calloc(1, sizeof(*k->window));
-        if (k->window && floor)
-            replay_init(k->window, floor);
+        l->window = calloc(1, sizeof(*l->window));
+        if (l->window && floor)
+            replay_init(l->window, floor);
     }
-    if (!k->window)
+    if (!l->window)
         return RX_DROP_REPLAY; /* no memory to tell: refuse */
 
-    if (counter < atomic_load_explicit(&k->known_from, memory_order_relaxed)) {
-        if (!atomic_exchange_explicit(&k->rescue_asked, true, memory_order_relaxed))
+    if (counter < atomic_load_explicit(&l->known_from, memory_order_relaxed)) {
+        if (!atomic_exchange_explicit(&l->rescue_asked, true, memory_order_relaxed))
             *effects |= EFFECT_RESCUE; /* R9a */
         return RX_DROP_BELOW_FLOOR;
     }
-    if (!replay_check(k->window, counter) && !PLANTED("no-replay-window"))
+    if (!replay_check(l->window, counter) && !PLANTED("no-replay-window"))
         return RX_DROP_REPLAY;
 
     uint64_t ceiling =
-        g->plain ? LIMIT_NONE : atomic_load_explicit(&k->ceiling, memory_order_acquire);
+        g->plain ? LIMIT_NONE : atomic_load_explicit(&l->ceiling, memory_order_acquire);
     if (PLANTED("ceiling-ignored") || (PLANTED("ceiling-included") && counter == ceiling))
         ceiling = LIMIT_NONE;
     if (counter >= ceiling) { /* R2 */
@@ -296,31 +328,31 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
                 *effects |= EFFECT_RAISE | EFFECT_FLUSH;
             return RX_HOLD;
         }
-        uint16_t held = atomic_load_explicit(&k->held, memory_order_relaxed);
+        uint16_t held = atomic_load_explicit(&l->held, memory_order_relaxed);
         if (turn == TURN_FIRST && held < HELD_PER_KEY_MAX) {
-            atomic_store_explicit(&k->held, held + 1, memory_order_relaxed);
-            atomic_store_explicit(&k->raise_asked, true, memory_order_relaxed);
+            atomic_store_explicit(&l->held, held + 1, memory_order_relaxed);
+            atomic_store_explicit(&l->raise_asked, true, memory_order_relaxed);
             *effects |= EFFECT_RAISE | EFFECT_FLUSH; /* R6 */
             return RX_HOLD;
         }
         *effects |= EFFECT_DIRTY; /* R6, R7: normal profile */
     }
-    replay_accept(k->window, counter);
+    replay_accept(l->window, counter);
     raise_top(k, counter + 1);
 
     if (ceiling != LIMIT_NONE &&
-        k->window->next + atomic_load_explicit(&k->headroom, memory_order_relaxed) / 2 >= ceiling &&
-        !atomic_exchange_explicit(&k->raise_asked, true, memory_order_relaxed))
+        l->window->next + atomic_load_explicit(&l->headroom, memory_order_relaxed) / 2 >= ceiling &&
+        !atomic_exchange_explicit(&l->raise_asked, true, memory_order_relaxed))
         *effects |= EFFECT_RAISE; /* R3 */
     if (!atomic_load_explicit(&k->confirmed, memory_order_relaxed) &&
         !atomic_exchange_explicit(&k->confirmed, true, memory_order_relaxed))
         *effects |= EFFECT_CONFIRMED;
     if (k->hub_initiated && keypair_age_hi(k, now_ns) > REKEY_ON_RECEIVE_NS &&
         (!k->peer || atomic_load_explicit(&k->peer->current, memory_order_relaxed) == k) &&
-        !atomic_exchange_explicit(&k->rekey_asked, true, memory_order_relaxed))
+        !atomic_exchange_explicit(&l->rekey_asked, true, memory_order_relaxed))
         *effects |= EFFECT_REKEY;
-    atomic_fetch_add_explicit(&k->rx_packets, 1, memory_order_relaxed);
-    atomic_store_explicit(&k->last_data_ns, now_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->rx_packets, 1, memory_order_relaxed);
+    atomic_store_explicit(&l->last_data_ns, now_ns, memory_order_relaxed);
     return RX_ACCEPT;
 }
 
@@ -353,7 +385,7 @@ enum rx_verdict keypair_receive_held(struct keypair *k, const struct gate *g, ui
     enum rx_verdict v =
         decide(k, g, now_ns, counter, timeout ? TURN_TIMEOUT : TURN_HELD, ret_effects);
     if (v != RX_HOLD)
-        atomic_fetch_sub_explicit(&k->held, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&keypair_live(k)->held, 1, memory_order_relaxed);
     spin_unlock(&k->rx_lock);
     return v;
 }
@@ -361,7 +393,7 @@ enum rx_verdict keypair_receive_held(struct keypair *k, const struct gate *g, ui
 void keypair_held_dropped(struct keypair *k)
 {
     spin_lock(&k->rx_lock);
-    atomic_fetch_sub_explicit(&k->held, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&keypair_live(k)->held, 1, memory_order_relaxed);
     spin_unlock(&k->rx_lock);
 }
 
@@ -372,19 +404,20 @@ void keypair_held_dropped(struct keypair *k)
 static bool catch_up(struct keypair *k, const struct gate *g, uint64_t now_ns)
 {
     uint32_t suspicion = atomic_load_explicit(&g->suspicion, memory_order_acquire);
+    struct keypair_live *l = keypair_live(k);
     bool ok = true;
 
-    if (atomic_load_explicit(&k->tx_suspicion, memory_order_acquire) == suspicion ||
+    if (atomic_load_explicit(&l->tx_suspicion, memory_order_acquire) == suspicion ||
         PLANTED("suspicion-ignored"))
         return true;
     spin_lock(&k->rx_lock);
     suspicion =
         atomic_load_explicit(&g->suspicion, memory_order_acquire); /* never back to an older */
-    if (atomic_load_explicit(&k->tx_suspicion, memory_order_relaxed) != suspicion) {
+    if (atomic_load_explicit(&l->tx_suspicion, memory_order_relaxed) != suspicion) {
         struct counter_tag tag = gate_tag(g);
-        ok = counter_adopt(&k->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed),
+        ok = counter_adopt(&l->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed),
                            keypair_age_hi(k, now_ns));
-        atomic_store_explicit(&k->tx_suspicion, suspicion, memory_order_release);
+        atomic_store_explicit(&l->tx_suspicion, suspicion, memory_order_release);
     }
     spin_unlock(&k->rx_lock);
     return ok;
@@ -436,15 +469,16 @@ enum tx_verdict keypair_send(struct keypair *k, const struct gate *g, uint64_t n
     }
     if (!g->plain && !catch_up(k, g, now_ns))
         return TX_NO_KEY;
+    struct keypair_live *l = keypair_live(k);
     struct counter_tag tag = gate_tag(g);
-    if (!counter_take(&k->tx, &tag, n, ret_first))
+    if (!counter_take(&l->tx, &tag, n, ret_first))
         return TX_NO_KEY;
     /* REKEY_AFTER_MESSAGES is never reached: our counters end long before, and then are scarce. */
-    if (((k->hub_initiated && age > REKEY_AFTER_TIME_NS) || counter_scarce(&k->tx)) &&
-        !atomic_load_explicit(&k->rekey_asked, memory_order_relaxed) &&
-        !atomic_exchange_explicit(&k->rekey_asked, true, memory_order_relaxed))
+    if (((k->hub_initiated && age > REKEY_AFTER_TIME_NS) || counter_scarce(&l->tx)) &&
+        !atomic_load_explicit(&l->rekey_asked, memory_order_relaxed) &&
+        !atomic_exchange_explicit(&l->rekey_asked, true, memory_order_relaxed))
         *ret_effects |= EFFECT_REKEY;
-    atomic_store_explicit(&k->last_data_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&l->last_data_ns, now_ns, memory_order_relaxed);
     return TX_OK;
 }
 
@@ -494,12 +528,15 @@ void keypair_yield(struct keypair *k, uint8_t owner, uint64_t limit, uint16_t te
             k->promised = was;
         know_term(k, term);
         atomic_store_explicit(&k->owner, owner, memory_order_relaxed);
-        atomic_store_explicit(&k->raise_asked, false, memory_order_relaxed);
-        atomic_store_explicit(&k->rescue_asked, false, memory_order_relaxed);
-        atomic_store_explicit(&k->rekey_asked, false, memory_order_relaxed);
         atomic_store_explicit(&k->unfit_told, false, memory_order_relaxed);
         atomic_store_explicit(&k->released, false, memory_order_relaxed);
-        k->handed = k->waited = false;
+        struct keypair_live *l = keypair_live(k);
+        if (l != UNTOUCHED) {
+            atomic_store_explicit(&l->raise_asked, false, memory_order_relaxed);
+            atomic_store_explicit(&l->rescue_asked, false, memory_order_relaxed);
+            atomic_store_explicit(&l->rekey_asked, false, memory_order_relaxed);
+            l->handed = l->waited = false;
+        }
         atomic_store_explicit(&k->state, KEYPAIR_REPLICA, memory_order_release);
         /* From here on it may be adopted again, when rx_lock is free. */
         atomic_store_explicit(&k->limit, limit, memory_order_release);
@@ -526,18 +563,20 @@ void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct
     spin_lock(&k->rx_lock);
     know_term(k, term);
     if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_OWNED) {
+        struct keypair_live *l = keypair_live(k);
+
         /* Which ones below it accepted is not told, so they all count as seen. */
-        if (k->window && k->window->next > top)
-            top = k->window->next;
-        if (k->window)
-            replay_init(k->window, top);
-        if (top < atomic_load_explicit(&k->floor, memory_order_relaxed))
-            top = atomic_load_explicit(&k->floor, memory_order_relaxed);
-        atomic_store_explicit(&k->floor, top, memory_order_relaxed);
-        atomic_store_explicit(&k->known_from, top, memory_order_relaxed);
+        if (l->window && l->window->next > top)
+            top = l->window->next;
+        if (l->window)
+            replay_init(l->window, top);
+        if (top < atomic_load_explicit(&l->floor, memory_order_relaxed))
+            top = atomic_load_explicit(&l->floor, memory_order_relaxed);
+        atomic_store_explicit(&l->floor, top, memory_order_relaxed);
+        atomic_store_explicit(&l->known_from, top, memory_order_relaxed);
         raise_top(k, top);
         struct counter_tag tag = gate_tag(g);
-        counter_adopt(&k->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed), 0);
+        counter_adopt(&l->tx, &tag, atomic_load_explicit(&k->term_known, memory_order_relaxed), 0);
     }
     spin_unlock(&k->rx_lock);
 }
@@ -545,9 +584,10 @@ void keypair_outbid(struct keypair *k, uint16_t term, uint64_t top, const struct
 bool keypair_is_news(struct keypair *k, uint64_t counter)
 {
     spin_lock(&k->rx_lock);
+    const struct keypair_live *l = keypair_live(k);
     bool news = atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_OWNED &&
-                counter >= atomic_load_explicit(&k->known_from, memory_order_relaxed) &&
-                (!k->window || replay_check(k->window, counter));
+                counter >= atomic_load_explicit(&l->known_from, memory_order_relaxed) &&
+                (!l->window || replay_check(l->window, counter));
     spin_unlock(&k->rx_lock);
     return news;
 }
@@ -555,8 +595,9 @@ bool keypair_is_news(struct keypair *k, uint64_t counter)
 uint64_t keypair_final_top(struct keypair *k)
 {
     spin_lock(&k->rx_lock);
+    const struct keypair_live *l = keypair_live(k);
     uint64_t next =
-        k->window ? k->window->next : atomic_load_explicit(&k->floor, memory_order_relaxed);
+        l->window ? l->window->next : atomic_load_explicit(&l->floor, memory_order_relaxed);
     spin_unlock(&k->rx_lock);
     return next;
 }
@@ -565,13 +606,14 @@ uint64_t keypair_hand_over(struct keypair *k, struct replay_tail *ret)
 {
     *ret = (struct replay_tail){0};
     spin_lock(&k->rx_lock);
-    uint64_t next = atomic_load_explicit(&k->floor, memory_order_relaxed);
-    if (k->window) {
-        next = k->window->next;
-        replay_tail_take(k->window, ret);
-        replay_init(k->window, next);
+    struct keypair_live *l = keypair_live(k);
+    uint64_t next = atomic_load_explicit(&l->floor, memory_order_relaxed);
+    if (l->window) {
+        next = l->window->next;
+        replay_tail_take(l->window, ret);
+        replay_init(l->window, next);
     }
-    ret->known_from = atomic_load_explicit(&k->known_from, memory_order_relaxed);
+    ret->known_from = atomic_load_explicit(&l->known_from, memory_order_relaxed);
     spin_unlock(&k->rx_lock);
     return next;
 }
@@ -586,18 +628,19 @@ bool keypair_released(struct keypair *k, uint8_t from, uint64_t top, const struc
     spin_lock(&k->rx_lock);
     know_term(k, term);
     if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA) {
-        uint64_t own = atomic_load_explicit(&k->floor, memory_order_relaxed);
+        struct keypair_live *l = live_of(k);
+        uint64_t own = l ? atomic_load_explicit(&l->floor, memory_order_relaxed) : 0;
 
-        if (k->window && k->window->next > own)
-            own = k->window->next;
-        if (!k->window)
-            k->window = calloc(1, sizeof(*k->window));
-        if (k->window && own <= top && !PLANTED("no-window-handed")) {
-            replay_tail_init(k->window, top, tail, own);
-            atomic_store_explicit(&k->known_from,
+        if (l->window && l->window->next > own)
+            own = l->window->next;
+        if (!l->window)
+            l->window = calloc(1, sizeof(*l->window));
+        if (l->window && own <= top && !PLANTED("no-window-handed")) {
+            replay_tail_init(l->window, top, tail, own);
+            atomic_store_explicit(&l->known_from,
                                   PLANTED("gap-handed-as-seen") ? 0 : tail->known_from,
                                   memory_order_relaxed);
-            k->handed = true;
+            l->handed = true;
         }
         atomic_store_explicit(&k->released, true, memory_order_release);
     }
@@ -607,7 +650,8 @@ bool keypair_released(struct keypair *k, uint8_t from, uint64_t top, const struc
 
 void keypair_describe(const struct keypair *k, uint64_t now_ns, struct session *ret)
 {
-    uint16_t term = counter_term_now(&k->tx), known = atomic_load(&k->term_known);
+    const struct keypair_live *l = keypair_live(k);
+    uint16_t term = counter_term_now(&l->tx), known = atomic_load(&k->term_known);
     uint64_t age = keypair_age_hi(k, now_ns);
     bool owned = atomic_load_explicit(&k->state, memory_order_acquire) == KEYPAIR_OWNED;
 
@@ -618,19 +662,25 @@ void keypair_describe(const struct keypair *k, uint64_t now_ns, struct session *
     ret->confirmed = atomic_load(&k->confirmed);
     ret->age_lo_ns = ret->age_hi_ns = age;
     ret->generation = k->generation;
-    ret->limit = owned ? atomic_load(&k->ceiling) : atomic_load(&k->limit) & ~LIMIT_ADOPTED;
+    ret->limit = owned ? atomic_load(&l->ceiling) : atomic_load(&k->limit) & ~LIMIT_ADOPTED;
     ret->top = atomic_load(&k->top);
     ret->term = term > known ? term : known;
 }
 
 void keypair_remember(struct keypair *k, struct keypair_past *ret)
 {
-    ret->tx = counter_save(&k->tx);
+    ret->tx = counter_save(&keypair_live(k)->tx);
     ret->rx = keypair_final_top(k);
 }
 
-void keypair_recall(struct keypair *k, const struct keypair_past *past)
+int keypair_recall(struct keypair *k, const struct keypair_past *past)
 {
-    counter_resume(&k->tx, past->tx);
-    atomic_init(&k->floor, past->rx);
+    if (past->tx == COUNTER_REPLICA && !past->rx) /* it was not in use then either */
+        return 0;
+    struct keypair_live *l = live_of(k);
+    if (!l)
+        return -ENOMEM;
+    counter_resume(&l->tx, past->tx);
+    atomic_init(&l->floor, past->rx);
+    return 0;
 }

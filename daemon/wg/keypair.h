@@ -4,7 +4,7 @@
  *          an RCU grace period. The keys are in the arena.
  * Threads: keypair_open_check(), keypair_receive*(), keypair_send() on any thread; what is marked
  *          (main) on main only.
- * Never:   logs, allocates more than its replay window, reads a clock.
+ * Never:   logs, allocates more than its live part and replay window, reads a clock.
  *
  *   REPLICA --first touch while we own the VIP (R8, R9)--> OWNED --adopted by a sibling (R10)-->
  *   REPLICA ... --> CLOSED (expired, superseded, wiped): neither sends nor receives. */
@@ -29,53 +29,64 @@ enum keypair_state { KEYPAIR_REPLICA, KEYPAIR_OWNED, KEYPAIR_CLOSED };
 
 struct wg_peer;
 
-/* In the order of sizes, without holes: a hub holds three for a peer, and each sibling as many. */
-struct keypair {
-    /* Fixed at publication. */
-    struct wg_peer *peer;
-    struct session_keys *keys;
-    uint32_t local_index, remote_index;
-    uint64_t generation; /* E1 */
-
-    _Atomic uint64_t born_ns; /* BOOTTIME of the earliest possible birth: age_hi = now - born */
+/* What only a key needs that was in use here: made with a key of our own, or with the first touch
+ * of a replica, and there as long as the key is. */
+struct keypair_live {
     struct counter tx;
     struct replay *window;    /* made at first data; under rx_lock */
-    _Atomic uint64_t top;     /* highest authenticated + 1, held ones included; 0: none */
-    _Atomic uint64_t limit;   /* replica: L it would start at, | LIMIT_ADOPTED once adopted here */
-    uint64_t promised;        /* (main) replica: L acked to others than its owner; never below it */
     _Atomic uint64_t ceiling; /* owned: counters below it may be accepted; LIMIT_NONE */
     _Atomic uint64_t floor;   /* owned by adoption: first counter that it may accept (its L) */
     /* Owned, or handed to us: of what came below it nothing is known, and all of it counts as seen
      * (R9a). 0: with the window all is known. */
     _Atomic uint64_t known_from;
     _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */
-    void *owner_data;                          /* (main) the node's own record of this key */
-
-    struct key_id id; /* fixed at publication, and so are the two below */
-    bool hub_initiated;
-    bool created_here;     /* this process made the ephemeral (N3) */
-    _Atomic uint16_t vip;  /* slot (E3) */
-    _Atomic uint16_t held; /* packets that wait for an ack */
     /* gate->suspicion when last bumped. Of a new key main sets it, before publication, to the
      * generation in which the ephemeral was drawn; left at 0 it only costs a term (N9). */
     _Atomic uint32_t tx_suspicion;
     _Atomic uint32_t headroom; /* H, by main; a raise is asked for within H/2 of the ceiling */
-    _Atomic uint16_t term_known;
-
-    _Atomic uint8_t rx_lock;
-    _Atomic uint8_t state;
-    _Atomic bool adoptable;    /* replica: main says it may be adopted (N6, I2, M4, R7) */
-    _Atomic bool confirmed;    /* `next` that has carried data */
-    _Atomic uint8_t owner;     /* replica: member that owns it now (R9's heartbeat) */
+    _Atomic uint16_t held;     /* packets that wait for an ack */
     _Atomic bool raise_asked;  /* set by a worker, cleared by main */
     _Atomic bool rescue_asked; /* R9a: a handshake was asked for because of a packet below floor */
     _Atomic bool rekey_asked;  /* rekey on send or receive was asked for; main may clear it */
-    _Atomic bool unfit_told;
-    _Atomic bool released; /* replica: its owner gave it up, and nobody took it since (R11) */
     /* Under rx_lock. handed: the window is the former owner's, as of limit: what it left out below
      * that is still good; waited: packets of it are held since it was a replica. */
     bool handed, waited;
 };
+
+/* In the order of sizes, without holes: a hub holds three for a peer, and each sibling as many,
+ * most of which nothing ever touches. */
+struct keypair {
+    /* Fixed at publication, but for live. */
+    struct wg_peer *peer;
+    struct session_keys *keys;
+    struct keypair_live *_Atomic live; /* of all untouched replicas the same one */
+    uint32_t local_index, remote_index;
+    uint64_t generation; /* E1 */
+
+    _Atomic uint64_t born_ns; /* BOOTTIME of the earliest possible birth: age_hi = now - born */
+    _Atomic uint64_t top;     /* highest authenticated + 1, held ones included; 0: none */
+    _Atomic uint64_t limit;   /* replica: L it would start at, | LIMIT_ADOPTED once adopted here */
+    uint64_t promised;        /* (main) replica: L acked to others than its owner; never below it */
+
+    struct key_id id;     /* fixed at publication */
+    _Atomic uint16_t vip; /* slot (E3) */
+    _Atomic uint16_t term_known;
+    bool hub_initiated, created_here; /* fixed; by this process: it made the ephemeral (N3) */
+
+    _Atomic uint8_t rx_lock;
+    _Atomic uint8_t state;
+    _Atomic bool confirmed; /* `next` that has carried data */
+    _Atomic bool adoptable; /* replica: main says it may be adopted (N6, I2, M4, R7) */
+    _Atomic uint8_t owner;  /* replica: member that owns it now (R9's heartbeat) */
+    _Atomic bool unfit_told;
+    _Atomic bool released; /* replica: its owner gave it up, and nobody took it since (R11) */
+};
+
+/* To read: never NULL. To write: only of a key that is ours, or was. */
+static inline struct keypair_live *keypair_live(const struct keypair *k)
+{
+    return atomic_load_explicit(&k->live, memory_order_acquire);
+}
 
 /* What a packet caused; the engine turns bits into facts for main, the simulator does the same. */
 enum keypair_effect {
@@ -186,5 +197,5 @@ void keypair_describe(const struct keypair *k, uint64_t now_ns, struct session *
 struct keypair_past {
     uint64_t tx, rx;
 };
-void keypair_remember(struct keypair *k, struct keypair_past *ret); /* (main) CLOSED */
-void keypair_recall(struct keypair *k, const struct keypair_past *past);
+void keypair_remember(struct keypair *k, struct keypair_past *ret);     /* (main) CLOSED */
+int keypair_recall(struct keypair *k, const struct keypair_past *past); /* -ENOMEM */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 static struct peer_live idle; /* stays zero */
+const struct peer_slots peer_slots_empty;
 
 void wg_peer_init(struct wg_peer *p, uint64_t id, uint8_t hub, const struct public_key *key)
 {
@@ -22,18 +23,24 @@ void wg_peer_done(struct wg_peer *p)
 
     if (live != &idle)
         free(live);
+    free(p->place);
+    free(p->slots);
+    p->place = NULL;
+    p->slots = NULL;
 }
 
 int peer_wake(struct wg_peer *p)
 {
-    struct peer_live *live;
+    struct peer_live *none = &idle, *live;
 
     if (peer_live(p) != &idle)
         return 0;
     live = calloc(1, sizeof(*live));
     if (!live)
         return -ENOMEM;
-    atomic_store_explicit(&p->live, live, memory_order_release);
+    if (!atomic_compare_exchange_strong_explicit(&p->live, &none, live, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        free(live); /* another thread adopts another key of it */
     return 0;
 }
 
@@ -120,25 +127,38 @@ static bool newer(const struct endpoint_version *a, const struct endpoint_versio
     return a->generation != b->generation ? a->generation > b->generation : a->counter > b->counter;
 }
 
+/* Under endpoint_lock. NULL: no memory. */
+static struct peer_place *place_of(struct wg_peer *p)
+{
+    if (!p->place)
+        p->place = calloc(1, sizeof(*p->place));
+    return p->place;
+}
+
+/* Under endpoint_lock. Without memory we answer from any address. */
+static void set_local(struct wg_peer *p, const struct ip_addr *local, uint32_t ifindex)
+{
+    if (addr_is_zero(local) ? peer_live(p) == &idle : peer_wake(p) < 0)
+        return;
+    peer_live(p)->local = *local;
+    peer_live(p)->local_ifindex = ifindex;
+}
+
 bool peer_endpoint_update(struct wg_peer *p, const struct endpoint *source,
                           const struct endpoint *local, uint32_t local_ifindex, uint16_t vip_slot,
                           const struct endpoint_version *v)
 {
-    struct peer_live *l;
     bool moved = false;
 
-    if (peer_wake(p) < 0)
-        return false;
-    l = peer_live(p);
     spin_lock(&p->endpoint_lock);
-    if (newer(v, &l->endpoint_version)) {
-        l->endpoint_version = *v;
-        if (!endpoint_equal(&l->endpoint, source)) {
-            l->endpoint = *source;
+    struct peer_place *at = place_of(p);
+    if (at && newer(v, &at->version)) {
+        at->version = *v;
+        if (!endpoint_equal(&at->endpoint, source)) {
+            at->endpoint = *source;
             moved = true;
         }
-        l->local = local->addr;
-        l->local_ifindex = local_ifindex;
+        set_local(p, &local->addr, local_ifindex);
         if (atomic_load_explicit(&p->vip, memory_order_relaxed) != vip_slot) { /* E3 */
             atomic_store_explicit(&p->vip, vip_slot, memory_order_relaxed);
             moved = true;
@@ -151,13 +171,14 @@ bool peer_endpoint_update(struct wg_peer *p, const struct endpoint *source,
 bool peer_endpoint_get(struct wg_peer *p, struct endpoint *ret, struct endpoint *ret_local,
                        uint32_t *ret_ifindex)
 {
-    const struct peer_live *l = peer_live(p);
     bool known;
 
     spin_lock(&p->endpoint_lock);
-    known = endpoint_is_set(&l->endpoint);
+    known = p->place && endpoint_is_set(&p->place->endpoint);
     if (known) {
-        *ret = l->endpoint;
+        const struct peer_live *l = peer_live(p);
+
+        *ret = p->place->endpoint;
         *ret_local = (struct endpoint){.addr = l->local};
         *ret_ifindex = l->local_ifindex;
     }
@@ -165,30 +186,35 @@ bool peer_endpoint_get(struct wg_peer *p, struct endpoint *ret, struct endpoint 
     return known;
 }
 
-static void clear_local(struct peer_live *l)
+struct endpoint_version peer_endpoint_version(struct wg_peer *p)
 {
-    l->local = (struct ip_addr){0};
-    l->local_ifindex = 0;
+    struct endpoint_version v = {0};
+
+    spin_lock(&p->endpoint_lock);
+    if (p->place)
+        v = p->place->version;
+    spin_unlock(&p->endpoint_lock);
+    return v;
 }
+
+static const struct ip_addr any;
 
 int peer_endpoint_set(struct wg_peer *p, const struct endpoint *e)
 {
-    int r = peer_wake(p);
-
-    if (r < 0)
-        return r;
     spin_lock(&p->endpoint_lock);
-    peer_live(p)->endpoint = *e;
-    clear_local(peer_live(p));
+    struct peer_place *at = place_of(p);
+    if (at) {
+        at->endpoint = *e;
+        set_local(p, &any, 0);
+    }
     spin_unlock(&p->endpoint_lock);
-    return 0;
+    return at ? 0 : -ENOMEM;
 }
 
 void peer_endpoint_clear_local(struct wg_peer *p)
 {
     spin_lock(&p->endpoint_lock);
-    if (peer_live(p) != &idle)
-        clear_local(peer_live(p));
+    set_local(p, &any, 0);
     spin_unlock(&p->endpoint_lock);
 }
 
@@ -204,6 +230,22 @@ static void set_current(struct wg_peer *p, struct keypair *k)
     atomic_store_explicit(&p->current, k, memory_order_release);
 }
 
+/* NULL: no memory. */
+static struct peer_slots *slots_of(struct wg_peer *p)
+{
+    if (!p->slots)
+        p->slots = calloc(1, sizeof(*p->slots));
+    return p->slots;
+}
+
+static void slots_trim(struct wg_peer *p)
+{
+    if (p->slots && !p->slots->previous && !p->slots->next[0]) {
+        free(p->slots);
+        p->slots = NULL;
+    }
+}
+
 static unsigned fall_out(struct keypair *k, struct keypair **ret_out, unsigned count)
 {
     if (k)
@@ -215,30 +257,38 @@ static unsigned fall_out(struct keypair *k, struct keypair **ret_out, unsigned c
 static unsigned advance(struct wg_peer *p, struct keypair *k, struct keypair **ret_out,
                         unsigned count)
 {
-    struct peer_live *l = woken(p);
+    struct keypair *was = current_of(p);
+    struct peer_slots *s = was ? slots_of(p) : p->slots;
 
-    count = fall_out(l->previous, ret_out, count);
-    l->previous = current_of(p);
+    if (s) {
+        count = fall_out(s->previous, ret_out, count);
+        s->previous = was;
+    } else {
+        count = fall_out(was, ret_out, count);
+    }
     set_current(p, k);
+    slots_trim(p);
     return count;
 }
 
 /* Oldest first; replicas need not come in that order. */
 static unsigned add_next(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
 {
-    struct peer_live *l = woken(p);
+    struct peer_slots *s = slots_of(p);
     unsigned count = 0, used, i;
 
-    for (used = 0; used < NEXT_SLOTS && l->next[used]; used++)
+    if (!s)
+        return 0;
+    for (used = 0; used < NEXT_SLOTS && s->next[used]; used++)
         ;
     if (used == NEXT_SLOTS) { /* H3: full, so the oldest falls out */
-        count = fall_out(l->next[0], ret_out, count);
-        memmove(l->next, l->next + 1, sizeof(l->next) - sizeof(l->next[0]));
+        count = fall_out(s->next[0], ret_out, count);
+        memmove(s->next, s->next + 1, sizeof(s->next) - sizeof(s->next[0]));
         used--;
     }
-    for (i = used; i > 0 && l->next[i - 1]->generation > k->generation; i--)
-        l->next[i] = l->next[i - 1];
-    l->next[i] = k;
+    for (i = used; i > 0 && s->next[i - 1]->generation > k->generation; i--)
+        s->next[i] = s->next[i - 1];
+    s->next[i] = k;
     return count;
 }
 
@@ -254,26 +304,41 @@ unsigned peer_install_next(struct wg_peer *p, struct keypair *k, struct keypair 
 
 unsigned peer_confirm(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
 {
-    struct peer_live *l = peer_live(p);
+    struct peer_slots *s = p->slots;
     unsigned count = 0, i;
 
-    for (i = 0; i < NEXT_SLOTS && l->next[i] != k; i++)
+    for (i = 0; s && i < NEXT_SLOTS && s->next[i] != k; i++)
         ;
-    if (i == NEXT_SLOTS)
+    if (!s || i == NEXT_SLOTS)
         return 0;
     for (unsigned older = 0; older < i; older++)
-        count = fall_out(l->next[older], ret_out, count);
-    memmove(l->next, l->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(l->next[0]));
-    memset(l->next + NEXT_SLOTS - i - 1, 0, (i + 1) * sizeof(l->next[0]));
+        count = fall_out(s->next[older], ret_out, count);
+    memmove(s->next, s->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(s->next[0]));
+    memset(s->next + NEXT_SLOTS - i - 1, 0, (i + 1) * sizeof(s->next[0]));
     struct keypair *current = current_of(p);
     if (!current || current->generation < k->generation)
         return advance(p, k, ret_out, count);
     /* Crossing initiations: this data left before the peer heard of our newer key. If both ends
      * went back to the older one, each would take the other for the initiator, and nobody would
      * rekey. */
-    count = fall_out(l->previous, ret_out, count);
-    l->previous = k;
+    count = fall_out(s->previous, ret_out, count);
+    s->previous = k;
     return count;
+}
+
+static bool forget_slot(struct peer_slots *s, const struct keypair *k)
+{
+    if (s->previous == k) {
+        s->previous = NULL;
+        return true;
+    }
+    for (unsigned i = 0; i < NEXT_SLOTS; i++)
+        if (s->next[i] == k) {
+            memmove(s->next + i, s->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(s->next[0]));
+            s->next[NEXT_SLOTS - 1] = NULL;
+            return true;
+        }
+    return false;
 }
 
 bool peer_forget(struct wg_peer *p, struct keypair *k)
@@ -282,25 +347,16 @@ bool peer_forget(struct wg_peer *p, struct keypair *k)
         set_current(p, NULL);
         return true;
     }
-    struct peer_live *l = peer_live(p);
-    if (l->previous == k) {
-        l->previous = NULL;
-        return true;
-    }
-    for (unsigned i = 0; i < NEXT_SLOTS; i++)
-        if (l->next[i] == k) {
-            memmove(l->next + i, l->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(l->next[0]));
-            l->next[NEXT_SLOTS - 1] = NULL;
-            return true;
-        }
-    return false;
+    bool found = p->slots && forget_slot(p->slots, k);
+    slots_trim(p);
+    return found;
 }
 
 unsigned peer_install_replica(struct wg_peer *p, struct keypair *k, enum session_slot slot,
                               struct keypair **ret_out)
 {
-    struct peer_live *l = woken(p);
     struct keypair *current;
+    struct peer_slots *s;
     unsigned count = 0;
 
     peer_forget(p, k);
@@ -317,8 +373,11 @@ unsigned peer_install_replica(struct wg_peer *p, struct keypair *k, enum session
          * older key is good for receiving only. */
         __attribute__((fallthrough));
     case SLOT_PREVIOUS:
-        count = fall_out(l->previous, ret_out, count);
-        l->previous = k;
+        s = slots_of(p);
+        if (s) {
+            count = fall_out(s->previous, ret_out, count);
+            s->previous = k;
+        }
         return count;
     case SLOT_NEXT:
         return add_next(p, k, ret_out);

@@ -2,7 +2,8 @@
  *
  * Owner:   the struct that embeds it; 0 is free.
  * Threads: any. Nests only as keypair.rx_lock -> counter.lock.
- * Never:   held over a system call, an allocation other than a replay window, or a callback. */
+ * Never:   held over a system call, a callback, or an allocation but for what a first touch makes.
+ */
 #pragma once
 #include <sched.h>
 #include <stdatomic.h>

@@ -145,7 +145,12 @@ static struct keypair *key_make(struct table *t, unsigned i, unsigned n, bool re
     while (engine_index_known(t->engine, s.local_index));
     k = replica ? keypair_new_replica(&s, 2, clock_boot_ns()) : keypair_new(&s, clock_boot_ns());
     assert(k);
-    assert(peer_wake(t->peer[i]) == 0);
+    assert(replica || peer_wake(t->peer[i]) == 0);
+    assert(peer_endpoint_update(
+               t->peer[i],
+               &(struct endpoint){.addr = addr_from_v4((const uint8_t[]){192, 0, 2, 1}), .port = 9},
+               &(struct endpoint){0}, 0, VIP_SLOT_PLAIN,
+               &(struct endpoint_version){.generation = n + 1}) == (n == 0));
     k->peer = t->peer[i];
     assert(engine_add_keypair(t->engine, k) == 0);
     return k;

@@ -965,7 +965,7 @@ TEST(packets_beyond_the_ceiling_wait_for_the_ack)
     struct crafted c = crafted_new(&CLUSTER);
 
     own(c.hub, true);
-    atomic_store(&c.key->ceiling, 1);
+    atomic_store(&keypair_live(c.key)->ceiling, 1);
     send_crafted(&c, 0, 2, "below");
     UNTIL(got(c.inside, "below"));
     /* Where the machine is busy, the hold time may be over before the ack comes: several times. */
@@ -975,8 +975,8 @@ TEST(packets_beyond_the_ceiling_wait_for_the_ack)
         uint64_t began_ns = clock_boot_ns();
 
         send_crafted(&c, 1 + times, 2, "above");
-        UNTIL(c.hub->effects[2] == 1 + times);    /* EFFECT_FLUSH */
-        atomic_store(&c.key->ceiling, 2 + times); /* the ack */
+        UNTIL(c.hub->effects[2] == 1 + times);                  /* EFFECT_FLUSH */
+        atomic_store(&keypair_live(c.key)->ceiling, 2 + times); /* the ack */
         engine_wake_held(c.hub->engine);
         UNTIL(got(c.inside, "above"));
         least_ns = MIN(least_ns, clock_boot_ns() - began_ns);
@@ -984,7 +984,7 @@ TEST(packets_beyond_the_ceiling_wait_for_the_ack)
     assert_true(least_ns < HOLD_NS / 2);    /* it was the ack that let it in */
     assert_true(c.hub->effects[6] < times); /* EFFECT_DIRTY */
     assert_int_equal(hub_counters(c.hub).rx[RX_HOLD], times);
-    assert_int_equal(atomic_load(&c.key->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(c.key)->held), 0);
     assert_int_equal(atomic_load(&c.hub->engine->held_count), 0);
     crafted_free(&c);
 }
@@ -994,7 +994,7 @@ TEST(a_packet_waits_no_longer_than_the_hold_time_and_makes_the_key_dirty)
     struct crafted c = crafted_new(&CLUSTER);
 
     own(c.hub, true);
-    atomic_store(&c.key->ceiling, 1);
+    atomic_store(&keypair_live(c.key)->ceiling, 1);
     uint64_t sent_ns = clock_boot_ns();
     send_crafted(&c, 1, 2, "one");
     send_crafted(&c, 2, 2, "two");
@@ -1012,7 +1012,7 @@ TEST(what_exceeds_the_bound_of_held_packets_is_accepted)
     struct crafted c = crafted_new(&CLUSTER);
 
     own(c.hub, true);
-    atomic_store(&c.key->ceiling, 1);
+    atomic_store(&keypair_live(c.key)->ceiling, 1);
     atomic_store(&c.hub->engine->held_count, HELD_MAX);
     send_crafted(&c, 1, 2, "too much");
     UNTIL(got(c.inside, "too much"));
@@ -1028,7 +1028,7 @@ TEST(held_packets_of_a_key_that_goes_are_dropped)
     struct crafted c = crafted_new(&CLUSTER);
 
     own(c.hub, true);
-    atomic_store(&c.key->ceiling, 1);
+    atomic_store(&keypair_live(c.key)->ceiling, 1);
     for (unsigned i = 0; i < 10; i++)
         send_crafted(&c, 1 + i, 2, "gone");
     UNTIL(hub_counters(c.hub).rx[RX_HOLD] > 0);
@@ -1057,7 +1057,7 @@ TEST(packets_both_ways_wait_for_a_vip_that_is_handed_over)
     UNTIL(hub_counters(c.hub).tx[TX_TRANSIT] == 1);
     UNTIL(atomic_load(&c.hub->engine->staged_count) == 1);
     turn_for(20); /* longer than the time of a packet that waits for an ack */
-    assert_int_equal(atomic_load(&c.key->held), 1);
+    assert_int_equal(atomic_load(&keypair_live(c.key)->held), 1);
     assert_int_equal(c.hub->facts[FACT_NEED_SESSION], 0);
     lab_connect(c.inside, B4, 1234);
     assert_true(keypair_released(c.key, 2, 3, &tail, 1));

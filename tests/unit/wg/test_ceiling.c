@@ -7,6 +7,7 @@
 #include "fixture.h"
 
 #define MEMBERS 3
+#define HEADROOM 16
 #define HISTORIES 600
 #define EVENTS 1500
 #define COUNTERS_MAX 4096
@@ -82,7 +83,7 @@ static void apply_ceiling(unsigned i)
     for (unsigned j = 0; j < MEMBERS; j++)
         if (j != i && w.m[i].counts[j] && w.m[i].acked[j] < least)
             least = w.m[i].acked[j];
-    atomic_store(&w.m[i].k->ceiling, least);
+    atomic_store(&keypair_live(w.m[i].k)->ceiling, least);
 }
 
 static void broadcast(unsigned i, struct message m)
@@ -98,7 +99,7 @@ static void propose(unsigned i)
 {
     uint64_t top = atomic_load(&w.m[i].k->top);
 
-    atomic_store(&w.m[i].k->raise_asked, false);
+    atomic_store(&keypair_live(w.m[i].k)->raise_asked, false);
     if (top < w.m[i].proposed)
         return;
     w.m[i].proposed = top + 1 + test_below(w.rng, 60);
@@ -128,11 +129,12 @@ static void effects_of(unsigned i, unsigned effects)
         w.adoptions++;
         m->stay++;
         m->proposed = 0;
+        atomic_store(&keypair_live(m->k)->headroom, HEADROOM);
         for (unsigned j = 0; j < MEMBERS; j++)
             m->acked[j] = atomic_load(&m->k->limit) & ~LIMIT_ADOPTED;
         broadcast(i, (struct message){.adopted = true,
-                                      .limit = atomic_load(&m->k->floor),
-                                      .term = counter_term_now(&m->k->tx)});
+                                      .limit = atomic_load(&keypair_live(m->k)->floor),
+                                      .term = counter_term_now(&keypair_live(m->k)->tx)});
         apply_ceiling(i);
         propose(i);
     } else if (effects & EFFECT_RAISE) {
@@ -172,7 +174,7 @@ static void retry_held(unsigned i)
             m->held[kept++] = counter;
     }
     m->held_count = kept;
-    assert_int_equal(atomic_load(&m->k->held), kept);
+    assert_int_equal(atomic_load(&keypair_live(m->k)->held), kept);
 }
 
 static void deliver(unsigned from, unsigned to)
@@ -190,8 +192,8 @@ static void deliver(unsigned from, unsigned to)
             push(&w.acks[to][from], msg);
     } else if (owned(to)) { /* R10 */
         broadcast(to, (struct message){.adopted = true,
-                                       .limit = atomic_load(&m->k->floor),
-                                       .term = counter_term_now(&m->k->tx)});
+                                       .limit = atomic_load(&keypair_live(m->k)->floor),
+                                       .term = counter_term_now(&keypair_live(m->k)->tx)});
     }
 }
 
@@ -261,7 +263,8 @@ static void begin(uint64_t seed)
         if (i)
             atomic_store(&m->k->owner, 1);
         atomic_store(&m->k->adoptable, true);
-        atomic_store(&m->k->headroom, 16);
+        if (i == 0)
+            atomic_store(&keypair_live(m->k)->headroom, HEADROOM);
         gate_for_cluster(&m->gate);
         gate_set_tag(&m->gate, (struct counter_tag){.member = (uint8_t)(i + 1)});
         atomic_store(&m->gate.vip[SLOT].owned, i == 0);

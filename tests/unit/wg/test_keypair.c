@@ -66,9 +66,9 @@ TEST(a_handed_over_key_accepts_exactly_what_its_owner_had_not)
     for (uint64_t c = 0; c < 600; c++)
         assert_int_equal(in(k, c), RX_DROP_REPLAY);
     assert_int_equal(in(k, 600), RX_ACCEPT);
-    assert_int_equal(atomic_load(&k->known_from), 0);
-    assert_int_equal(atomic_load(&k->floor), 600); /* what siblings are told */
-    assert_true(counter_term_now(&k->tx) > 5);
+    assert_int_equal(atomic_load(&keypair_live(k)->known_from), 0);
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 600); /* what siblings are told */
+    assert_true(counter_term_now(&keypair_live(k)->tx) > 5);
     keypair_free(owner);
     keypair_free(k);
 }
@@ -105,7 +105,7 @@ TEST(a_raise_behind_the_last_word_makes_the_window_useless)
     assert_true(keypair_released(k, SIBLING, 600, &tail, 1));
     assert_true(keypair_replica_raise(k, SIBLING, 610, false)); /* acked: we start there */
     assert_int_equal(in(k, 599), RX_DROP_BELOW_FLOOR);
-    assert_int_equal(atomic_load(&k->floor), 610);
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 610);
     keypair_free(k);
 }
 
@@ -118,7 +118,7 @@ TEST(only_the_owner_hands_over_and_only_what_was_not_adopted)
     assert_int_equal(atomic_load(&k->limit), 640);
     assert_int_equal(in(k, 650), RX_HOLD); /* adopted */
     assert_false(keypair_released(k, SIBLING, 600, &tail, 1));
-    assert_int_equal(atomic_load(&k->floor), 640);
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 640);
     keypair_free(k);
 }
 
@@ -139,13 +139,13 @@ TEST(packets_of_a_key_on_its_way_wait_for_the_owners_last_word)
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 601, false, &effects), RX_HOLD);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 601, true, &effects), RX_HOLD);
     assert_int_equal(atomic_load(&k->state), KEYPAIR_REPLICA);
-    assert_int_equal(atomic_load(&k->held), 2);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 2);
     atomic_store(&gate.vip[SLOT].others, false);
     assert_true(keypair_released(k, SIBLING, 600, &tail, 1));
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 601, false, &effects), RX_ACCEPT);
     assert_int_equal(effects, EFFECT_ADOPTED);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 602, false, &effects), RX_ACCEPT);
-    assert_int_equal(atomic_load(&k->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 0);
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     keypair_free(k);
 }
@@ -160,13 +160,13 @@ TEST(packets_that_waited_for_a_key_in_vain_start_at_its_l)
     assert_int_equal(in(k, 641), RX_HOLD);
     atomic_store(&gate.vip[SLOT].from, 0); /* 30 ms are over */
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 641, true, &effects), RX_ACCEPT);
-    assert_int_equal(atomic_load(&k->floor), 640);
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 640);
     /* Another one's VIP stays where it is. */
     coming(false);
     assert_int_equal(in(gone, 641), RX_HOLD);
     assert_int_equal(keypair_receive_held(gone, &gate, NOW, 641, true, &effects),
                      RX_DROP_NOT_OWNER);
-    assert_int_equal(atomic_load(&gone->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(gone)->held), 0);
     assert_int_equal(atomic_load(&gone->state), KEYPAIR_REPLICA);
     keypair_free(k);
     keypair_free(gone);
@@ -214,8 +214,8 @@ TEST(a_run_is_judged_packet_by_packet)
     keypair_receive_run(k, &gate, NOW, counters, 7, verdicts, &effects);
     assert_memory_equal(verdicts, want, sizeof(want));
     assert_int_equal(effects, EFFECT_CONFIRMED | EFFECT_RAISE | EFFECT_FLUSH);
-    assert_int_equal(atomic_load(&k->held), 1);
-    assert_int_equal(atomic_load(&k->rx_packets), 4);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 1);
+    assert_int_equal(atomic_load(&keypair_live(k)->rx_packets), 4);
     keypair_free(k);
 }
 
@@ -233,8 +233,8 @@ TEST(an_owned_key_accepts_each_counter_once)
     assert_int_equal(in(k, 1), RX_ACCEPT);
     assert_int_equal(in(k, 5), RX_DROP_REPLAY);
     assert_int_equal(atomic_load(&k->top), 6);
-    assert_int_equal(atomic_load(&k->rx_packets), 3);
-    assert_int_equal(atomic_load(&k->last_data_ns), NOW);
+    assert_int_equal(atomic_load(&keypair_live(k)->rx_packets), 3);
+    assert_int_equal(atomic_load(&keypair_live(k)->last_data_ns), NOW);
     assert_true(atomic_load(&k->confirmed));
     keypair_free(k);
 }
@@ -403,30 +403,30 @@ TEST(a_packet_at_the_ceiling_waits_and_marks_nothing)
     struct keypair *k = key_made_here(1, 64);
     unsigned effects;
 
-    atomic_store(&k->headroom, 2);
+    atomic_store(&keypair_live(k)->headroom, 2);
     assert_int_equal(in(k, 62), RX_ACCEPT);
     assert_int_equal(rx(k, NOW, 64, &effects), RX_HOLD); /* R2: c < L only */
     assert_int_equal(effects, EFFECT_RAISE | EFFECT_FLUSH);
     assert_int_equal(atomic_load(&k->top), 65); /* R3: held ones included */
-    assert_int_equal(atomic_load(&k->held), 1);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 1);
     assert_int_equal(rx(k, NOW, 63, &effects), RX_ACCEPT);
     assert_int_equal(rx(k, NOW, 200, &effects), RX_HOLD);
-    assert_int_equal(atomic_load(&k->held), 2);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 2);
 
     /* still waiting */
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 64, false, &effects), RX_HOLD);
-    assert_int_equal(atomic_load(&k->held), 2);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 2);
     /* acked up to 100 */
-    atomic_store(&k->ceiling, 100);
+    atomic_store(&keypair_live(k)->ceiling, 100);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 64, false, &effects), RX_ACCEPT);
     assert_int_equal(effects & EFFECT_DIRTY, 0);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 200, false, &effects), RX_HOLD);
-    assert_int_equal(atomic_load(&k->held), 1);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 1);
     assert_int_equal(in(k, 64), RX_DROP_REPLAY); /* now it is marked */
     /* T_HOLD is over (R7) */
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 200, true, &effects), RX_ACCEPT);
     assert_true(effects & EFFECT_DIRTY);
-    assert_int_equal(atomic_load(&k->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 0);
     assert_int_equal(in(k, 200), RX_DROP_REPLAY);
     keypair_free(k);
 }
@@ -438,10 +438,10 @@ TEST(two_copies_that_wait_are_delivered_once)
 
     assert_int_equal(in(k, 70), RX_HOLD);
     assert_int_equal(in(k, 70), RX_HOLD);
-    atomic_store(&k->ceiling, 100);
+    atomic_store(&keypair_live(k)->ceiling, 100);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 70, false, &effects), RX_ACCEPT);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 70, false, &effects), RX_DROP_REPLAY);
-    assert_int_equal(atomic_load(&k->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 0);
     keypair_free(k);
 }
 
@@ -451,10 +451,10 @@ TEST(a_replay_is_dropped_before_the_ceiling_is_asked)
     unsigned effects;
 
     assert_int_equal(in(k, 60), RX_ACCEPT);
-    atomic_store(&k->ceiling, 10); /* R5: it came down, below what was seen */
+    atomic_store(&keypair_live(k)->ceiling, 10); /* R5: it came down, below what was seen */
     assert_int_equal(rx(k, NOW, 60, &effects), RX_DROP_REPLAY);
     assert_int_equal(effects, 0);
-    assert_int_equal(atomic_load(&k->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 0);
     keypair_free(k);
 }
 
@@ -467,7 +467,7 @@ TEST(beyond_64_that_wait_packets_are_accepted_and_the_key_is_dirty)
         assert_int_equal(in(k, 100 + i), RX_HOLD);
     assert_int_equal(rx(k, NOW, 300, &effects), RX_ACCEPT); /* R6: normal profile */
     assert_true(effects & EFFECT_DIRTY);
-    assert_int_equal(atomic_load(&k->held), HELD_PER_KEY_MAX);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), HELD_PER_KEY_MAX);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 100, true, &effects), RX_ACCEPT);
     assert_int_equal(in(k, 301), RX_HOLD); /* room again */
     keypair_free(k);
@@ -478,7 +478,7 @@ TEST(a_raise_is_asked_for_once_within_half_the_headroom)
     struct keypair *k = key_made_here(1, 100);
     unsigned effects;
 
-    atomic_store(&k->headroom, 20);
+    atomic_store(&keypair_live(k)->headroom, 20);
     atomic_store(&k->confirmed, true);
     for (uint64_t c = 0; c < 89; c++) {
         assert_int_equal(rx(k, NOW, c, &effects), RX_ACCEPT);
@@ -488,11 +488,11 @@ TEST(a_raise_is_asked_for_once_within_half_the_headroom)
     assert_int_equal(effects, EFFECT_RAISE);
     assert_int_equal(rx(k, NOW, 90, &effects), RX_ACCEPT);
     assert_int_equal(effects, 0); /* asked already */
-    atomic_store(&k->raise_asked, false);
+    atomic_store(&keypair_live(k)->raise_asked, false);
     assert_int_equal(rx(k, NOW, 91, &effects), RX_ACCEPT);
     assert_int_equal(effects, EFFECT_RAISE);
-    atomic_store(&k->ceiling, LIMIT_NONE); /* nobody to ask */
-    atomic_store(&k->raise_asked, false);
+    atomic_store(&keypair_live(k)->ceiling, LIMIT_NONE); /* nobody to ask */
+    atomic_store(&keypair_live(k)->raise_asked, false);
     assert_int_equal(rx(k, NOW, 95, &effects), RX_ACCEPT);
     assert_int_equal(effects, 0);
     keypair_free(k);
@@ -511,13 +511,14 @@ TEST(first_touch_adopts_a_fit_replica_and_starts_at_l)
     assert_int_equal(effects, EFFECT_ADOPTED | EFFECT_RESCUE);
     assert_int_equal(atomic_load(&k->state), KEYPAIR_OWNED);
     assert_int_equal(atomic_load(&k->limit), 640 | LIMIT_ADOPTED);
-    assert_int_equal(atomic_load(&k->floor), 640);
-    assert_int_equal(atomic_load(&k->ceiling), 640); /* R16: there is another holder */
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 640);
+    assert_int_equal(atomic_load(&keypair_live(k)->ceiling),
+                     640); /* R16: there is another holder */
     assert_int_equal(atomic_load(&k->top), 640);
     assert_int_equal(rx(k, NOW, 600, &effects), RX_DROP_BELOW_FLOOR);
-    assert_int_equal(effects, 0);                                /* rescue is asked for once */
-    assert_int_equal(counter_term_now(&k->tx), 1 + 12000 / 250); /* N4, age 12 s */
-    atomic_store(&k->ceiling, 700);
+    assert_int_equal(effects, 0); /* rescue is asked for once */
+    assert_int_equal(counter_term_now(&keypair_live(k)->tx), 1 + 12000 / 250); /* N4, age 12 s */
+    atomic_store(&keypair_live(k)->ceiling, 700);
     assert_int_equal(rx(k, NOW, 640, &effects), RX_ACCEPT);
     assert_int_equal(in(k, 640), RX_DROP_REPLAY);
     assert_int_equal(in(k, 645), RX_ACCEPT);
@@ -533,7 +534,7 @@ TEST(an_adopter_with_no_other_holder_has_no_ceiling)
     atomic_store(&gate.vip[SLOT].others, false);
     assert_int_equal(rx(k, NOW, 640, &effects), RX_ACCEPT);
     assert_int_equal(effects, EFFECT_ADOPTED);
-    assert_int_equal(atomic_load(&k->ceiling), LIMIT_NONE);
+    assert_int_equal(atomic_load(&keypair_live(k)->ceiling), LIMIT_NONE);
     assert_int_equal(in(k, 1000000), RX_ACCEPT);
     keypair_free(k);
 }
@@ -568,11 +569,13 @@ TEST(a_sender_that_touches_first_adopts_too)
 
     atomic_store(&k->term_known, 77);
     struct counter_tag tag = gate_tag(&gate);
-    assert_false(counter_take(&k->tx, &tag, 1, &first)); /* N3: whoever asks */
+    struct counter tx;
+    memcpy(&tx, &keypair_live(k)->tx, sizeof(tx));
+    assert_false(counter_take(&tx, &tag, 1, &first)); /* N3: whoever asks */
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     assert_int_equal(effects, EFFECT_ADOPTED);
     assert_int_equal(first, counter_compose(78, &tag, (tag.seq & 15u) << 24));
-    assert_int_equal(atomic_load(&k->floor), 640);
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 640);
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     assert_int_equal(effects, 0);
     assert_int_equal(in(k, 639), RX_DROP_BELOW_FLOOR);
@@ -692,7 +695,7 @@ TEST(a_raise_is_recorded_until_the_replica_is_adopted)
     assert_false(keypair_replica_raise(k, SIBLING, 300, false)); /* R8, R10 */
     assert_false(keypair_replica_raise(k, SIBLING, 10, true));
     assert_int_equal(atomic_load(&k->limit), 90 | LIMIT_ADOPTED);
-    assert_int_equal(atomic_load(&k->floor), 90);
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 90);
     keypair_free(k);
 }
 
@@ -766,7 +769,7 @@ TEST(a_window_never_goes_back_at_readoption)
     for (uint64_t c = 64; c < 900; c++)
         assert_int_equal(in(k, c), RX_DROP_BELOW_FLOOR);
     assert_int_equal(rx(k, NOW, 900, &effects), RX_ACCEPT);
-    assert_int_equal(atomic_load(&k->floor), 900);
+    assert_int_equal(atomic_load(&keypair_live(k)->floor), 900);
     keypair_free(k);
 }
 
@@ -821,7 +824,7 @@ TEST(a_packet_that_waited_while_the_key_was_yielded_is_dropped)
     atomic_store(&k->adoptable, true);
     assert_int_equal(keypair_receive_held(k, &gate, NOW, 70, true, &effects), RX_DROP_NOT_OWNER);
     assert_int_equal(effects, 0);
-    assert_int_equal(atomic_load(&k->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(k)->held), 0);
     assert_int_equal(atomic_load(&k->state), KEYPAIR_REPLICA);
     keypair_free(k);
 }
@@ -864,7 +867,7 @@ TEST(an_outbid_key_sends_above_the_siblings_term)
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     assert_int_equal(counter_term(first), 32);
     keypair_outbid(r, 60, 0, &gate); /* a replica only learns */
-    assert_int_equal(counter_term_now(&r->tx), 0);
+    assert_int_equal(counter_term_now(&keypair_live(r)->tx), 0);
     assert_int_equal(out(r, NOW, &first, &effects), TX_OK);
     assert_int_equal(counter_term(first), 61);
     keypair_free(k);
@@ -901,11 +904,57 @@ TEST(a_record_that_comes_back_remembers_what_this_process_did)
     keypair_free(k);
 
     again = replica_of_sibling(1, 64, 0); /* a stale record: L 64, no term */
-    keypair_recall(again, &past);
+    assert_int_equal(keypair_recall(again, &past), 0);
     assert_int_equal(in(again, 700), RX_DROP_BELOW_FLOOR);
     assert_int_equal(in(again, 701), RX_ACCEPT);
     assert_int_equal(out(again, NOW, &second, &effects), TX_OK);
     assert_true(counter_term(second) > counter_term(first));
+    keypair_free(again);
+}
+
+/* ---- memory ---- */
+
+/* A sibling may hold a million of them. */
+TEST(replicas_share_what_only_a_key_in_use_needs)
+{
+    struct keypair *k[2] = {replica_of_sibling(1, 64, 0), replica_of_sibling(2, 64, 0)};
+    struct keypair_live *shared = keypair_live(k[0]);
+    struct peer_live *idle;
+    struct wg_peer peer;
+
+    wg_peer_init(&peer, 1, 1, &(struct public_key){{1}});
+    idle = peer_live(&peer);
+    k[0]->peer = &peer;
+    assert_true(sizeof(struct keypair) <= 104);
+    assert_true(keypair_replica_raise(k[0], SIBLING, 640, false));
+    keypair_yield(k[0], SIBLING, 700, 3);
+    assert_int_equal(keypair_final_top(k[0]), 0);
+    assert_ptr_equal(keypair_live(k[0]), shared);
+    assert_ptr_equal(keypair_live(k[1]), shared);
+    assert_ptr_equal(peer_live(&peer), idle);
+
+    assert_int_equal(in(k[0], 710), RX_HOLD); /* touched: it has its own, and so has its peer */
+    struct keypair_live *own = keypair_live(k[0]);
+    assert_ptr_not_equal(own, shared);
+    assert_ptr_not_equal(peer_live(&peer), idle);
+    assert_ptr_equal(keypair_live(k[1]), shared);
+    keypair_yield(k[0], SIBLING, 800, 4);
+    assert_ptr_equal(keypair_live(k[0]), own); /* what was done with it is not forgotten */
+    for (unsigned i = 0; i < 2; i++)
+        keypair_free(k[i]);
+    wg_peer_done(&peer);
+}
+
+TEST(a_record_of_a_replica_that_nothing_touched_brings_nothing_back)
+{
+    struct keypair *k = replica_of_sibling(1, 64, 0), *again = replica_of_sibling(1, 64, 0);
+    struct keypair_past past;
+
+    keypair_close(k);
+    keypair_remember(k, &past);
+    assert_int_equal(keypair_recall(again, &past), 0);
+    assert_ptr_equal(keypair_live(again), keypair_live(k));
+    keypair_free(k);
     keypair_free(again);
 }
 
@@ -948,7 +997,7 @@ TEST(an_adopter_is_up_to_date_with_suspicion)
     atomic_fetch_add(&gate.suspicion, 3);
     assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
     assert_int_equal(counter_term(first), 1 + 2000 / 250);
-    assert_int_equal(atomic_load(&k->tx_suspicion), 3);
+    assert_int_equal(atomic_load(&keypair_live(k)->tx_suspicion), 3);
     keypair_free(k);
 }
 
@@ -1067,7 +1116,7 @@ TEST(a_description_is_what_a_sibling_needs)
     assert_int_equal(s.remote_index, 0x2001);
     in(r, 700);
     keypair_describe(r, T0, &s);
-    assert_int_equal(s.term, counter_term_now(&r->tx));
+    assert_int_equal(s.term, counter_term_now(&keypair_live(r)->tx));
     assert_int_equal(s.age_hi_ns, 5 * NS_PER_S);
     assert_int_equal(s.limit, 640);
     keypair_yield(r, SIBLING, 720, 0);
@@ -1118,6 +1167,8 @@ TEST_MAIN(
     C(what_a_sibling_accepted_meanwhile_is_not_accepted_again),
     C(an_outbid_key_sends_above_the_siblings_term), C(the_final_top_is_above_all_that_was_accepted),
     C(a_record_that_comes_back_remembers_what_this_process_did),
+    C(replicas_share_what_only_a_key_in_use_needs),
+    C(a_record_of_a_replica_that_nothing_touched_brings_nothing_back),
     C(suspicion_bumps_a_key_once_before_it_sends), C(an_adopter_is_up_to_date_with_suspicion),
     C(a_key_without_terms_left_receives_but_does_not_send), C(the_last_term_asks_for_a_new_key),
     C(the_initiator_rekeys_on_send_after_120_s_once),

@@ -2,7 +2,6 @@
 #include "fixture.h"
 
 static struct wg_peer peer;
-static const struct peer_live *live;
 static struct keypair *out[NEXT_SLOTS + 2];
 
 static int fresh(void **state)
@@ -10,7 +9,6 @@ static int fresh(void **state)
     wg_peer_done(&peer);
     wg_peer_init(&peer, 42, 3, &(struct public_key){{9}});
     assert_int_equal(peer_wake(&peer), 0);
-    live = peer_live(&peer);
     return 0;
 }
 
@@ -45,20 +43,44 @@ TEST(an_idle_peer_shares_what_it_does_not_need)
     for (unsigned i = 0; i < 2; i++)
         wg_peer_init(&idle[i], i + 1, 1, &(struct public_key){{1}});
     assert_ptr_equal(peer_live(&idle[0]), peer_live(&idle[1]));
-    assert_true(sizeof(struct wg_peer) <= 72);
+    assert_true(sizeof(struct wg_peer) <= 88);
+    assert_ptr_equal(peer_slots(&idle[0]), peer_slots(&idle[1]));
     assert_false(
         peer_endpoint_get(&idle[0], &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}));
     peer_endpoint_clear_local(&idle[0]);
     peer_settle(&idle[0]);
-    assert_int_equal(peer_endpoint_set(&idle[0], &e), 0); /* wakes it, and only it */
-    assert_ptr_not_equal(peer_live(&idle[0]), peer_live(&idle[1]));
+    assert_int_equal(peer_endpoint_set(&idle[0], &e), 0);
+    assert_ptr_equal(peer_live(&idle[0]), peer_live(&idle[1]));
     assert_false(
         peer_endpoint_get(&idle[1], &(struct endpoint){0}, &(struct endpoint){0}, &(uint32_t){0}));
+    assert_int_equal(peer_wake(&idle[0]), 0); /* it, and only it */
     struct peer_live *once = peer_live(&idle[0]);
+    assert_ptr_not_equal(once, peer_live(&idle[1]));
     assert_int_equal(peer_wake(&idle[0]), 0);
     assert_ptr_equal(peer_live(&idle[0]), once);
     wg_peer_done(&idle[0]);
     wg_peer_done(&idle[1]);
+}
+
+TEST(a_peer_that_talks_to_a_sibling_has_no_part_for_traffic)
+{
+    struct endpoint e = {.port = 9, .addr = {{1}}};
+    struct keypair *k[2] = {key(1), key(2)};
+    struct peer_live *idle;
+    struct wg_peer p;
+
+    wg_peer_init(&p, 1, 1, &(struct public_key){{1}});
+    idle = peer_live(&p);
+    peer_endpoint_update(&p, &e, &(struct endpoint){0}, 0, 1,
+                         &(struct endpoint_version){.generation = 1});
+    peer_install_replica(&p, k[0], SLOT_CURRENT, out);
+    assert_ptr_equal(peer_live(&p), idle);
+    assert_null(p.slots);
+    peer_install_replica(&p, k[1], SLOT_CURRENT, out);
+    assert_ptr_equal(peer_slots(&p)->previous, k[0]);
+    assert_ptr_equal(peer_live(&p), idle);
+    wg_peer_done(&p);
+    free_all(k, 2);
 }
 
 /* ---- slots ---- */
@@ -73,15 +95,15 @@ TEST(an_initiated_key_is_current_at_once)
     assert_ptr_equal(atomic_load(&peer.current), k[0]);
     assert_int_equal(peer_install_initiated(&peer, k[1], out), 0);
     assert_ptr_equal(atomic_load(&peer.current), k[1]);
-    assert_ptr_equal(live->previous, k[0]);
+    assert_ptr_equal(peer_slots(&peer)->previous, k[0]);
     assert_int_equal(peer_install_initiated(&peer, k[2], out), 1);
     assert_ptr_equal(out[0], k[0]);
-    assert_ptr_equal(live->previous, k[1]);
+    assert_ptr_equal(peer_slots(&peer)->previous, k[1]);
     /* H4: a responder's key that waits stays where it is */
     assert_int_equal(peer_install_next(&peer, k[3], out), 0);
     struct keypair *last = key(9);
     assert_int_equal(peer_install_initiated(&peer, last, out), 1);
-    assert_ptr_equal(live->next[0], k[3]);
+    assert_ptr_equal(peer_slots(&peer)->next[0], k[3]);
     free_all(k, 4);
     keypair_free(last);
 }
@@ -99,10 +121,10 @@ TEST(an_unconfirmed_handshake_changes_nothing_but_next)
         if (count)
             assert_ptr_equal(out[0], k[i - NEXT_SLOTS]);
         assert_ptr_equal(atomic_load(&peer.current), current);
-        assert_ptr_equal(live->previous, previous);
+        assert_ptr_equal(peer_slots(&peer)->previous, previous);
     }
     for (unsigned i = 0; i < NEXT_SLOTS; i++)
-        assert_ptr_equal(live->next[i], k[i + 2]);
+        assert_ptr_equal(peer_slots(&peer)->next[i], k[i + 2]);
     free_all(k, 6);
     keypair_free(current);
     keypair_free(previous);
@@ -123,14 +145,14 @@ TEST(a_confirmed_key_is_current_and_older_unconfirmed_ones_fall_out)
     assert_ptr_equal(out[1], k[1]);
     assert_ptr_equal(out[2], previous);
     assert_ptr_equal(atomic_load(&peer.current), k[2]);
-    assert_ptr_equal(live->previous, current);
-    assert_ptr_equal(live->next[0], k[3]);
-    assert_null(live->next[1]);
+    assert_ptr_equal(peer_slots(&peer)->previous, current);
+    assert_ptr_equal(peer_slots(&peer)->next[0], k[3]);
+    assert_null(peer_slots(&peer)->next[1]);
     assert_int_equal(peer_confirm(&peer, k[2], out), 0); /* it is no next any more */
     assert_int_equal(peer_confirm(&peer, k[0], out), 0);
     assert_int_equal(peer_confirm(&peer, k[3], out), 1);
     assert_ptr_equal(atomic_load(&peer.current), k[3]);
-    assert_null(live->next[0]);
+    assert_null(peer_slots(&peer)->next[0]);
     free_all(k, 4);
     keypair_free(current);
     keypair_free(previous);
@@ -147,8 +169,8 @@ TEST(late_data_on_an_older_next_does_not_displace_a_newer_current)
     assert_int_equal(peer_confirm(&peer, theirs, out), 1);
     assert_ptr_equal(out[0], previous);
     assert_ptr_equal(atomic_load(&peer.current), ours);
-    assert_ptr_equal(live->previous, theirs);
-    assert_null(live->next[0]);
+    assert_ptr_equal(peer_slots(&peer)->previous, theirs);
+    assert_null(peer_slots(&peer)->next[0]);
     keypair_free(theirs);
     keypair_free(ours);
     keypair_free(previous);
@@ -165,18 +187,19 @@ TEST(a_key_can_be_forgotten_in_every_slot)
     for (unsigned i = 2; i < 6; i++)
         peer_install_next(&peer, k[i], out);
     assert_true(peer_forget(&peer, k[3]));
-    assert_ptr_equal(live->next[1], k[4]);
-    assert_ptr_equal(live->next[2], k[5]);
-    assert_null(live->next[3]);
+    assert_ptr_equal(peer_slots(&peer)->next[1], k[4]);
+    assert_ptr_equal(peer_slots(&peer)->next[2], k[5]);
+    assert_null(peer_slots(&peer)->next[3]);
     assert_false(peer_forget(&peer, k[3]));
     assert_true(peer_forget(&peer, k[1]));
     assert_null(atomic_load(&peer.current));
     assert_true(peer_forget(&peer, k[0]));
-    assert_null(live->previous);
+    assert_null(peer_slots(&peer)->previous);
     assert_true(peer_forget(&peer, k[2]));
     assert_true(peer_forget(&peer, k[4]));
     assert_true(peer_forget(&peer, k[5]));
-    assert_null(live->next[0]);
+    assert_null(peer_slots(&peer)->next[0]);
+    assert_null(peer.slots); /* they went with the last key in them */
     free_all(k, 6);
 }
 
@@ -188,17 +211,17 @@ TEST(replicas_go_where_their_record_says)
     assert_int_equal(peer_install_replica(&peer, a, SLOT_PREVIOUS, out), 0);
     assert_int_equal(peer_install_replica(&peer, n, SLOT_NEXT, out), 0);
     assert_ptr_equal(atomic_load(&peer.current), b);
-    assert_ptr_equal(live->previous, a);
-    assert_ptr_equal(live->next[0], n);
+    assert_ptr_equal(peer_slots(&peer)->previous, a);
+    assert_ptr_equal(peer_slots(&peer)->next[0], n);
     /* the same record again changes nothing */
     assert_int_equal(peer_install_replica(&peer, b, SLOT_CURRENT, out), 0);
-    assert_ptr_equal(live->previous, a);
+    assert_ptr_equal(peer_slots(&peer)->previous, a);
     /* a confirmed one moves as it did at its owner */
     assert_int_equal(peer_install_replica(&peer, n, SLOT_CURRENT, out), 1);
     assert_ptr_equal(out[0], a);
     assert_ptr_equal(atomic_load(&peer.current), n);
-    assert_ptr_equal(live->previous, b);
-    assert_null(live->next[0]);
+    assert_ptr_equal(peer_slots(&peer)->previous, b);
+    assert_null(peer_slots(&peer)->next[0]);
     /* the owner says that the present one is only its previous: room for the next */
     assert_int_equal(peer_install_replica(&peer, n, SLOT_PREVIOUS, out), 1);
     assert_ptr_equal(out[0], b);
@@ -209,7 +232,7 @@ TEST(replicas_go_where_their_record_says)
     assert_int_equal(peer_install_replica(&peer, c, SLOT_CURRENT, out), 1);
     assert_ptr_equal(out[0], n);
     assert_ptr_equal(atomic_load(&peer.current), newer);
-    assert_ptr_equal(live->previous, c);
+    assert_ptr_equal(peer_slots(&peer)->previous, c);
     keypair_free(a);
     keypair_free(b);
     keypair_free(c);
@@ -224,12 +247,12 @@ TEST(next_keys_are_ordered_by_age_however_they_come)
     peer_install_replica(&peer, c, SLOT_NEXT, out);
     peer_install_replica(&peer, a, SLOT_NEXT, out);
     peer_install_replica(&peer, b, SLOT_NEXT, out);
-    assert_ptr_equal(live->next[0], a);
-    assert_ptr_equal(live->next[1], b);
-    assert_ptr_equal(live->next[2], c);
+    assert_ptr_equal(peer_slots(&peer)->next[0], a);
+    assert_ptr_equal(peer_slots(&peer)->next[1], b);
+    assert_ptr_equal(peer_slots(&peer)->next[2], c);
     assert_int_equal(peer_confirm(&peer, b, out), 1);
     assert_ptr_equal(out[0], a);
-    assert_ptr_equal(live->next[0], c);
+    assert_ptr_equal(peer_slots(&peer)->next[0], c);
     keypair_free(a);
     keypair_free(b);
     keypair_free(c);
@@ -305,6 +328,8 @@ TEST(a_configured_endpoint_holds_until_the_peer_is_heard_again)
 
 TEST(notes_keep_the_facts_that_timers_go_by)
 {
+    const struct peer_live *live = peer_live(&peer);
+
     assert_true(peer_note_sent(&peer, 100, true, 128)); /* arms */
     assert_false(peer_note_sent(&peer, 200, true, 128));
     assert_int_equal(atomic_load(&live->data_sent_ns), 100); /* the first unanswered */
@@ -326,6 +351,8 @@ TEST(notes_keep_the_facts_that_timers_go_by)
 
 TEST(a_fact_that_stands_while_disarmed_arms_again)
 {
+    const struct peer_live *live = peer_live(&peer);
+
     assert_true(peer_note_sent(&peer, 100, true, 1));
     atomic_store(&peer.armed, false); /* the VIP was away: main stopped looking */
     assert_true(peer_note_sent(&peer, 200, true, 1));
@@ -336,6 +363,7 @@ TEST(a_fact_that_stands_while_disarmed_arms_again)
 #define F(name) TS(name, fresh, NULL)
 
 TEST_MAIN(F(a_new_peer_is_empty), F(an_idle_peer_shares_what_it_does_not_need),
+          F(a_peer_that_talks_to_a_sibling_has_no_part_for_traffic),
           F(an_initiated_key_is_current_at_once),
           F(an_unconfirmed_handshake_changes_nothing_but_next),
           F(a_confirmed_key_is_current_and_older_unconfirmed_ones_fall_out),

@@ -105,11 +105,11 @@ static void stay(unsigned number, const struct rng *rng)
     while (atomic_load(&key->state) != KEYPAIR_OWNED)
         sched_yield();
     assert_false(keypair_replica_raise(key, SIBLING, promised + 1000000, false));
-    assert_true(atomic_load(&key->floor) >= promised); /* R8 */
+    assert_true(atomic_load(&keypair_live(key)->floor) >= promised); /* R8 */
     assert_int_equal(atomic_load(&key->limit) & ~LIMIT_ADOPTED, promised);
 
     for (unsigned i = 0; i < 10; i++) {
-        atomic_store(&key->ceiling, atomic_load(&key->top) + test_below(rng, 400));
+        atomic_store(&keypair_live(key)->ceiling, atomic_load(&key->top) + test_below(rng, 400));
         if (i == 3) { /* N9 */
             struct counter_tag tag = gate_tag(&gate);
             tag.rnd = (uint8_t)rng_u32(rng);
@@ -122,11 +122,11 @@ static void stay(unsigned number, const struct rng *rng)
     }
 
     atomic_store(&gate.vip[SLOT].owned, false);
-    uint64_t top = keypair_final_top(key), packets = atomic_load(&key->rx_packets);
+    uint64_t top = keypair_final_top(key), packets = atomic_load(&keypair_live(key)->rx_packets);
     pause_a_little();
     assert_int_equal(keypair_final_top(key), top);
-    assert_int_equal(atomic_load(&key->rx_packets), packets);
-    term = counter_term_now(&key->tx);
+    assert_int_equal(atomic_load(&keypair_live(key)->rx_packets), packets);
+    term = counter_term_now(&keypair_live(key)->tx);
     /* A sibling adopted it; now and then it knows nothing of our terms. */
     keypair_yield(key, SIBLING, top + test_below(rng, 50), number % 3 ? (uint16_t)(term + 1) : 0);
 }
@@ -158,7 +158,7 @@ TEST(first_touch_raises_yields_and_senders_race_without_harm)
         pthread_join(threads[i], NULL);
 
     assert_int_equal(atomic_load(&adoptions), STAYS); /* each replica is adopted by one thread */
-    assert_int_equal(atomic_load(&key->held), 0);
+    assert_int_equal(atomic_load(&keypair_live(key)->held), 0);
     unsigned accepted = 0;
     for (unsigned c = 0; c < COUNTERS_MAX; c++) {
         unsigned times = 0;
@@ -254,5 +254,46 @@ TEST(no_fact_is_left_without_main_knowing)
         skip(); /* both threads on one busy core: it hardly disarmed between them */
 }
 
+#define WAKERS 3
+#define WAKINGS 300
+
+static pthread_barrier_t ready;
+static struct wg_peer sleepers[WAKINGS];
+static struct peer_live *found[WAKERS][WAKINGS];
+
+static void *wake_main(void *arg)
+{
+    struct peer_live **mine = arg;
+
+    for (unsigned i = 0; i < WAKINGS; i++) {
+        pthread_barrier_wait(&ready);
+        if (peer_wake(&sleepers[i]) == 0)
+            mine[i] = peer_live(&sleepers[i]);
+    }
+    return NULL;
+}
+
+/* Each adopts another key of the peer. */
+TEST(threads_that_wake_a_peer_at_once_find_one_live_part)
+{
+    pthread_t threads[WAKERS];
+
+    pthread_barrier_init(&ready, NULL, WAKERS);
+    for (unsigned i = 0; i < WAKINGS; i++)
+        wg_peer_init(&sleepers[i], i + 1, 1, &(struct public_key){{1}});
+    for (unsigned i = 0; i < WAKERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, wake_main, found[i]), 0);
+    for (unsigned i = 0; i < WAKERS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned n = 0; n < WAKINGS; n++) {
+        assert_non_null(found[0][n]);
+        for (unsigned i = 1; i < WAKERS; i++)
+            assert_ptr_equal(found[i][n], found[0][n]);
+        wg_peer_done(&sleepers[n]);
+    }
+    pthread_barrier_destroy(&ready);
+}
+
 TEST_MAIN(T(first_touch_raises_yields_and_senders_race_without_harm),
-          T(no_fact_is_left_without_main_knowing))
+          T(no_fact_is_left_without_main_knowing),
+          T(threads_that_wake_a_peer_at_once_find_one_live_part))

@@ -416,9 +416,9 @@ static void session_ready(unsigned i)
 static struct keypair *by_session(struct end *e, uint64_t seq)
 {
     struct keypair *all[2 + NEXT_SLOTS] = {atomic_load(&e->peer.current),
-                                           peer_live(&e->peer)->previous};
+                                           peer_slots(&e->peer)->previous};
 
-    memcpy(all + 2, peer_live(&e->peer)->next, sizeof(peer_live(&e->peer)->next));
+    memcpy(all + 2, peer_slots(&e->peer)->next, sizeof(peer_slots(&e->peer)->next));
     for (unsigned i = 0; i < 2 + NEXT_SLOTS; i++)
         if (all[i] && all[i]->id.seq == seq)
             return all[i];
@@ -477,8 +477,8 @@ static void wipe(struct end *e)
 {
     struct keypair *k;
 
-    while ((k = atomic_load(&e->peer.current)) || (k = peer_live(&e->peer)->previous) ||
-           (k = peer_live(&e->peer)->next[0])) {
+    while ((k = atomic_load(&e->peer.current)) || (k = peer_slots(&e->peer)->previous) ||
+           (k = peer_slots(&e->peer)->next[0])) {
         peer_forget(&e->peer, k);
         keypair_free(k);
     }
