@@ -628,14 +628,15 @@ bool keypair_released(struct keypair *k, uint8_t from, uint64_t top, const struc
     spin_lock(&k->rx_lock);
     know_term(k, term);
     if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA) {
+        /* Without memory it is adopted at L, as after a crash. */
         struct keypair_live *l = live_of(k);
         uint64_t own = l ? atomic_load_explicit(&l->floor, memory_order_relaxed) : 0;
 
-        if (l->window && l->window->next > own)
+        if (l && l->window && l->window->next > own)
             own = l->window->next;
-        if (!l->window)
+        if (l && !l->window)
             l->window = calloc(1, sizeof(*l->window));
-        if (l->window && own <= top && !PLANTED("no-window-handed")) {
+        if (l && l->window && own <= top && !PLANTED("no-window-handed")) {
             replay_tail_init(l->window, top, tail, own);
             atomic_store_explicit(&l->known_from,
                                   PLANTED("gap-handed-as-seen") ? 0 : tail->known_from,
