@@ -1,8 +1,8 @@
 /* wg/peer.h - a peer at run time: its keypairs, where it is, and what its timers go by.
  *
  * Owner:   main makes, changes slots, retires after an RCU grace period.
- * Threads: workers read `current`, read and move the endpoint under its lock, and note packets;
- *          main does the rest. */
+ * Threads: workers read `current`, wake the peer when they adopt a key of it, read and move the
+ *          endpoint under its lock, and note packets; main does the rest. */
 #pragma once
 #include "model/endpoint.h"
 #include "wg/keypair.h"
