@@ -14,6 +14,7 @@ from probes import payload_of
 
 FAR_NS = plan.PREFIX + "far"
 _FAR = {lan: lan + "2" for lan in plan.LANS}         # the other half's bridges
+UNPLUGGED_S = 1.5           # its kernel has to notice, and forget who had which address
 _SERVERS = {"srv-lan": SERVER_NS, "far-lan": FAR_NS}
 
 
@@ -51,6 +52,7 @@ class Divide:
         """The client's cable is pulled, and plugged in on the other side."""
         self.moved ^= {c.name}
         set_link(SWITCH_NS, _port(c), up=False)
+        time.sleep(UNPLUGGED_S)
         bridge = _FAR["wan"] if c.name in self.moved else "wan"
         ip_batch(SWITCH_NS, [f"link set {_port(c)} master {bridge} up"])
 
