@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "cli/cli.h"
 #include "conf/conf.h"
+#include "ha/conntrackd.h"
 #include "ha/render.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -57,14 +58,16 @@ int cli_replace_file(const char *path, const void *data, size_t len, mode_t mode
     return r;
 }
 
-static int render(const char *conf_path, const char *output)
+typedef int renderer(const struct conf *c, char **ret_text, char ret_error[RENDER_ERROR_LEN]);
+
+static int render(renderer *render_it, const char *conf_path, const char *output)
 {
     char error[CONF_ERROR_LEN] = "";
     struct conf *conf = NULL;
     char *text = NULL;
     int r, status = EXIT_GOOD;
 
-    if (conf_load(conf_path, &conf, error) < 0 || render_keepalived(conf, &text, error) < 0)
+    if (conf_load(conf_path, &conf, error) < 0 || render_it(conf, &text, error) < 0)
         status = cli_fail(EXIT_FAILED, "%s", error);
     else if (!output)
         status = fputs(text, stdout) < 0 ? EXIT_FAILED : EXIT_GOOD;
@@ -78,11 +81,16 @@ static int render(const char *conf_path, const char *output)
 int cmd_ha(const struct cli *c, int argc, char **argv)
 {
     const char *output = NULL;
+    renderer *render_it = render_keepalived;
 
     if (argc < 1 || strcmp(argv[0], "render") != 0)
         return cli_fail(EXIT_USAGE, "ha: '%s' is not known; try 'guardmount ha render'",
                         argc ? argv[0] : "");
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--conntrackd") == 0) {
+            render_it = render_conntrackd;
+            continue;
+        }
         const char *v = cli_value(argv, &i, "-o", "--output");
 
         if (!v)
@@ -92,7 +100,7 @@ int cmd_ha(const struct cli *c, int argc, char **argv)
             return cli_fail(EXIT_USAGE, "ha render: -o needs a file");
         output = v;
     }
-    return render(c->conf ? c->conf : DEFAULT_CONF, output);
+    return render(render_it, c->conf ? c->conf : DEFAULT_CONF, output);
 }
 
 int cmd_check_config(const struct cli *c, int argc, char **argv)

@@ -100,8 +100,12 @@ void doctor_judge_translation(const struct host *h, struct doctor *d)
                      "siblings is not checked");
     else
         doctor_found(d, "nat", FINDING_WARN,
-                     "let the LAN route the tunnel networks to the inner VIPs instead, or run "
-                     "conntrackd on all members with DisableExternalCache On (operations.md)",
+                     *h->conf->conntrackd_ifname
+                         ? "guardmount ha render --conntrackd -o /etc/conntrackd/conntrackd.conf, "
+                           "and systemctl enable --now conntrackd, on all members"
+                         : "let the LAN route the tunnel networks to the inner VIPs instead, or "
+                           "add [Conntrackd] to the configuration and run conntrackd on all "
+                           "members",
                      "addresses are translated here and conntrackd does not run: when a VIP moves, "
                      "connections through the translation break");
 }

@@ -308,7 +308,9 @@ static const struct command commands[] = {
      "guardmount cluster join gm1_AAAA...\n"
      "guardmount cluster status",
      cmd_cluster},
-    {"ha", "render [-c CONF] [-o FILE]", "write keepalived's configuration of this member",
+    {"ha", "render [--conntrackd] [-c CONF] [-o FILE]",
+     "write keepalived's configuration of this member",
+     "  --conntrackd  conntrackd's, as [Conntrackd] asks\n"
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",
      "guardmount ha render -o /etc/keepalived/conf.d/guardmount.conf", cmd_ha},

@@ -97,6 +97,9 @@ struct conf {
     struct conf_damping {
         unsigned hold_down_ms, flap_limit, window_ms, suppress_ms, suppress_max_ms;
     } damping;
+    /* [Conntrackd] */
+    char conntrackd_ifname[IFNAME_MAX + 1]; /* "": none is rendered */
+    unsigned conntrackd_port;
     /* [Metrics] */
     bool metrics; /* over HTTP */
     struct endpoint metrics_listen;

@@ -104,6 +104,7 @@ int conf_reload_check(const struct conf *now, const struct conf *next,
     compare(&d, SECTION_CLUSTER, "", now, next);
     compare(&d, SECTION_KEEPALIVED, "", now, next);
     compare(&d, SECTION_FAILOVER, "", now, next);
+    compare(&d, SECTION_CONNTRACKD, "", now, next);
     compare(&d, SECTION_METRICS, "", now, next);
     compare(&d, SECTION_DRILL, "", now, next);
     for (uint8_t m = 1; m < MEMBERS_MAX; m++)

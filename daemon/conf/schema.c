@@ -30,6 +30,9 @@ const struct conf_section_info conf_sections[SECTIONS] = {
     [SECTION_FAILOVER] = {"Failover", false, 1, false,
                           "When a member bids for a VIP again that it lost. Whatever is set here, "
                           "a member that is the only one serves."},
+    [SECTION_CONNTRACKD] = {"Conntrackd", false, 1, false,
+                            "What *guardmount ha render --conntrackd* writes: for members that "
+                            "translate addresses (NAT)."},
     [SECTION_METRICS] = {"Metrics", false, 1, false,
                          "Counters and gauges for Prometheus, over HTTP."},
     [SECTION_DRILL] = {"Drill", false, 1, false,
@@ -171,6 +174,12 @@ const struct conf_key conf_keys[] = {
     {SECTION_FAILOVER, "MaxSuppressTime", TYPE_DURATION, CONF(damping.suppress_max_ms), LIVE,
      .min = 1000, .max = 86400000, .fallback = "10m",
      .help = "... but no longer than this; after such a time without another one it begins anew."},
+    {SECTION_CONNTRACKD, "Interface", TYPE_IFNAME, CONF(conntrackd_ifname), REQUIRED, LIVE,
+     .help = "Interface of the sync network, on which SyncAddress is."},
+    {SECTION_CONNTRACKD, "Port", TYPE_UINT, CONF(conntrackd_port), LIVE, .min = 1,
+     .max = UINT16_MAX, .fallback = "3780",
+     .help = "UDP port; with three and more members that of the multicast group 225.0.0.50 or "
+             "ff15::50."},
     {SECTION_METRICS, "Enabled", TYPE_SWITCH, CONF(metrics), .fallback = "off",
      .help = "on: answer GET /metrics."},
     {SECTION_METRICS, "Listen", TYPE_ENDPOINT, CONF(metrics_listen), .fallback = "127.0.0.1:9586",

@@ -261,6 +261,7 @@ TEST(wrong_use_is_exit_code_2_with_a_hint)
         {"ha rendre", "guardmount ha render"},
         {"ha render -o", "-o needs a file"},
         {"ha render x", "unexpected 'x'"},
+        {"ha render --conntrackd -o", "-o needs a file"},
         {"genkey --frob", "--cluster"},
         {"check-config a b", "one file"},
         {"version 2", "no arguments"},

@@ -279,8 +279,10 @@ TEST(a_translation_without_its_connections_on_the_siblings_is_named)
     struct host h = healthy();
 
     h.ruleset = (char *)"table ip nat {\n\tchain p {\n\t\tmasquerade\n\t}\n}\n";
-    sick(&h, "nat", FINDING_WARN, "connections through the translation break",
-         "DisableExternalCache On");
+    sick(&h, "nat", FINDING_WARN, "connections through the translation break", "add [Conntrackd]");
+    strcpy(conf.conntrackd_ifname, "sync0");
+    sick(&h, "nat", FINDING_WARN, "connections through the translation break", "--conntrackd");
+    *conf.conntrackd_ifname = 0;
     h.conntrackd_running = true;
     doctor_judge(&h, &d);
     assert_int_equal(d.faults, 0);

@@ -1,6 +1,7 @@
 /* The configuration of keepalived that a member needs: what must stand in it, and that the
  * keepalived of this machine, if there is one, takes it without a warning. */
 #include "base/err.h"
+#include "ha/conntrackd.h"
 #include "ha/fifo.h"
 #include "ha/health.h"
 #include "ha/render.h"
@@ -443,7 +444,78 @@ TEST(keepalived_takes_every_kind_without_a_warning)
     }
 }
 
-TEST_MAIN(T(a_vip_of_two_sides_is_two_instances_in_a_sync_group),
+/* ---- conntrackd's ---- */
+
+#define CONNTRACKD "[Conntrackd]\nInterface = sync0\n"
+
+static char *conntrackd_of(const struct file *f, int want, char error[RENDER_ERROR_LEN])
+{
+    _cleanup_(conf_freep) struct conf *c = conf_of(f);
+    char *text = NULL;
+
+    *error = 0;
+    assert_int_equal(render_conntrackd(c, &text, error), want);
+    return text;
+}
+
+TEST(two_members_speak_conntrackds_acknowledged_protocol)
+{
+    char error[RENDER_ERROR_LEN];
+    _cleanup_(freep) char *t = conntrackd_of(
+        &(struct file){.self = 2, .members = 2, .keepalived = CONNTRACKD "Port = 99\n"}, 0, error);
+
+    assert_string_equal(block(t, "Mode FTFW"), "DisableExternalCache On | StartupResync On");
+    assert_string_equal(block(t, "UDP"),
+                        "IPv4_address 192.168.99.2 | IPv4_Destination_Address 192.168.99.1 | "
+                        "Port 99 | Interface sync0 | Checksum On");
+    assert_has_not(t, "Multicast");
+}
+
+TEST(more_members_speak_multicast)
+{
+    char error[RENDER_ERROR_LEN];
+    _cleanup_(freep) char *t =
+        conntrackd_of(&(struct file){.self = 3, .members = 3, .keepalived = CONNTRACKD}, 0, error);
+
+    assert_string_equal(block(t, "Mode NOTRACK"), "DisableExternalCache On | StartupResync On");
+    assert_string_equal(block(t, "Multicast"),
+                        "IPv4_address 225.0.0.50 | Group 3780 | IPv4_interface 192.168.99.3 | "
+                        "Interface sync0 | Checksum On");
+    assert_has_not(t, "UDP {");
+}
+
+TEST(connections_of_members_and_of_the_tunnel_itself_are_not_told)
+{
+    char error[RENDER_ERROR_LEN];
+    /* The own address on the LAN is that of the sync channel: it stands there once. */
+    _cleanup_(freep) char *t = conntrackd_of(
+        &(struct file){.self = 1,
+                       .members = 2,
+                       .keepalived = CONNTRACKD,
+                       .addresses = "OuterAddress = 203.0.113.%u\nInnerAddress = 192.168.99.%u\n"},
+        0, error);
+
+    assert_string_equal(block(t, "Address Ignore"),
+                        "IPv4_address 127.0.0.1 | IPv6_address ::1 | IPv4_address 192.168.99.1 | "
+                        "IPv4_address 203.0.113.1 | IPv4_address 192.168.99.2 | "
+                        "IPv4_address 203.0.113.2 | IPv4_address 203.0.113.100");
+}
+
+TEST(conntrackd_is_rendered_when_it_is_asked_for_and_there_is_a_sibling)
+{
+    char error[RENDER_ERROR_LEN];
+
+    conntrackd_of(&(struct file){.self = 1, .members = 2}, -ENOENT, error);
+    assert_has(error, "no [Conntrackd] section");
+    conntrackd_of(&(struct file){.self = 1, .members = 1, .keepalived = CONNTRACKD}, -ENOENT,
+                  error);
+    assert_has(error, "no sibling");
+}
+
+TEST_MAIN(T(two_members_speak_conntrackds_acknowledged_protocol), T(more_members_speak_multicast),
+          T(connections_of_members_and_of_the_tunnel_itself_are_not_told),
+          T(conntrackd_is_rendered_when_it_is_asked_for_and_there_is_a_sibling),
+          T(a_vip_of_two_sides_is_two_instances_in_a_sync_group),
           T(keepalived_is_told_of_the_fifo_and_of_both_files),
           T(its_names_are_those_that_the_fifo_reader_knows),
           T(fast_adverts_come_with_real_time_scheduling),
