@@ -63,6 +63,9 @@ static void send_burst(struct worker *w, struct burst *b, uint64_t now_ns)
     case TX_UNFIT: /* H8: main drops the replica and starts a handshake */
         stage(w, p, b->packets, b->count, tried, false, now_ns);
         break;
+    case TX_THEIRS: /* main passes it on */
+        stage(w, p, b->packets, b->count, tried, false, now_ns);
+        break;
     case TX_TRANSIT:
         stage(w, p, b->packets, b->count, tried, true, now_ns);
         break;

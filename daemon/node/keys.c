@@ -109,8 +109,10 @@ struct node_key *key_install(struct node *n, struct node_peer *p, struct session
     s->keys = NULL; /* the keypair's now */
     kp->peer = &p->wg;
     atomic_store(&kp->vip, s->vip);
-    if (owner)
+    if (owner) {
         recall(n, kp);
+        keypair_told(kp, n->gate, now.boot_ns);
+    }
     k->kp = kp;
     k->peer = p;
     k->slot = s->slot;
@@ -446,6 +448,7 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
     if (PLANTED("adoption-unheard"))
         return;
     become_replica(n, k, owner, limit, term);
+    keypair_told(k->kp, n->gate, n->now.boot_ns);
     k->dirty = false; /* its new owner tells if it is */
     /* An owner that does not count us among its holders asks us for nothing, and tells us nothing.
      */

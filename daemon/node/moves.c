@@ -37,10 +37,12 @@ static void send_stray(void *ctx, const uint8_t *packet, size_t len)
 bool moves_pass_on(struct node *n, struct node_peer *p, struct instant now)
 {
     uint16_t slot = atomic_load(&p->wg.vip);
+    const struct keypair *current = atomic_load(&p->wg.current);
+    bool theirs = current && keypair_contested(current, n->gate, now.boot_ns);
 
-    if (!clustered(n) || !gate_left(n->gate, slot))
+    if (!clustered(n) || !(theirs || gate_left(n->gate, slot)))
         return false;
-    struct stray_ctx x = {n, p, n->vip[slot].left_to};
+    struct stray_ctx x = {n, p, theirs ? atomic_load(&current->owner) : n->vip[slot].left_to};
     if (x.to && !PLANTED("strays-dropped")) /* else they wait for the claim of whoever has it */
         n->ops.take_staged(n->ops.ctx, &p->wg, send_stray, &x);
     return true;

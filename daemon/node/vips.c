@@ -270,6 +270,13 @@ void vips_others(struct node *n)
     }
 }
 
+static void set_rival(struct node *n, uint16_t slot, uint8_t member, bool is)
+{
+    uint16_t bit = (uint16_t)(1u << member), was = atomic_load(&n->gate->vip[slot].rivals);
+
+    atomic_store(&n->gate->vip[slot].rivals, (uint16_t)(is ? was | bit : was & ~bit));
+}
+
 void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c,
                       struct instant now)
 {
@@ -278,6 +285,7 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
     if (!slot || c->member != member)
         return;
     struct vip_run *v = &n->vip[slot];
+    set_rival(n, slot, member, c->held);
     v->claim_epoch = MAX(v->claim_epoch, c->epoch);
     bool unknown = !v->claimant || (v->claimant != n->conf.self && !v->claimant_epoch);
     if (c->held && (c->epoch >= v->claim_epoch || unknown)) {
@@ -314,6 +322,7 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
 void vips_sibling_down(struct node *n, uint8_t member)
 {
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        set_rival(n, slot, member, false);
         if (n->vip[slot].claimant == member)
             n->vip[slot].claimant_epoch = 0;
         routes_look(n, slot);

@@ -23,6 +23,7 @@ struct gate {
         _Atomic bool owned;        /* O1 */
         _Atomic bool others;       /* another live holder exists: an adopter starts capped (R16) */
         _Atomic bool left;         /* it was ours just now: what comes for it is passed on */
+        _Atomic uint16_t rivals;   /* siblings that say that they have it (a bit each) */
         _Atomic uint8_t from;      /* R11: member that hands it over; its keys are waited for */
         _Atomic uint64_t since_ns; /* when it arrived; read only while owned */
     } vip[VIPS_MAX];               /* by slot */

@@ -32,6 +32,8 @@
 #define RX_COUNTER_END_PLAIN (UINT64_MAX - (1ull << 13))
 #define RX_COUNTER_END (1ull << 62)
 
+#define CONTEST_ALIVE_NS (500 * NS_PER_MS) /* five heartbeats */
+
 enum way { WAY_OPEN, WAY_NOT_OURS, WAY_STALE };
 
 /* Of all replicas that nothing touched yet. In memory that cannot be written: who does, ends. */
@@ -423,6 +425,41 @@ static bool catch_up(struct keypair *k, const struct gate *g, uint64_t now_ns)
     return ok;
 }
 
+static bool is_rival(const struct gate *g, uint16_t slot, uint8_t member)
+{
+    return atomic_load_explicit(&g->vip[slot].rivals, memory_order_relaxed) >> member & 1;
+}
+
+void keypair_told(struct keypair *k, const struct gate *g, uint64_t now_ns)
+{
+    uint16_t slot = atomic_load_explicit(&k->vip, memory_order_relaxed);
+
+    if (!gate_owned(g, slot) ||
+        !is_rival(g, slot, atomic_load_explicit(&k->owner, memory_order_relaxed)))
+        return;
+    spin_lock(&k->rx_lock);
+    struct keypair_live *l = live_of(k);
+    if (l)
+        atomic_store_explicit(&l->told_ns, now_ns, memory_order_relaxed);
+    spin_unlock(&k->rx_lock);
+}
+
+bool keypair_contested(const struct keypair *k, const struct gate *g, uint64_t now_ns)
+{
+    uint64_t told = atomic_load_explicit(&keypair_live(k)->told_ns, memory_order_relaxed);
+    uint8_t owner = atomic_load_explicit(&k->owner, memory_order_relaxed);
+    uint16_t slot = atomic_load_explicit(&k->vip, memory_order_relaxed);
+
+    if (!told || PLANTED("senders-take-back") || owner > MEMBER_ID_MAX ||
+        atomic_load_explicit(&k->state, memory_order_acquire) != KEYPAIR_REPLICA ||
+        atomic_load_explicit(&k->released, memory_order_acquire))
+        return false;
+    uint64_t since = atomic_load_explicit(&g->vip[slot].since_ns, memory_order_relaxed);
+    uint64_t heard = atomic_load_explicit(&g->member[owner].heartbeat_ns, memory_order_relaxed);
+    return is_rival(g, slot, owner) && told >= since && now_ns < told + CONTEST_NS &&
+           now_ns < heard + CONTEST_ALIVE_NS;
+}
+
 /* A sender touches a replica first. */
 static enum tx_verdict send_adopt(struct keypair *k, const struct gate *g, uint64_t now_ns,
                                   unsigned *effects)
@@ -437,6 +474,8 @@ static enum tx_verdict send_adopt(struct keypair *k, const struct gate *g, uint6
         v = TX_TRANSIT;
     else if (state == KEYPAIR_REPLICA && way(k, g, now_ns) != WAY_OPEN)
         v = TX_NOT_OWNER; /* the gate closed meanwhile */
+    else if (keypair_contested(k, g, now_ns))
+        v = TX_THEIRS;
     else if (state == KEYPAIR_REPLICA && !adopt(k, g, now_ns, effects))
         v = TX_UNFIT;
     spin_unlock(&k->rx_lock);

@@ -24,6 +24,7 @@ enum keypair_state { KEYPAIR_REPLICA, KEYPAIR_OWNED, KEYPAIR_CLOSED };
 #define HELD_MAX 8192
 #define TRANSIT_PER_KEY_MAX 1024         /* R11: packets that wait for a key on its way */
 #define HOLD_NS (10 * NS_PER_MS)         /* T_HOLD */
+#define CONTEST_NS (2 * NS_PER_S)        /* keypair_contested() */
 #define SEND_AGE_MAX_NS (179 * NS_PER_S) /* N10, for adopted keys; own ones stop at 180 s */
 #define SESSION_ACTIVE_NS (30 * NS_PER_S)
 
@@ -40,6 +41,7 @@ struct keypair_live {
      * (R9a). 0: with the window all is known. */
     _Atomic uint64_t known_from;
     _Atomic uint64_t rx_packets, last_data_ns; /* for rate and activity; relaxed */
+    _Atomic uint64_t told_ns;                  /* replica: keypair_told() */
     /* gate->suspicion when last bumped. Of a new key main sets it, before publication, to the
      * generation in which the ephemeral was drawn; left at 0 it only costs a term (N9). */
     _Atomic uint32_t tx_suspicion;
@@ -123,6 +125,7 @@ enum tx_verdict {
     TX_UNFIT,     /* replica not fit: drop it and initiate (H8) */
     TX_STALE,     /* R12 */
     TX_TRANSIT,   /* R11: on its way here: stage, but no handshake */
+    TX_THEIRS,    /* R10: both of us have the VIP, and a sibling the key: pass it on */
     TX_VERDICTS,
 };
 
@@ -155,6 +158,14 @@ enum rx_verdict keypair_receive_held(struct keypair *k, const struct gate *g, ui
 void keypair_held_dropped(struct keypair *k);
 /* R11: our VIP-to-be, or a key of it, is still on its way from the sibling that hands it over. */
 bool keypair_in_transit(const struct keypair *k, const struct gate *g);
+
+/* R10: its owner, which has the VIP as well and lives, took or made it while we have the VIP. What
+ * we have to send is no sign of where the peer is, so it does not take the key back; what the peer
+ * sends does. It ends by itself, since two may have yielded to each other. */
+bool keypair_contested(const struct keypair *k, const struct gate *g, uint64_t now_ns);
+/* (main) The owner of this replica said that it took or made it. Of note only where both of us have
+ * the VIP. */
+void keypair_told(struct keypair *k, const struct gate *g, uint64_t now_ns);
 
 /* A run of @n counters to send under. Adopts a fit replica, bumps on suspicion. */
 enum tx_verdict keypair_send(struct keypair *k, const struct gate *g, uint64_t now_ns, unsigned n,

@@ -140,10 +140,10 @@ def test_the_other_methods_are_drilled(lab, method):
     owner = lab.owner()
     isolated = method == "isolate"
     at = owner if isolated else lab.others(owner)[0]
-    limits = ("--max-gap", "8000", "--settle", "4") if isolated else ()
+    limits = ("--max-gap", "2000", "--settle", "4") if isolated else ()
     with Supervisor(lab, owner):
         said, _, _ = drill(lab, at, "--method", method, *limits)
-    judge(lab, said, owner, gap_ms=8000 if isolated else GAP_MS, handshakes=isolated)
+    judge(lab, said, owner, gap_ms=2000 if isolated else GAP_MS, handshakes=isolated)
     assert said["steps"][0]["action"] == method
 
 

@@ -248,6 +248,7 @@ int machine_start(struct machine *m)
         for (uint16_t slot = 1; slot <= w->vips; slot++) {
             struct vip *v = &c.vip[slot];
 
+            c.lans[slot] = SIM_LANS;
             *v = (struct vip){.hub = 1, .id = slot, .name = "main", .port = 51820};
             if (m->drained >> slot & 1)
                 c.drained[c.drained_count++] = slot;

@@ -1,10 +1,14 @@
 /* Clients that move, come anew or change the VIP while the cluster does. */
+#include "base/err.h"
 #include "sim/scenario_kit.h"
 #include "wg/message.h"
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LANS_NOTICED_NS (900 * NS_PER_MS)
+#define CUT_OFF_SILENT_NS (250 * NS_PER_MS)
 
 /* The client's session is known to its owner alone, and the owner dies: the successor must not
  * leave the client to its own 15 s. */
@@ -240,4 +244,79 @@ void scenario_switch(struct world *w, uint64_t seconds)
         violation(w, "a client that changed the VIP is not heard");
     if (scenario_handshakes(w) != before)
         violation(w, "a client that changed the VIP needs a handshake");
+}
+
+/* The owner's LANs die while its sync channel lives, and it goes on until its probes tell. Half of
+ * what is sent to clients meanwhile goes through it: from its own programs, from hosts with an old
+ * neighbour entry. Clients are with its successor at once, and stay there. */
+void scenario_cut_off(struct world *w, uint64_t seconds)
+{
+    struct machine *dead = owner(w);
+
+    w->attacker_stays = true;
+    for (unsigned i = 0; i < w->clients; i++) {
+        client(w, i)->up_every_ns = client(w, i)->down_every_ns = 20 * NS_PER_MS;
+        traffic_plan(w, client(w, i));
+    }
+    for (unsigned i = 0; i < w->members; i++)
+        node_lans(w->machine[i].node, SIM_LANS, SIM_LANS, machine_now(&w->machine[i]));
+    run_for(w, 3000);
+    uint64_t cut = w->now_ns;
+    w->cut_wan[dead->member] = true;
+    while (owner(w) == dead && w->now_ns < cut + NS_PER_S)
+        run_for(w, 1);
+    uint64_t taken = w->now_ns;
+    run_for(w, 20); /* of two that took it one has let go */
+    w->divided = true;
+    w->divided_sides[0] = dead->member;
+    w->divided_sides[1] = (uint8_t)w->arp[1];
+    for (unsigned i = 0; i < w->clients; i++)
+        w->side[i] = (uint8_t)w->arp[1];
+    while (w->now_ns < cut + 3 * NS_PER_S && clean(w)) {
+        run_for(w, 20);
+        if (w->divided && w->now_ns > cut + LANS_NOTICED_NS) {
+            node_lans(dead->node, SIM_LANS, 0, machine_now(dead));
+            w->divided = false;
+        }
+        for (unsigned i = 0; i < w->clients; i++) {
+            const struct machine *c = client(w, i);
+            uint64_t heard = MAX(taken, MIN(c->last_up_ns, c->last_down_ns));
+
+            if (w->now_ns - heard > CUT_OFF_SILENT_NS)
+                oracle_violation(w->oracle, w->now_ns, "client %u hears nothing or is not heard",
+                                 c->number + 1);
+        }
+    }
+    if (gate_owned(&dead->gate, 1))
+        violation(w, "who is cut off has the VIP");
+}
+
+/* VRRP alone is cut, so both have the VIP, and neighbours learned it from the second last; that one
+ * has to let go, and does not come back. */
+void scenario_let_go(struct world *w, uint64_t seconds)
+{
+    struct machine *first = owner(w), *second = &w->machine[first == w->machine];
+
+    for (unsigned i = 0; i < w->clients; i++) {
+        client(w, i)->up_every_ns = client(w, i)->down_every_ns = 20 * NS_PER_MS;
+        traffic_plan(w, client(w, i));
+    }
+    for (unsigned i = 0; i < w->members; i++)
+        node_lans(w->machine[i].node, SIM_LANS, SIM_LANS, machine_now(&w->machine[i]));
+    run_for(w, 2000);
+    w->cut_vrrp[1][2] = w->cut_vrrp[2][1] = true;
+    run_for(w, 1500);
+    if (owner(w) != second || !gate_owned(&first->gate, 1)) {
+        violation(w, "the VIP is not with two");
+        return;
+    }
+    node_lans(second->node, SIM_LANS, 0, machine_now(second));
+    run_for(w, 1000);
+    for (unsigned i = 0; i < w->clients; i++) {
+        const struct machine *c = client(w, i);
+
+        if (MIN(c->last_up_ns, c->last_down_ns) < w->now_ns - 100 * NS_PER_MS)
+            oracle_violation(w->oracle, w->now_ns, "client %u is not heard by the one that is left",
+                             c->number + 1);
+    }
 }

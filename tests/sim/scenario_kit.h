@@ -22,6 +22,11 @@ static inline void violation(struct world *w, const char *what)
     oracle_violation(w->oracle, w->now_ns, "%s", what);
 }
 
+static inline bool clean(const struct world *w)
+{
+    return oracle_violations(w->oracle) == 0;
+}
+
 /* scenarios.c: made or begun by the members that live. */
 uint64_t scenario_handshakes(const struct world *w);
 
@@ -33,3 +38,5 @@ void scenario_gap_handed(struct world *w, uint64_t seconds);
 void scenario_late_answers(struct world *w, uint64_t seconds);
 void scenario_guests(struct world *w, uint64_t seconds);
 void scenario_switch(struct world *w, uint64_t seconds);
+void scenario_cut_off(struct world *w, uint64_t seconds);
+void scenario_let_go(struct world *w, uint64_t seconds);

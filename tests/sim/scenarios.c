@@ -54,11 +54,6 @@ static void live(struct world *w, uint64_t since_ns, const char *what)
     }
 }
 
-static bool clean(const struct world *w)
-{
-    return oracle_violations(w->oracle) == 0;
-}
-
 /* ---- whatever may go wrong ---- */
 
 static void look_at_the_end(struct world *w)
@@ -671,6 +666,10 @@ const struct scenario scenarios[] = {
      .members = 2,
      .clients = 1,
      .run = scenario_late_answers},
+    {"cut-off", "who is cut off does not keep clients from its successor", 0, 2, false, false,
+     false, scenario_cut_off},
+    {"let-go", "the last of two that have a VIP is heard at once", 2, 2, false, false, false,
+     scenario_let_go},
     {"late-acks", "what was accepted in bypass is not accepted again", 0, 2, false, false, false,
      run_late_acks},
     {"sleepers", "who wakes up alone accepts nothing twice", 2, 2, false, false, false,

@@ -90,7 +90,7 @@ void vrrp_run(struct machine *m, uint16_t slot, enum vrrp_turn turn)
     if (m->frozen)
         return;
     if (turn == VRRP_ANNOUNCE) {
-        if (v->master)
+        if (v->master && !w->cut_wan[m->member])
             w->arp[slot] = m->member;
         return;
     }

@@ -23,6 +23,7 @@
 #define SIM_WAN_DELAY_NS (2 * NS_PER_MS)
 #define SIM_LAN_DELAY_NS (150 * NS_PER_US)
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
+#define SIM_LANS 3                           /* of each member, a bit each; every VIP needs both */
 #define SIM_ANNOUNCE_LATE_NS (8 * NS_PER_MS) /* switches learn of a new master within this */
 #define SIM_REMOVED_KEPT_NS (3 * NS_PER_S)
 #define SIM_POOL_PEERS 8 /* that operators fight over */

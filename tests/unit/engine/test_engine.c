@@ -1070,6 +1070,32 @@ TEST(packets_both_ways_wait_for_a_vip_that_is_handed_over)
     crafted_free(&c);
 }
 
+TEST(packets_for_a_key_that_a_rival_took_are_staged_for_main_to_pass_on)
+{
+    struct crafted c = crafted_new(&CLUSTER);
+
+    c.hub->gate.fresh_ns = NS_PER_S;
+    keypair_yield(c.key, 2, 5, 1);
+    atomic_store(&c.key->adoptable, true);
+    atomic_store(&c.hub->gate.member[2].heartbeat_ns, clock_boot_ns());
+    atomic_store(&c.hub->gate.vip[1].rivals, 1 << 2);
+    hub_set_endpoint(c.peer, "127.0.0.1", 9);
+    own(c.hub, true);
+    keypair_told(c.key, &c.hub->gate, clock_boot_ns());
+    lab_connect(c.inside, B4, PORT);
+    assert_int_equal(send(c.inside, "x", 1, 0), 1);
+    UNTIL(c.hub->facts[FACT_NEED_SESSION] == 1);
+    assert_true(hub_counters(c.hub).tx[TX_THEIRS] >= 1);
+    assert_int_equal(hub_counters(c.hub).tx[TX_OK], 0);
+    assert_int_equal(atomic_load(&c.hub->engine->staged_count), 1);
+    assert_int_equal(atomic_load(&c.key->state), KEYPAIR_REPLICA);
+    atomic_store(&c.hub->gate.vip[1].rivals, 0);
+    engine_flush_staged(c.hub->engine, c.peer->wg, clock_boot_ns());
+    UNTIL(hub_counters(c.hub).tx[TX_OK] == 1);
+    assert_int_equal(atomic_load(&c.hub->engine->staged_count), 0);
+    crafted_free(&c);
+}
+
 TEST(data_on_another_vip_under_a_siblings_key_is_told)
 {
     struct crafted c = crafted_new(&CLUSTER);
@@ -1475,6 +1501,7 @@ int main(void)
         E(what_exceeds_the_bound_of_held_packets_is_accepted),
         E(held_packets_of_a_key_that_goes_are_dropped),
         E(packets_both_ways_wait_for_a_vip_that_is_handed_over),
+        E(packets_for_a_key_that_a_rival_took_are_staged_for_main_to_pass_on),
         E(data_on_another_vip_under_a_siblings_key_is_told),
         E(what_is_queued_can_be_thrown_away),
         E(pinned_workers_stay_on_cpus_of_their_own),

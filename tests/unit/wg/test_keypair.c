@@ -150,6 +150,56 @@ TEST(packets_of_a_key_on_its_way_wait_for_the_owners_last_word)
     keypair_free(k);
 }
 
+/* R10: both have the VIP, and a sibling said that it took the key. */
+static struct keypair *contested(void)
+{
+    struct keypair *k = replica_of_sibling(1, 640, 0);
+
+    atomic_store(&gate.vip[SLOT].rivals, 1 << SIBLING);
+    atomic_store(&gate.vip[SLOT].since_ns, NOW - NS_PER_S);
+    atomic_store(&gate.member[SIBLING].heartbeat_ns, NOW - 100 * NS_PER_MS);
+    keypair_told(k, &gate, NOW - NS_PER_S);
+    return k;
+}
+
+TEST(a_packet_to_a_peer_takes_no_key_from_a_rival_that_hears_it)
+{
+    struct keypair *k = contested();
+    uint64_t first;
+    unsigned effects;
+
+    assert_int_equal(out(k, NOW, &first, &effects), TX_THEIRS);
+    assert_int_equal(atomic_load(&k->state), KEYPAIR_REPLICA);
+    assert_int_equal(in(k, 650), RX_HOLD); /* what the peer sends does */
+    assert_int_equal(atomic_load(&k->state), KEYPAIR_OWNED);
+    assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
+    keypair_free(k);
+}
+
+TEST(a_contest_ends_with_the_rivals_claim_its_life_its_key_our_vip_or_by_itself)
+{
+    for (unsigned how = 0; how < 5; how++) {
+        struct keypair *k = contested();
+        struct replay_tail tail = {.words = 1};
+        uint64_t first;
+        unsigned effects;
+
+        assert_true(keypair_contested(k, &gate, NOW));
+        if (how == 0)
+            atomic_store(&gate.vip[SLOT].rivals, 0);
+        else if (how == 1)
+            atomic_store(&gate.member[SIBLING].heartbeat_ns, NOW - NS_PER_S);
+        else if (how == 2)
+            assert_true(keypair_released(k, SIBLING, 640, &tail, 1));
+        else if (how == 3)
+            atomic_store(&gate.vip[SLOT].since_ns, NOW - NS_PER_S / 2);
+        else
+            keypair_told(k, &gate, NOW - CONTEST_NS);
+        assert_int_equal(out(k, NOW, &first, &effects), TX_OK);
+        keypair_free(k);
+    }
+}
+
 TEST(packets_that_waited_for_a_key_in_vain_start_at_its_l)
 {
     struct keypair *k = replica_of_sibling(1, 640, 0), *gone = replica_of_sibling(2, 640, 0);
@@ -1134,6 +1184,8 @@ TEST_MAIN(
     C(a_raise_behind_the_last_word_makes_the_window_useless),
     C(only_the_owner_hands_over_and_only_what_was_not_adopted),
     C(packets_of_a_key_on_its_way_wait_for_the_owners_last_word),
+    C(a_packet_to_a_peer_takes_no_key_from_a_rival_that_hears_it),
+    C(a_contest_ends_with_the_rivals_claim_its_life_its_key_our_vip_or_by_itself),
     C(packets_that_waited_for_a_key_in_vain_start_at_its_l),
     C(keys_of_other_siblings_do_not_wait_for_the_one_that_leaves),
     C(as_many_packets_wait_for_a_key_as_the_bound_says), C(a_run_is_judged_packet_by_packet),
