@@ -227,11 +227,11 @@ void faults_run(struct world *w, struct event *e)
         switch_vip(w, m);
         break;
     case FAULT_DRAIN:
-        move(m, begin ? MOVE_DRAIN : MOVE_UNDRAIN, 0);
+        move(m, begin ? MOVE_DRAIN : MOVE_UNDRAIN, (uint16_t)e->len);
         break;
     case FAULT_PROMOTE:
         if (begin)
-            move(m, MOVE_PROMOTE, 1);
+            move(m, MOVE_PROMOTE, e->len ? (uint16_t)e->len : 1);
         w->promoted = true;
         break;
     }
@@ -243,10 +243,28 @@ void traffic_plan(struct world *w, struct machine *client)
     plan(w, 1, FAULT_TRAFFIC_DOWN, true, client);
 }
 
+/* @slot 0: drain all that a member has, promote it to the first. */
+static uint64_t moves_of(struct world *w, uint16_t slot, unsigned count)
+{
+    uint64_t at = 3 * NS_PER_S;
+
+    for (unsigned i = 0; i < count; i++) {
+        /* Who holds the keys (S8): for others a move is a failover without them. */
+        struct machine *m = &w->machine[world_random(w, MIN(w->members, HOLDERS_MAX + 1))];
+        enum fault f = world_random(w, 2) ? FAULT_DRAIN : FAULT_PROMOTE;
+
+        plan(w, at, f, true, m)->len = slot;
+        at += 700 * NS_PER_MS + world_random(w, NS_PER_S);
+        plan(w, at, f, false, m)->len = slot;
+        at += 300 * NS_PER_MS + world_random(w, NS_PER_S);
+    }
+    return at;
+}
+
 void moves_plan(struct world *w, unsigned count)
 {
     static const uint64_t rates[] = {1, 3, 10, 50, 200};
-    uint64_t at = 3 * NS_PER_S;
+    uint64_t end = 0;
 
     for (unsigned i = 0; i < w->clients; i++) {
         struct machine *c = &w->machine[w->members + i];
@@ -256,17 +274,12 @@ void moves_plan(struct world *w, unsigned count)
         plan(w, world_random(w, NS_PER_S / 10), FAULT_TRAFFIC_UP, true, c);
         plan(w, world_random(w, NS_PER_S), FAULT_TRAFFIC_DOWN, true, c);
     }
-    for (unsigned i = 0; i < count; i++) {
-        /* Who holds the keys (S8): for others a move is a failover without them. */
-        struct machine *m = &w->machine[world_random(w, MIN(w->members, HOLDERS_MAX + 1))];
-        enum fault f = world_random(w, 2) ? FAULT_DRAIN : FAULT_PROMOTE;
+    for (uint16_t slot = 1; slot <= w->vips; slot++) {
+        uint64_t at = moves_of(w, w->vips > 1 ? slot : 0, count);
 
-        plan(w, at, f, true, m);
-        at += 700 * NS_PER_MS + world_random(w, NS_PER_S);
-        plan(w, at, f, false, m);
-        at += 300 * NS_PER_MS + world_random(w, NS_PER_S);
+        end = MAX(end, at);
     }
-    w->faults_end_ns = w->now_ns + at;
+    w->faults_end_ns = w->now_ns + end;
 }
 
 void faults_plan(struct world *w, unsigned count, uint64_t from_ns, uint64_t to_ns)

@@ -218,6 +218,10 @@ static void attack(struct world *w, uint64_t delay_ns)
         return;
     struct recorded *newest = &w->recorded[(w->recorded_next - 1) % SIM_RECORDED_MAX];
     struct recorded *r = &w->recorded[world_random(w, w->recorded_count)];
+    /* Whose copy of an initiation is there first gets the answer, and the client tries again after
+     * 5 s: as with the kernel, and only for who is nearer. */
+    if (r->bytes[0] == MESSAGE_INITIATION)
+        delay_ns += NS_PER_US;
     put(w, world_random(w, 2) && !w->attacker_stays ? &w->attacker_address : &r->from, &r->to,
         r->bytes, r->len, delay_ns);
     if (world_random(w, w->forge_one_in) == 0)
