@@ -35,12 +35,21 @@ static struct ask *ask_of(struct node *n, const struct node_key *k)
     return NULL;
 }
 
+/* That a peer talks to a VIP of ours we may only have heard, of somebody who is gone. */
+static bool is_served(const struct node *n, const struct node_peer *p)
+{
+    const struct keypair *k = atomic_load(&p->wg.current);
+
+    return gate_owned(n->gate, atomic_load(&p->wg.vip)) && k &&
+           atomic_load(&k->state) == KEYPAIR_OWNED && gate_owned(n->gate, atomic_load(&k->vip));
+}
+
 /* Nobody gives the key up: the peer is asked for a new one, there where its data came from. */
 static void begin_anew(struct node *n, const struct ask *a, struct instant now)
 {
     struct node_peer *p = peer_by_id(n, a->peer_id);
 
-    if (!p || !gate_owned(n->gate, a->slot) || gate_owned(n->gate, atomic_load(&p->wg.vip)))
+    if (!p || !gate_owned(n->gate, a->slot) || is_served(n, p))
         return;
     atomic_store(&p->wg.vip, a->slot);
     routes_peer_moved(n, p);

@@ -408,6 +408,8 @@ static void response_valid(struct node *n, struct node_peer *p, struct handshake
                            struct instant now)
 {
     bool trial = p->trial && p->trial->local_index == r->initiation_index;
+    struct endpoint at, local;
+    uint32_t ifindex;
 
     if (PLANTED("copied-answer-moves"))
         trial |= endpoint_equal(&r->source, &p->try_at);
@@ -417,9 +419,11 @@ static void response_valid(struct node *n, struct node_peer *p, struct handshake
     struct node_key *k = new_key(n, p, r, true, now);
     if (!k)
         return;
-    if (trial) /* above all that came before, and below what comes under the new key */
+    /* Above all that came before, and below what comes under the new key. Also where only the VIP
+     * is new: a peer follows the address that an initiation came from, and siblings must hear. */
+    if (trial || (n->conf.vip_count > 1 && peer_endpoint_get(&p->wg, &at, &local, &ifindex)))
         peer_endpoint_update(
-            &p->wg, &p->try_at, &r->local, r->local_ifindex, atomic_load(&p->wg.vip),
+            &p->wg, trial ? &p->try_at : &at, &r->local, r->local_ifindex, atomic_load(&p->wg.vip),
             &(struct endpoint_version){.generation = k->kp->generation - 1, .counter = UINT64_MAX});
     p->try_until_ns = 0;
     pending_add(n, k, r, true, now);

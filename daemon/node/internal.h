@@ -286,6 +286,9 @@ uint64_t revokes_tick(struct node *n, struct instant now);
 void peer_arm(struct node *n, struct node_peer *p, uint64_t at_ns);
 void peer_drop_keys(struct node *n, struct node_peer *p);
 void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now);
+/* Where it is and which VIP it talks to, as siblings are told. False: nobody knows. */
+bool peer_place(const struct node *n, struct node_peer *p, struct instant now,
+                struct sync_msg *ret);
 void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TAI64N_LEN]);
 
 /* tenure.c: expiry, rotation */
@@ -418,6 +421,7 @@ uint16_t routes_home(const struct node *n, const struct peer *record);
 /* Its allowed prefixes are @record's now; NULL: it goes. */
 void routes_of_peer(struct node *n, struct node_peer *p, const struct peer *record);
 void routes_peer_moved(struct node *n, struct node_peer *p); /* E3: its VIP may be another one */
+void routes_sibling_down(struct node *n); /* it may have died while it told something */
 void routes_free(struct node *n);
 
 /* asks.c */

@@ -147,6 +147,9 @@ void moves_closed(struct node *n, uint16_t slot, struct instant now)
     v->left_to = v->claimant != n->conf.self ? v->claimant : 0;
     v->left_until_ns = now.boot_ns + LEFT_NS;
     atomic_store(&n->gate->vip[slot].left, true);
+    /* It was on its way to us and went to another: what waited for it here follows. */
+    if (v->left_to && !PLANTED("waiting-left-behind"))
+        for_staged_of(n, slot, now);
 }
 
 void moves_released(struct node *n, struct node_key *k, struct instant now)

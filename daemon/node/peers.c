@@ -60,15 +60,27 @@ void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TA
     n->ops.set_last_stamp(n->ops.ctx, &p->wg, stamp);
 }
 
+bool peer_place(const struct node *n, struct node_peer *p, struct instant now, struct sync_msg *ret)
+{
+    struct endpoint at, local;
+    uint32_t ifindex;
+
+    if (!peer_endpoint_get(&p->wg, &at, &local, &ifindex))
+        return false;
+    *ret = (struct sync_msg){.kind = SYNC_ENDPOINT,
+                             .endpoint = {.hub = n->conf.hub,
+                                          .peer = p->wg.key,
+                                          .endpoint = at,
+                                          .version = peer_endpoint_version(&p->wg),
+                                          .idle_ms = warm_idle_ns(p, now.boot_ns) / NS_PER_MS,
+                                          .vip = vip_id_of_slot(n, atomic_load(&p->wg.vip))}};
+    return true;
+}
+
 /* E2: on change, at most once a second for a peer. */
 void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
 {
-    struct endpoint local;
-    uint32_t ifindex;
-    struct sync_msg m = {.kind = SYNC_ENDPOINT,
-                         .endpoint = {.hub = n->conf.hub,
-                                      .peer = p->wg.key,
-                                      .vip = vip_id_of_slot(n, atomic_load(&p->wg.vip))}};
+    struct sync_msg m;
 
     if (!p->endpoint_untold || !clustered(n))
         return;
@@ -78,10 +90,8 @@ void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
     }
     p->endpoint_untold = false;
     p->endpoint_told_ns = now.boot_ns;
-    if (!peer_endpoint_get(&p->wg, &m.endpoint.endpoint, &local, &ifindex))
+    if (!peer_place(n, p, now, &m))
         return;
-    m.endpoint.version = peer_endpoint_version(&p->wg);
-    m.endpoint.idle_ms = warm_idle_ns(p, now.boot_ns) / NS_PER_MS;
     rescue_learn(n, p, &m.endpoint.endpoint);
     siblings_send_all(n, &m, now);
 }

@@ -47,6 +47,17 @@ static void put(struct node *n, uint16_t slot, const struct ip_prefix *dst, uint
         n->routes_again_ns = n->now.boot_ns + AGAIN_NS;
 }
 
+/* Who gets a peer's packets from us hears first why. It takes that, or knows better and says so
+ * (siblings.c); two that differ would send them back and forth. */
+static void explain(struct node *n, struct node_peer *p, uint8_t to)
+{
+    struct sync_msg m;
+
+    if (p && to && to != n->conf.self && !PLANTED("guests-unexplained") &&
+        peer_place(n, p, n->now, &m))
+        siblings_send(n, &n->sibling[to], &m, NULL, n->now);
+}
+
 static void put_all(struct node *n, uint16_t slot)
 {
     struct vip_run *v = &n->vip[slot];
@@ -56,8 +67,19 @@ static void put_all(struct node *n, uint16_t slot)
     list_for_each (it, &n->excepted) {
         struct excepted *e = list_entry(it, struct excepted, all);
 
-        if (e->slot == slot)
-            put(n, slot, &e->dst, v->route_to);
+        if (e->slot != slot)
+            continue;
+        explain(n, peer_by_id(n, e->peer_id), v->route_to);
+        put(n, slot, &e->dst, v->route_to);
+    }
+}
+
+void routes_sibling_down(struct node *n)
+{
+    list_for_each (it, &n->excepted) {
+        struct excepted *e = list_entry(it, struct excepted, all);
+
+        explain(n, peer_by_id(n, e->peer_id), n->vip[e->slot].route_to);
     }
 }
 
@@ -148,6 +170,8 @@ static void look_at_peer(struct node *n, struct node_peer *p, const struct peer 
 {
     uint16_t slot = atomic_load(&p->wg.vip);
 
+    if (p->routed_slot != slot)
+        explain(n, p, n->vip[slot].route_to);
     p->routed_slot = slot;
     list_for_each (it, &n->excepted) {
         struct excepted *e = list_entry(it, struct excepted, all);

@@ -292,19 +292,8 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
         case PHASE_ENDPOINTS:
             wp = node_peer_next(n, &s->phase_cursor);
             if (wp) {
-                struct endpoint e, local;
-                uint32_t ifindex;
-                if (!peer_endpoint_get(wp, &e, &local, &ifindex))
+                if (!peer_place(n, wp->owner_data, n->now, ret))
                     continue;
-                *ret = (struct sync_msg){
-                    .kind = SYNC_ENDPOINT,
-                    .endpoint = {.hub = n->conf.hub,
-                                 .peer = wp->key,
-                                 .endpoint = e,
-                                 .version = peer_endpoint_version(wp),
-                                 .idle_ms =
-                                     warm_idle_ns(wp->owner_data, n->now.boot_ns) / NS_PER_MS,
-                                 .vip = vip_id_of_slot(n, atomic_load(&wp->vip))}};
                 return true;
             }
             break;
@@ -515,6 +504,27 @@ static void heard_limit(struct node *n, uint8_t member, const struct sync_limit 
         key_adopted(n, k, n->now);
 }
 
+/* ADR 0010: members that differ over the VIP that a peer talks to send its packets to each other.
+ */
+static void heard_endpoint(struct node *n, uint8_t member, const struct sync_endpoint *e)
+{
+    struct node_peer *p = peer_by_key(n, &e->peer);
+    uint16_t slot = vip_slot_of_id(n, e->vip);
+    struct sync_msg ours;
+
+    if (!p || !slot || e->hub != n->conf.hub)
+        return;
+    rescue_learn(n, p, &e->endpoint);
+    warm_heard(n, p, e, n->now);
+    if (peer_endpoint_update(&p->wg, &e->endpoint, &(struct endpoint){0}, 0, slot, &e->version))
+        routes_peer_moved(n, p);
+    if (atomic_load(&p->wg.vip) == slot || !peer_place(n, p, n->now, &ours))
+        return;
+    if (ours.endpoint.version.generation != e->version.generation ||
+        ours.endpoint.version.counter != e->version.counter) /* ours is newer */
+        siblings_send(n, &n->sibling[member], &ours, NULL, n->now);
+}
+
 static void heard_stamp(struct node *n, const struct sync_stamp *st)
 {
     struct node_peer *p = peer_by_key(n, &st->peer);
@@ -530,8 +540,6 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
 {
     struct node *n = ctx;
     struct node_key *k;
-    struct node_peer *p;
-    uint16_t slot;
 
     n->counters.sync_messages[m->kind]++;
     switch (m->kind) {
@@ -555,15 +563,7 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         heard_released(n, member, &m->released);
         break;
     case SYNC_ENDPOINT:
-        p = peer_by_key(n, &m->endpoint.peer);
-        slot = vip_slot_of_id(n, m->endpoint.vip);
-        if (p && slot && m->endpoint.hub == n->conf.hub) {
-            rescue_learn(n, p, &m->endpoint.endpoint);
-            warm_heard(n, p, &m->endpoint, n->now);
-            if (peer_endpoint_update(&p->wg, &m->endpoint.endpoint, &(struct endpoint){0}, 0, slot,
-                                     &m->endpoint.version))
-                routes_peer_moved(n, p);
-        }
+        heard_endpoint(n, member, &m->endpoint);
         break;
     case SYNC_STAMP:
         heard_stamp(n, &m->stamp);

@@ -327,6 +327,7 @@ void vips_sibling_down(struct node *n, uint8_t member)
             n->vip[slot].claimant_epoch = 0;
         routes_look(n, slot);
     }
+    routes_sibling_down(n);
 }
 
 void node_lans(struct node *n, uint32_t known, uint32_t alive, struct instant now)

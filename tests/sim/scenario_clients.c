@@ -219,6 +219,41 @@ void scenario_guests(struct world *w, uint64_t seconds)
     oracle_all_delivered(w->oracle, w->now_ns);
 }
 
+/* Member 3 sees a guest come from VIP 2, and dies when it has told member 2 and not member 1, which
+ * takes its VIP over. Each of the two believes that the other has the guest. */
+void scenario_strayed(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0);
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S; /* or it would follow the hub's packets back */
+    traffic_plan(w, c);
+    run_for(w, 1000);
+    c->talks = 2;
+    machine_add_peers(c);
+    run_for(w, 2000);
+    w->cut_sync[3][1] = true;
+    c->talks = 3;
+    machine_add_peers(c);
+    run_for(w, 200);
+    c->up_every_ns = 3600 * NS_PER_S;
+    machine_crash(&w->machine[2]);
+    w->cut_sync[3][1] = false;
+    c->down_every_ns = 20 * NS_PER_MS;
+    traffic_plan(w, c);
+    run_for(w, 2000);
+    if (!gate_owned(&w->machine[0].gate, 3))
+        violation(w, "the VIP did not go to member 1");
+    if (w->most_hops > w->members)
+        oracle_violation(w->oracle, w->now_ns, "a packet was passed on %u times", w->most_hops);
+    c->up_every_ns = 20 * NS_PER_MS; /* who has it now learns of it, and tells (E2: in a second) */
+    traffic_plan(w, c);
+    run_for(w, 3000);
+    uint64_t since = w->now_ns - 100 * NS_PER_MS;
+    if (c->last_up_ns < since || c->last_down_ns < since)
+        violation(w, "a guest is deaf");
+}
+
 /* A client goes to another member's VIP with the session that it has: it is heard there within a
  * moment, and makes no handshake (O10). */
 void scenario_switch(struct world *w, uint64_t seconds)

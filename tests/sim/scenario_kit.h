@@ -37,6 +37,7 @@ void scenario_copies(struct world *w, uint64_t seconds);
 void scenario_gap_handed(struct world *w, uint64_t seconds);
 void scenario_late_answers(struct world *w, uint64_t seconds);
 void scenario_guests(struct world *w, uint64_t seconds);
+void scenario_strayed(struct world *w, uint64_t seconds);
 void scenario_switch(struct world *w, uint64_t seconds);
 void scenario_cut_off(struct world *w, uint64_t seconds);
 void scenario_let_go(struct world *w, uint64_t seconds);

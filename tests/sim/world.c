@@ -141,7 +141,7 @@ static struct machine *routed(struct world *w, struct machine *m, struct event *
 
     if (w->vips == 1 || !to || to == m->member || e->b > SIM_HOPS_MAX)
         return m;
-    w->forwarded++;
+    w->most_hops = MAX(w->most_hops, (unsigned)e->b + 1);
     struct event *next = world_event(w, SIM_LAN_DELAY_NS, EVENT_INNER, member(w, to));
     next->a = e->a;
     next->b = e->b + 1;

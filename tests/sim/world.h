@@ -160,7 +160,7 @@ struct world {
     unsigned vips;
     struct endpoint vip[SIM_VIPS_MAX + 1];
     unsigned arp[SIM_VIPS_MAX + 1]; /* member that the switches know for the VIP; 0: none */
-    uint64_t forwarded;             /* packets that one member passed on to another */
+    unsigned most_hops;             /* that a packet of the LAN was passed on */
     /* Two networks that do not see each other: where each client is, and each packet of the LAN. */
     bool divided;
     uint8_t side[SIM_CLIENTS_MAX], divided_sides[2];
