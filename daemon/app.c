@@ -169,6 +169,8 @@ static void on_turn(uv_prepare_t *p)
         app_cluster_turn(a);
     struct instant now = app_now();
     uint64_t next = node_tick(a->node, now);
+    if (a->cluster && a->cluster->links)
+        links_flush(a->cluster->links); /* what it said leaves now, not in a turn of its own */
     uint64_t wait_ms = next <= now.boot_ns ? 0 : (next - now.boot_ns + NS_PER_MS - 1) / NS_PER_MS;
 
     if (next == UINT64_MAX)

@@ -16,6 +16,7 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
     [SYNC_SESSION] = GUARDMOUNT__SYNC_MESSAGE__BODY_SESSION,
     [SYNC_SESSION_GONE] = GUARDMOUNT__SYNC_MESSAGE__BODY_SESSION_GONE,
     [SYNC_LIMIT] = GUARDMOUNT__SYNC_MESSAGE__BODY_LIMIT,
+    [SYNC_LIMITS] = GUARDMOUNT__SYNC_MESSAGE__BODY_LIMITS,
     [SYNC_ADOPTED] = GUARDMOUNT__SYNC_MESSAGE__BODY_ADOPTED,
     [SYNC_RELEASED] = GUARDMOUNT__SYNC_MESSAGE__BODY_RELEASED,
     [SYNC_ENDPOINT] = GUARDMOUNT__SYNC_MESSAGE__BODY_ENDPOINT,
@@ -82,6 +83,19 @@ static bool prefixes_valid(const struct peer *p)
     return true;
 }
 
+static bool limit_valid(const struct sync_limit *l)
+{
+    return id_valid(&l->id) && l->limit <= SYNC_COUNTER_MAX && l->top <= SYNC_COUNTER_MAX;
+}
+
+static bool limits_valid(const struct sync_limits *l)
+{
+    for (unsigned i = 0; i < l->count && l->count <= SYNC_LIMITS_MAX; i++)
+        if (!limit_valid(&l->all[i]))
+            return false;
+    return l->count >= 1 && l->count <= SYNC_LIMITS_MAX;
+}
+
 static bool in_log(enum sync_kind k)
 {
     return k != SYNC_HELLO && k != SYNC_HEARTBEAT && k != SYNC_ACK;
@@ -109,8 +123,9 @@ static bool valid(const struct sync_msg *m)
     case SYNC_SESSION_GONE:
         return id_valid(&m->gone);
     case SYNC_LIMIT:
-        return id_valid(&m->limit.id) && m->limit.limit <= SYNC_COUNTER_MAX &&
-               m->limit.top <= SYNC_COUNTER_MAX;
+        return limit_valid(&m->limit);
+    case SYNC_LIMITS:
+        return limits_valid(&m->limits);
     case SYNC_ADOPTED:
         return id_valid(&m->adopted.id) && m->adopted.term <= SYNC_TERM_MAX &&
                m->adopted.limit <= SYNC_COUNTER_MAX;
@@ -167,6 +182,7 @@ union wire {
             Guardmount__KeyAsk ask;
         };
     } key;
+    struct wire_limits limits;
     struct {
         Guardmount__EndpointMoved body;
         Guardmount__Endpoint endpoint;
@@ -408,6 +424,10 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
     case SYNC_LIMIT:
         put_limit(&w, &m->limit);
         s.limit = &w.key.limit;
+        break;
+    case SYNC_LIMITS:
+        wire_put_limits(&w.limits, &m->limits);
+        s.limits = &w.limits.body;
         break;
     case SYNC_ADOPTED:
         put_adopted(&w, &m->adopted);
@@ -692,6 +712,9 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
         break;
     case SYNC_LIMIT:
         get_limit(&ok, s->limit, &m->limit);
+        break;
+    case SYNC_LIMITS:
+        r = wire_get_limits(s->limits, m);
         break;
     case SYNC_ADOPTED:
         get_adopted(&ok, s->adopted, &m->adopted);

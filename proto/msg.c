@@ -23,6 +23,7 @@ static const char *const names[SYNC_KINDS] = {
     [SYNC_STRAY] = "stray",
     [SYNC_DRILL] = "drill",
     [SYNC_ASK] = "ask",
+    [SYNC_LIMITS] = "limits",
 };
 
 const char *sync_kind_name(enum sync_kind k)
@@ -42,6 +43,10 @@ void sync_msg_clear(struct sync_msg *m)
     case SYNC_STRAY:
         free(TAKE_PTR(m->owned));
         m->stray.packet = NULL;
+        break;
+    case SYNC_LIMITS:
+        free(TAKE_PTR(m->owned));
+        m->limits = (struct sync_limits){0};
         break;
     case SYNC_DRILL:
         free(TAKE_PTR(m->owned));

@@ -17,11 +17,13 @@
 #define SYNC_FEATURE_VECTOR 1ull /* in hello.features: takes SYNC_VECTOR */
 #define SYNC_FEATURE_DRILL 2ull  /* ... SYNC_DRILL */
 #define SYNC_FEATURE_ASK 4ull    /* ... SYNC_ASK */
+#define SYNC_FEATURE_LIMITS 8ull /* ... SYNC_LIMITS */
 #define SYNC_FRAME_MAX 65536
 #define SYNC_DIGEST_LEN 16
 #define SYNC_SEQ_MAX (1ull << 61)     /* of a member's operations: milliseconds, with room */
 #define SYNC_TERM_MAX 4095            /* of a send counter */
 #define SYNC_COUNTER_MAX (1ull << 61) /* no ceiling or top comes near: counters stay below 2^60 */
+#define SYNC_LIMITS_MAX 256           /* in one message */
 #define SYNC_PREFIXES_MAX 131072      /* allowed prefixes of one peer */
 #define SYNC_PART_PREFIXES 3000       /* of them in one frame */
 
@@ -45,6 +47,7 @@ enum sync_kind {
     SYNC_STRAY,        /* a packet for a peer whose VIP the sender has just handed over */
     SYNC_DRILL,        /* an operator's drill: probes, faults */
     SYNC_ASK,          /* give me this key: its peer talks to a VIP of mine (O10) */
+    SYNC_LIMITS,       /* SYNC_LIMIT of several keys: a batch of raises (R3) */
     SYNC_KINDS,
 };
 
@@ -90,6 +93,11 @@ struct sync_limit {
     uint32_t seq; /* of raises of this key; an older one is void (R5) */
     bool lower;
     bool active; /* carried data within the last 30 s (T6) */
+};
+
+struct sync_limits {
+    const struct sync_limit *all; /* of a decoded message: the message's own, sync_msg_clear() */
+    unsigned count;
 };
 
 struct sync_adopted {
@@ -212,6 +220,7 @@ struct sync_msg {
         struct session session;
         struct key_id gone;
         struct sync_limit limit;
+        struct sync_limits limits;
         struct sync_adopted adopted;
         struct sync_released released;
         struct sync_endpoint endpoint;

@@ -4,7 +4,7 @@
  * get: false or -errno when a value is out of range; *ret is untouched then. */
 #pragma once
 #include "proto/codec.h"
-#include "proto/record.pb-c.h"
+#include "proto/sync.pb-c.h"
 
 #define SEALED_LEN(len) (24 + (len) + 16) /* nonce, text, tag */
 
@@ -58,3 +58,14 @@ void wire_put_peer(struct wire_peer *w, const struct peer *p, uint32_t offset,
                    const struct codec_key *key, const struct rng *rng);
 int wire_get_peer(const Guardmount__PeerRecord *w, const struct codec_key *key, struct peer **ret,
                   struct sync_part *ret_part);
+
+struct wire_limits {
+    Guardmount__Limits body;
+    uint32_t hub[SYNC_LIMITS_MAX], creator[SYNC_LIMITS_MAX], seq[SYNC_LIMITS_MAX];
+    uint64_t instance[SYNC_LIMITS_MAX], session_seq[SYNC_LIMITS_MAX], limit[SYNC_LIMITS_MAX],
+        top[SYNC_LIMITS_MAX];
+    protobuf_c_boolean lower[SYNC_LIMITS_MAX], active[SYNC_LIMITS_MAX];
+};
+
+void wire_put_limits(struct wire_limits *w, const struct sync_limits *l);
+int wire_get_limits(const Guardmount__Limits *w, struct sync_msg *ret); /* the message owns them */

@@ -12,9 +12,6 @@
 
 #define LEASE_HEADROOM_MIN 2
 #define LEASE_HEADROOM_MAX (1u << 20)
-#define LEASE_HORIZON_MIN_NS (20 * 1000000ull) /* T_h */
-#define LEASE_HORIZON_MAX_NS (250 * 1000000ull)
-#define LEASE_RAISES_PER_S_MAX 100000u    /* of all sessions together (R4) */
 #define LEASE_QUIET_NS (200 * 1000000ull) /* QUIET */
 
 struct lease_holder {

@@ -242,14 +242,12 @@ void links_flush(struct links *l)
 {
     list_for_each (it, &l->conns)
         write_more(list_entry(it, struct conn, all));
+    uv_idle_stop(&l->idle);
 }
 
 static void on_prepare(uv_prepare_t *p)
 {
-    struct links *l = p->data;
-
-    links_flush(l);
-    uv_idle_stop(&l->idle);
+    links_flush(p->data);
 }
 
 /* Only there so that the loop does not sleep between gathering and the next on_prepare(). */

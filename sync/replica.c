@@ -108,8 +108,7 @@ static int token_push(struct replica *r, uint64_t position, const struct replica
         unsigned room = r->token_room ? 2 * r->token_room : TOKENS_FIRST;
         struct pending *grown;
 
-        /* As many as there may be entries without an ack, so never more than that. */
-        assert(r->token_count <= REPLICA_PENDING_MAX);
+        assert(r->token_count < REPLICA_PENDING_MAX);
         grown = calloc(room, sizeof(*grown));
         if (!grown)
             return -ENOMEM;
@@ -156,13 +155,14 @@ static bool transmit(struct replica *r, const struct sync_msg *m)
 /* One entry, or as many as a peer with very many prefixes needs. Position of the last; 0: failed,
  * and the link is being closed. */
 static uint64_t append(struct replica *r, const struct sync_msg *m,
-                       const struct replica_token *token, uint64_t now_ns)
+                       const struct replica_token *tokens, unsigned count, uint64_t now_ns)
 {
     struct sync_msg entry = *m;
 
     entry.part = (struct sync_part){0};
     do {
-        if (r->sent - r->acked >= REPLICA_PENDING_MAX) {
+        if (r->sent - r->acked >= REPLICA_PENDING_MAX ||
+            r->token_count + count > REPLICA_PENDING_MAX) {
             give_up(r, "the sibling does not keep up: too many entries without an ack");
             return 0;
         }
@@ -171,10 +171,11 @@ static uint64_t append(struct replica *r, const struct sync_msg *m,
             return 0;
         entry.part.offset += SYNC_PART_PREFIXES;
     } while (m->kind == SYNC_PEER && entry.part.offset < m->peer->allowed_count);
-    if (token && token_push(r, r->sent, token) < 0) {
-        give_up(r, "no memory");
-        return 0;
-    }
+    for (unsigned i = 0; i < count; i++)
+        if (token_push(r, r->sent, &tokens[i]) < 0) {
+            give_up(r, "no memory");
+            return 0;
+        }
     if (!r->probe_position) {
         r->probe_position = r->sent;
         r->probe_ns = now_ns;
@@ -185,13 +186,19 @@ static uint64_t append(struct replica *r, const struct sync_msg *m,
 uint64_t replica_send(struct replica *r, const struct sync_msg *m,
                       const struct replica_token *token, uint64_t now_ns)
 {
+    return replica_send_many(r, m, token, token != NULL, now_ns);
+}
+
+uint64_t replica_send_many(struct replica *r, const struct sync_msg *m,
+                           const struct replica_token *tokens, unsigned count, uint64_t now_ns)
+{
     if (!talking(r))
         return 0;
     if (r->ops.queued(r->ops.ctx, r->member) > REPLICA_QUEUE_MAX) {
         give_up(r, "the sibling does not keep up: too much is queued");
         return 0;
     }
-    return append(r, m, token, now_ns);
+    return append(r, m, tokens, count, now_ns);
 }
 
 static void send_ack(struct replica *r)
@@ -233,11 +240,11 @@ static void send_snapshot(struct replica *r, uint64_t now_ns)
             break;
         if (r->ops.snapshot_next(r->ops.ctx, r->member, &r->cursor, &m, &token)) {
             if (talking(r))
-                append(r, &m, &token, now_ns);
+                append(r, &m, &token, 1, now_ns);
             sync_msg_clear(&m);
         } else if (talking(r)) {
             m.kind = SYNC_SNAPSHOT_END;
-            r->end_position = append(r, &m, NULL, now_ns);
+            r->end_position = append(r, &m, NULL, 0, now_ns);
         }
     }
     r->snapshot_at_ns = now_ns + SNAPSHOT_TURN_NS;

@@ -14,7 +14,7 @@
 #define HEARTBEAT_NS (100 * 1000000ull)     /* T_HB */
 #define REPLICA_DEAD_NS (1000 * 1000000ull) /* no frame for so long: the link is given up */
 #define REPLICA_QUEUE_MAX (8u << 20)        /* bytes handed to the transport and not yet sent */
-#define REPLICA_PENDING_MAX 262144u         /* log entries not yet acked */
+#define REPLICA_PENDING_MAX 262144u         /* log entries, or tokens of them, not yet acked */
 
 enum replica_state { REPLICA_DOWN, REPLICA_GREETING, REPLICA_LOADING, REPLICA_LIVE };
 
@@ -66,6 +66,9 @@ void replica_receive(struct replica *r, const uint8_t *msg, size_t len, uint64_t
  * Else the entry's position; @token (may be NULL) comes back by ops.acked. */
 uint64_t replica_send(struct replica *r, const struct sync_msg *m,
                       const struct replica_token *token, uint64_t now_ns);
+/* The same for an entry that is acked as @count things. */
+uint64_t replica_send_many(struct replica *r, const struct sync_msg *m,
+                           const struct replica_token *tokens, unsigned count, uint64_t now_ns);
 
 /* Heartbeats, snapshot batches, batched acks, death. Returns when it wants to be called next. */
 uint64_t replica_tick(struct replica *r, uint64_t now_ns);

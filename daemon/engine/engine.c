@@ -133,6 +133,7 @@ static void deliver_facts(struct engine *e)
 {
     bool overrun = false;
 
+    atomic_store_explicit(&e->heard_ns, clock_boot_ns(), memory_order_relaxed);
     for (unsigned i = 0; i < e->worker_count; i++) {
         overrun |= atomic_exchange(&e->workers[i].lane.facts_overrun, false);
         drain_facts(e, &e->workers[i].lane);

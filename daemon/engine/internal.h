@@ -53,7 +53,6 @@ static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch
 #define HOLD_TICK_MS 1
 #define JOBS_PER_THREAD 4 /* handshakes that wait while the door serves, for each thread more */
 #define SERVED_AT_ONCE 4  /* handshakes before main is told of their results, while more wait */
-#define LATE_MS 3         /* less than node waits for more raises to come (R3) */
 #define DISCARD_MAX 65536 /* more than a full socket or TUN queue holds */
 #define RARE_FACT_NS NS_PER_MS /* facts that strangers can cause, per worker and kind */
 #define UNREACHABLE_PER_S 1000 /* ICMP errors of one worker, as icmp_msgs_per_sec */
@@ -201,7 +200,7 @@ struct lane {
     /* Facts to main. */
     struct ring facts;
     bool told;                  /* main is to be woken at the end of this turn */
-    bool told_late;             /* or within LATE_MS */
+    bool told_late;             /* or when gate.patience_ns is over */
     _Atomic bool facts_overrun; /* main must look at the bits of all entries */
 
     /* Sealed messages to be sent from one socket. */
@@ -504,7 +503,8 @@ struct engine {
     _Atomic int failed;           /* first error of a TUN or a loop */
     bool failed_told;
 
-    struct wake *wake; /* main's; freed when it is closed */
+    struct wake *wake;         /* main's; freed when it is closed */
+    _Atomic uint64_t heard_ns; /* when main last took all facts */
     pthread_mutex_t retired_lock;
     struct retired *retired_ready; /* past their grace period */
 };

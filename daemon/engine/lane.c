@@ -55,8 +55,8 @@ void lane_tell_entry_effects(struct lane *l, struct index_entry *i, unsigned eff
 
     if (!effects)
         return;
-    /* Main collects raises for longer than that (R3): a wake-up for each would cost it more than
-     * the raise, when many peers send a little each. */
+    /* Main collects raises anyway (R3): a wake-up for each would cost it more than the raise, when
+     * many peers send a little each. */
     if (effects == EFFECT_RAISE)
         l->told_late = true;
     else

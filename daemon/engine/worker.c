@@ -71,12 +71,24 @@ uint64_t worker_turn(struct worker *w)
     return look(w);
 }
 
+static void on_late(uv_timer_t *t);
+
+/* Main is left alone until it has heard nothing from any worker for its patience: what they all
+ * have to say then costs one wake-up. */
+static void wake_main_late(struct worker *w, uint64_t now_ns)
+{
+    uint64_t at_ns = atomic_load_explicit(&w->e->heard_ns, memory_order_relaxed) +
+                     atomic_load_explicit(&w->e->gate->patience_ns, memory_order_relaxed);
+
+    if (now_ns >= at_ns)
+        w->lane.told = true;
+    else if (!uv_is_active((uv_handle_t *)&w->late))
+        uv_timer_start(&w->late, on_late, (at_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS, 0);
+}
+
 static void on_late(uv_timer_t *t)
 {
-    struct worker *w = t->data;
-
-    worker_turn(w);
-    w->lane.told |= w->lane.told_late;
+    worker_turn(t->data); /* on_prepare() looks again */
 }
 
 /* Before the loop polls, and perhaps sleeps. */
@@ -84,9 +96,9 @@ static void on_prepare(uv_prepare_t *h)
 {
     struct worker *w = h->data;
 
-    look(w);
-    if (w->lane.told_late && !w->lane.told && !uv_is_active((uv_handle_t *)&w->late))
-        uv_timer_start(&w->late, on_late, LATE_MS, 0);
+    uint64_t now_ns = look(w);
+    if (w->lane.told_late && !w->lane.told)
+        wake_main_late(w, now_ns);
     lane_wake_main(&w->lane);
     if (w->awake) {
         w->awake = false;

@@ -138,7 +138,8 @@ void entropy_init(struct node *n, struct instant now)
  * it has, ours are known up to where this life found them, whatever was edited since. */
 void entropy_hello(const struct node *n, const struct sibling *s, struct sync_hello *ret)
 {
-    ret->features = SYNC_FEATURE_VECTOR | SYNC_FEATURE_DRILL | SYNC_FEATURE_ASK;
+    ret->features =
+        SYNC_FEATURE_VECTOR | SYNC_FEATURE_DRILL | SYNC_FEATURE_ASK | SYNC_FEATURE_LIMITS;
     ret->vector = *store_vector(n->store);
     if (!s->refilled)
         ret->vector.seq[n->conf.self] = n->own_floor;

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "node/node.h"
 #include "noise/noise.h"
+#include "sync/horizon.h"
 #include "sync/lease.h"
 #include "wg/timers.h"
 #include <uthash.h>
@@ -240,8 +241,13 @@ struct node {
     uint64_t slept_ns; /* the gap, and those before it that were not over */
     uint64_t quarantine_until_ns;
     uint64_t sweep_at_ns, busy_at_ns, limits_at_ns;
-    double horizon_rate; /* raises per second, all keys (R4) */
-    uint64_t raises_counted, raises_since_ns, horizon_ns;
+    /* Proposals of this turn that no holder was told yet. */
+    struct proposal {
+        struct node_key *key;
+        struct sync_limit limit;
+    } proposals[SYNC_LIMITS_MAX];
+    unsigned proposal_count;
+    struct horizon horizon;
 
     /* Which peer was last known at an endpoint, by its hash: a newer one pushes out an older. */
     struct rescue_slot {
@@ -370,6 +376,9 @@ int siblings_init(struct node *n);
 void siblings_free(struct node *n);
 uint64_t siblings_send(struct node *n, struct sibling *s, const struct sync_msg *m,
                        const struct replica_token *t, struct instant now);
+/* One entry that is acked as @count things. */
+uint64_t siblings_send_many(struct node *n, struct sibling *s, const struct sync_msg *m,
+                            const struct replica_token *tokens, unsigned count, struct instant now);
 void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now);
 uint64_t siblings_tick(struct node *n, struct instant now);
 void siblings_drop_silent(struct node *n, struct instant now);

@@ -319,7 +319,53 @@ static void lease_restart(struct lease *l, uint64_t limit)
     l->seq = seq;
 }
 
-/* One proposal to every holder that has the record. */
+/* @count of what was proposed, to a sibling that has the records of them all. */
+static void tell_limits(struct node *n, struct sibling *s, struct proposal *const *told,
+                        unsigned count, struct instant now)
+{
+    struct sync_limit all[SYNC_LIMITS_MAX];
+    struct replica_token tokens[SYNC_LIMITS_MAX];
+    struct sync_msg m = {.kind = SYNC_LIMITS, .limits = {.all = all, .count = count}};
+    unsigned token_count = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct sync_limit *l = &told[i]->limit;
+
+        all[i] = *l;
+        if (!l->lower) /* that binds us at once, and is not waited for (R5) */
+            tokens[token_count++] = (struct replica_token){
+                .kind = TOKEN_LIMIT,
+                .a = (uint64_t)told[i]->key->kp->local_index | (uint64_t)l->seq << 32,
+                .b = l->limit};
+    }
+    if (count == 1)
+        m = (struct sync_msg){.kind = SYNC_LIMIT, .limit = all[0]};
+    if (!siblings_send_many(n, s, &m, tokens, token_count, now))
+        return;
+    for (unsigned i = 0; i < count; i++)
+        if (!told[i]->limit.lower)
+            lease_sent(&told[i]->key->lease, s->id, told[i]->limit.limit);
+}
+
+/* Every proposal to every holder that has the record: one message, where it is understood. */
+static void proposals_tell(struct node *n, struct instant now)
+{
+    struct proposal *told[SYNC_LIMITS_MAX];
+
+    for (unsigned i = 1; i < MEMBERS_MAX && n->proposal_count; i++) {
+        struct sibling *s = &n->sibling[i];
+        unsigned count = 0, step;
+
+        for (unsigned p = 0; p < n->proposal_count; p++)
+            if (n->proposals[p].key->held_by >> i & 1)
+                told[count++] = &n->proposals[p];
+        step = s->hello.features & SYNC_FEATURE_LIMITS ? count : 1;
+        for (unsigned from = 0; from < count; from += step)
+            tell_limits(n, s, told + from, step, now);
+    }
+    n->proposal_count = 0;
+}
+
 static void propose(struct node *n, struct node_key *k, bool flush, struct instant now)
 {
     uint64_t top = atomic_load(&k->kp->top), limit;
@@ -330,23 +376,20 @@ static void propose(struct node *n, struct node_key *k, bool flush, struct insta
         return;
     if (!lease_propose(&k->lease, top, now.boot_ns, flush, &limit, &lower))
         return;
-    n->raises_counted++;
-    struct sync_msg m = {.kind = SYNC_LIMIT,
-                         .limit = {.id = k->kp->id,
-                                   .limit = limit,
-                                   .top = top,
-                                   .seq = k->lease.seq,
-                                   .lower = lower,
-                                   .active = key_recent(k, now.boot_ns)}};
-    struct replica_token t = {.kind = TOKEN_LIMIT,
-                              .a = (uint64_t)k->kp->local_index | (uint64_t)k->lease.seq << 32,
-                              .b = limit};
+    n->horizon.raises++;
     if (lower) /* binds us first, then they may start lower (R5) */
         key_apply_ceiling(n, k);
-    for (unsigned i = 1; i < MEMBERS_MAX; i++)
-        if ((k->held_by >> i & 1) && siblings_send(n, &n->sibling[i], &m, lower ? NULL : &t, now))
-            lease_sent(&k->lease, (uint8_t)i, limit);
     atomic_store(&keypair_live(k->kp)->headroom, k->lease.headroom);
+    n->proposals[n->proposal_count++] =
+        (struct proposal){.key = k,
+                          .limit = {.id = k->kp->id,
+                                    .limit = limit,
+                                    .top = top,
+                                    .seq = k->lease.seq,
+                                    .lower = lower,
+                                    .active = key_recent(k, now.boot_ns)}};
+    if (n->proposal_count == SYNC_LIMITS_MAX)
+        proposals_tell(n, now);
 }
 
 void keys_raise(struct node *n, struct instant now)
@@ -357,20 +400,21 @@ void keys_raise(struct node *n, struct instant now)
         struct node_key *k = list_entry(it, struct node_key, raise);
 
         if (!due && !k->want_flush)
-            continue; /* R3: one batch per 5 ms; R6: but a packet that waits flushes at once */
+            continue; /* R3: a batch at a time; R6: but a packet that waits flushes at once */
         list_remove(&k->raise);
         atomic_store(&keypair_live(k->kp)->raise_asked, false);
         if (key_owned(k)) {
             if (k->want_flush)
                 lease_held(&k->lease);
             lease_sample(&k->lease, atomic_load(&keypair_live(k->kp)->rx_packets), now.boot_ns,
-                         n->horizon_ns);
+                         n->horizon.ns);
             propose(n, k, k->want_flush, now);
         }
         k->want_flush = false;
     }
+    proposals_tell(n, now);
     if (due)
-        n->limits_at_ns = now.boot_ns + LIMIT_BATCH_NS;
+        n->limits_at_ns = now.boot_ns + horizon_batch_ns(&n->horizon);
 }
 
 /* ---- ownership ---- */
@@ -623,18 +667,8 @@ static void sweep(struct node *n, struct instant now)
             key_set_adoptable(k);
         }
     }
-    /* R4: T_h is stretched so that all sessions together stay below the bound. */
-    double seconds = (double)(now.boot_ns - n->raises_since_ns) / NS_PER_S;
-    if (seconds > 0) {
-        double rate = n->raises_counted / seconds;
-
-        if (rate > LEASE_RAISES_PER_S_MAX * 0.8)
-            n->horizon_ns *= 2; /* past 250 ms as well: "beyond that further" */
-        else if (rate < LEASE_RAISES_PER_S_MAX * 0.3 && n->horizon_ns > LEASE_HORIZON_MIN_NS)
-            n->horizon_ns = MAX(n->horizon_ns / 2, LEASE_HORIZON_MIN_NS);
-    }
-    n->raises_counted = 0;
-    n->raises_since_ns = now.boot_ns;
+    horizon_look(&n->horizon, now.boot_ns);
+    atomic_store(&n->gate->patience_ns, horizon_batch_ns(&n->horizon));
 }
 
 uint64_t keys_tick(struct node *n, struct instant now)
@@ -654,7 +688,7 @@ uint64_t keys_tick(struct node *n, struct instant now)
                     siblings_send(n, &n->sibling[i], &m, NULL, now);
                 }
             lease_sample(&k->lease, atomic_load(&keypair_live(k->kp)->rx_packets), now.boot_ns,
-                         n->horizon_ns);
+                         n->horizon.ns);
             propose(n, k, false, now);
             key_apply_ceiling(n, k);
             /* Down to the least headroom and silent: nothing left to lower. */
@@ -662,6 +696,7 @@ uint64_t keys_tick(struct node *n, struct instant now)
                 now.boot_ns - atomic_load(&keypair_live(k->kp)->last_data_ns) > NS_PER_S)
                 list_remove(&k->busy);
         }
+        proposals_tell(n, now);
         n->busy_at_ns = now.boot_ns + BUSY_NS;
     }
     uint64_t next = MIN(n->sweep_at_ns, list_empty(&n->busy) ? NEVER : n->busy_at_ns);

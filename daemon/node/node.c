@@ -109,8 +109,6 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     list_init(&n->excepted);
     n->started_ns = now.boot_ns;
     n->engine_fit = true;
-    n->horizon_ns = LEASE_HORIZON_MIN_NS;
-    n->raises_since_ns = now.boot_ns;
     n->rescue_seed = rng_u64(rng);
     n->rescue_seen_ns = now.boot_ns;
 
@@ -124,6 +122,9 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
 
     gate->plain = !clustered(n);
     gate->fresh_ns = c->fresh_ns ? c->fresh_ns : FRESH_DEFAULT_NS;
+    /* T_FRESH is the detection time and a second. */
+    horizon_init(&n->horizon, gate->fresh_ns - MIN(gate->fresh_ns, NS_PER_S), now.boot_ns);
+    atomic_store(&gate->patience_ns, horizon_batch_ns(&n->horizon));
     struct counter_tag tag = {.member = c->self, .seq = (uint8_t)c->seq};
     if (clustered(n))
         rng_fill(rng, &tag.rnd, 1);

@@ -36,7 +36,6 @@ struct instant {
                                             */
 #define QUARANTINE_NS (540 * NS_PER_S)     /* N6 */
 #define ENDPOINT_EVERY_NS (1 * NS_PER_S)   /* E2 */
-#define LIMIT_BATCH_NS (5 * NS_PER_MS)     /* R3 */
 #define WAKE_KEEPALIVES_PER_TICK 64        /* T6's pacing, per millisecond */
 #define CLOCK_SKEW_ALARM_NS (5 * NS_PER_S) /* H6 */
 #define NODE_EXCEPTED_MAX 1024 /* routes of peers that use another VIP than their pool's */

@@ -32,7 +32,13 @@ bool siblings_any_up(const struct node *n)
 uint64_t siblings_send(struct node *n, struct sibling *s, const struct sync_msg *m,
                        const struct replica_token *t, struct instant now)
 {
-    return is_up(s) ? replica_send(s->replica, m, t, now.boot_ns) : 0;
+    return siblings_send_many(n, s, m, t, t != NULL, now);
+}
+
+uint64_t siblings_send_many(struct node *n, struct sibling *s, const struct sync_msg *m,
+                            const struct replica_token *tokens, unsigned count, struct instant now)
+{
+    return is_up(s) ? replica_send_many(s->replica, m, tokens, count, now.boot_ns) : 0;
 }
 
 void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now)
@@ -553,6 +559,10 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
         break;
     case SYNC_LIMIT:
         heard_limit(n, member, &m->limit);
+        break;
+    case SYNC_LIMITS:
+        for (unsigned i = 0; i < m->limits.count; i++)
+            heard_limit(n, member, &m->limits.all[i]);
         break;
     case SYNC_ADOPTED:
         k = key_by_id(n, &m->adopted.id);

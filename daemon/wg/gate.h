@@ -30,7 +30,8 @@ struct gate {
     struct {
         _Atomic uint64_t heartbeat_ns; /* last heartbeat of that sibling, BOOTTIME */
     } member[MEMBERS_MAX];
-    uint64_t fresh_ns; /* T_FRESH; fixed at start */
+    _Atomic uint64_t patience_ns; /* R3: main may hear so late that a ceiling is near */
+    uint64_t fresh_ns;            /* T_FRESH; fixed at start */
 };
 
 struct counter_tag gate_tag(const struct gate *g);

@@ -343,7 +343,7 @@ static enum rx_verdict decide(struct keypair *k, const struct gate *g, uint64_t 
     raise_top(k, counter + 1);
 
     if (ceiling != LIMIT_NONE &&
-        l->window->next + atomic_load_explicit(&l->headroom, memory_order_relaxed) / 2 >= ceiling &&
+        l->window->next + atomic_load_explicit(&l->headroom, memory_order_relaxed) / 2 > ceiling &&
         !atomic_exchange_explicit(&l->raise_asked, true, memory_order_relaxed))
         *effects |= EFFECT_RAISE; /* R3 */
     if (!atomic_load_explicit(&k->confirmed, memory_order_relaxed) &&

@@ -172,9 +172,20 @@ static void session(struct rogue *r)
     say(r, &m);
 }
 
+static struct sync_limit limit(struct rogue *r)
+{
+    return (struct sync_limit){.id = key_id(r),
+                               .limit = number(r),
+                               .top = number(r),
+                               .seq = (uint32_t)take(r, 1),
+                               .lower = take(r, 1) & 1,
+                               .active = true};
+}
+
 static void anything(struct rogue *r, enum sync_kind kind)
 {
     struct sync_msg m = {.kind = kind};
+    struct sync_limit limits[4];
     uint64_t bits;
 
     switch (kind) {
@@ -182,12 +193,12 @@ static void anything(struct rogue *r, enum sync_kind kind)
         m.gone = key_id(r);
         break;
     case SYNC_LIMIT:
-        m.limit = (struct sync_limit){.id = key_id(r),
-                                      .limit = number(r),
-                                      .top = number(r),
-                                      .seq = (uint32_t)take(r, 1),
-                                      .lower = take(r, 1) & 1,
-                                      .active = true};
+        m.limit = limit(r);
+        break;
+    case SYNC_LIMITS:
+        m.limits = (struct sync_limits){.all = limits, .count = 1 + take(r, 1) % 4};
+        for (unsigned i = 0; i < m.limits.count; i++)
+            limits[i] = limit(r);
         break;
     case SYNC_ADOPTED:
         m.adopted = (struct sync_adopted){

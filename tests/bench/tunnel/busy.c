@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "wg/aead.h"
+#include <netinet/ip_icmp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -55,39 +56,35 @@ bool clients_make_sessions(struct clients *l)
     return ready == l->count;
 }
 
-static uint16_t header_sum(const uint8_t header[20])
+static uint16_t checksum(const uint8_t *p, size_t len)
 {
     uint32_t sum = 0;
 
-    for (unsigned i = 0; i < 20; i += 2)
-        sum += load_be16(header + i);
+    for (size_t i = 0; i < len; i += 2)
+        sum += load_be16(p + i);
     while (sum >> 16)
         sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)~sum;
 }
 
-static void inner_packet(uint8_t p[INNER_LEN], uint32_t source, uint32_t destination)
+static void inner_packet(uint8_t p[INNER_LEN], uint8_t protocol, uint32_t source,
+                         uint32_t destination)
 {
     memset(p, 0, INNER_LEN);
     p[0] = 0x45;
     store_be16(p + 2, INNER_LEN);
     p[8] = 64; /* TTL */
-    p[9] = IPPROTO_UDP;
+    p[9] = protocol;
     store_be32(p + 12, source);
     store_be32(p + 16, destination);
-    store_be16(p + 10, header_sum(p));
-    store_be16(p + 20, DISCARD_PORT);
-    store_be16(p + 22, DISCARD_PORT);
-    store_be16(p + 24, INNER_LEN - 20); /* without a checksum, as IPv4 allows */
+    store_be16(p + 10, checksum(p, 20));
 }
 
-void client_send_data(struct clients *l, struct client *c, struct aead *aead, uint32_t source,
-                      uint32_t destination)
+static void send_inner(struct clients *l, struct client *c, struct aead *aead,
+                       const uint8_t inner[INNER_LEN])
 {
-    uint8_t inner[INNER_LEN];
     union data_packet m = {.bytes = {0}};
 
-    inner_packet(inner, source, destination);
     store_le32(m.message.type, MESSAGE_DATA);
     store_le32(m.message.receiver, c->hub_index);
     store_le64(m.message.counter, c->counter);
@@ -96,4 +93,37 @@ void client_send_data(struct clients *l, struct client *c, struct aead *aead, ui
 
     aead_seal(aead, c->keys->send, &op, 1);
     client_send(l, c, &m, sizeof(m));
+}
+
+void client_send_data(struct clients *l, struct client *c, struct aead *aead, uint32_t source,
+                      uint32_t destination)
+{
+    uint8_t inner[INNER_LEN];
+
+    inner_packet(inner, IPPROTO_UDP, source, destination);
+    store_be16(inner + 20, DISCARD_PORT);
+    store_be16(inner + 22, DISCARD_PORT);
+    store_be16(inner + 24, INNER_LEN - 20); /* without a checksum, as IPv4 allows */
+    send_inner(l, c, aead, inner);
+}
+
+void client_send_ping(struct clients *l, struct client *c, struct aead *aead, uint32_t source,
+                      uint32_t destination)
+{
+    uint8_t inner[INNER_LEN];
+
+    inner_packet(inner, IPPROTO_ICMP, source, destination);
+    inner[20] = ICMP_ECHO;
+    store_be16(inner + 22, checksum(inner + 20, INNER_LEN - 20));
+    send_inner(l, c, aead, inner);
+}
+
+struct client *clients_data_for(struct clients *l, const uint8_t *message, size_t len)
+{
+    uint32_t place = len > sizeof(struct message_data) ? load_le32(message + 4) & 0xffff : 0;
+
+    if (len <= sizeof(struct message_data) + AEAD_TAG_LEN || load_le32(message) != MESSAGE_DATA ||
+        place >= l->count)
+        return NULL;
+    return &l->all[place];
 }

@@ -88,7 +88,8 @@ static int fail(const char *what)
     return -1;
 }
 
-static bool client_init(struct client *c, unsigned number, const struct public_key *hub)
+static bool client_init(struct client *c, unsigned place, unsigned number,
+                        const struct public_key *hub)
 {
     struct secret32 key;
 
@@ -99,13 +100,15 @@ static bool client_init(struct client *c, unsigned number, const struct public_k
     client_key(number, &key);
     identity_init(&c->self, &key);
     remote_init(&c->hub, &c->self, hub, NULL);
-    c->hub.peer_id = number;
+    c->hub.peer_id = place;
     return true;
 }
 
 int clients_init(struct clients *l, const char *address, const char *port, const char *hub_key,
                  const char *source, const char *count)
 {
+    const char *at = strchr(count, '@');
+    unsigned number = at ? (unsigned)atoi(at + 1) : 0;
     struct public_key hub;
     struct in_addr first;
 
@@ -121,7 +124,7 @@ int clients_init(struct clients *l, const char *address, const char *port, const
         return fail("no memory or socket");
     setsockopt(l->fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){SOCKET_BYTES}, sizeof(int));
     for (unsigned i = 0; i < l->count; i++)
-        if (!client_init(&l->all[i], i, &hub))
+        if (!client_init(&l->all[i], i, number + i, &hub))
             return fail("no memory for keys");
     return 0;
 }

@@ -35,7 +35,8 @@ struct clients {
 
 /* The key of client @number: the same every time. */
 void client_key(unsigned number, struct secret32 *ret);
-/* Texts as on the command line; -1 and a message when one is wrong or there is no memory. */
+/* Texts as on the command line; -1 and a message when one is wrong or there is no memory. @count
+ * may be COUNT@N: with the keys from N on. */
 int clients_init(struct clients *l, const char *address, const char *port, const char *hub_key,
                  const char *source, const char *count);
 /* Nothing happens while it waits for an answer already. True: an initiation went out. */

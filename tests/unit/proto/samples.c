@@ -213,6 +213,41 @@ static void sample_session(const struct rng *r, struct session *s)
     s->active = coin(r);
 }
 
+static struct sync_limit limit(const struct rng *r)
+{
+    return (struct sync_limit){.id = id(r),
+                               .limit = counter(r),
+                               .top = counter(r),
+                               .seq = (uint32_t)number(r),
+                               .lower = coin(r),
+                               .active = coin(r)};
+}
+
+static void sample_limits(const struct rng *r, struct sync_msg *m)
+{
+    unsigned count = (unsigned)(1 + test_below(r, coin(r) ? 3 : SYNC_LIMITS_MAX));
+    struct sync_limit *all = calloc(count, sizeof(*all));
+
+    for (unsigned i = 0; i < count; i++)
+        all[i] = limit(r);
+    m->limits = (struct sync_limits){.all = all, .count = count};
+    m->owned = all;
+}
+
+static bool limit_equal(const struct sync_limit *a, const struct sync_limit *b)
+{
+    return key_id_equal(&a->id, &b->id) && a->limit == b->limit && a->top == b->top &&
+           a->seq == b->seq && a->lower == b->lower && a->active == b->active;
+}
+
+static bool limits_equal(const struct sync_limits *a, const struct sync_limits *b)
+{
+    for (unsigned i = 0; i < a->count && a->count == b->count; i++)
+        if (!limit_equal(&a->all[i], &b->all[i]))
+            return false;
+    return a->count == b->count;
+}
+
 void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
 {
     struct sync_msg m;
@@ -238,12 +273,10 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
         m.gone = id(r);
         break;
     case SYNC_LIMIT:
-        m.limit = (struct sync_limit){.id = id(r),
-                                      .limit = counter(r),
-                                      .top = counter(r),
-                                      .seq = (uint32_t)number(r),
-                                      .lower = coin(r),
-                                      .active = coin(r)};
+        m.limit = limit(r);
+        break;
+    case SYNC_LIMITS:
+        sample_limits(r, &m);
         break;
     case SYNC_ADOPTED:
         m.adopted = (struct sync_adopted){.id = id(r),
@@ -422,9 +455,9 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
     case SYNC_SESSION_GONE:
         return key_id_equal(&a->gone, &b->gone);
     case SYNC_LIMIT:
-        return key_id_equal(&a->limit.id, &b->limit.id) && a->limit.limit == b->limit.limit &&
-               a->limit.top == b->limit.top && a->limit.seq == b->limit.seq &&
-               a->limit.lower == b->limit.lower && a->limit.active == b->limit.active;
+        return limit_equal(&a->limit, &b->limit);
+    case SYNC_LIMITS:
+        return limits_equal(&a->limits, &b->limits);
     case SYNC_ADOPTED:
         return key_id_equal(&a->adopted.id, &b->adopted.id) && a->adopted.term == b->adopted.term &&
                a->adopted.limit == b->adopted.limit && a->adopted.vip == b->adopted.vip;

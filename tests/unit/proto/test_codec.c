@@ -337,7 +337,8 @@ enum {
     STAMP = 25,
     PEER = 26,
     CLAIM = 27,
-    VECTOR = 32
+    VECTOR = 32,
+    LIMITS = 35
 };
 
 static int decode_gone(uint64_t hub, uint64_t creator, uint64_t seq)
@@ -376,6 +377,52 @@ TEST(a_ceiling_can_never_carry_the_mark_of_adoption)
     b.len = len;
     put_number(&b, 3, UINT64_MAX);
     assert_int_equal(decode_body(LIMIT, &b), -EBADMSG);
+}
+
+/* Two ceilings, in columns; but of column @odd there are @rows. */
+static int decode_limits(unsigned odd, unsigned rows, uint8_t creator, uint8_t limit_top_byte)
+{
+    struct writer b = {.len = 0};
+    const uint8_t ones[3] = {1, 1, 1}, creators[3] = {1, creator, 1}, instances[24] = {0};
+    /* The second: 2^63 times that, as a varint. */
+    uint8_t limits[11] = {5, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
+
+    limits[10] = limit_top_byte;
+    for (unsigned field = 1; field <= 9; field++) {
+        unsigned count = field == odd ? rows : 2;
+
+        if (field == 2)
+            put_bytes(&b, field, creators, count);
+        else if (field == 3)
+            put_bytes(&b, field, instances, 8 * count);
+        else if (field == 5 && count == 2)
+            put_bytes(&b, field, limits, sizeof(limits));
+        else
+            put_bytes(&b, field, ones, count);
+    }
+    return decode_body(LIMITS, &b);
+}
+
+TEST(a_batch_of_ceilings_is_taken_whole_or_not_at_all)
+{
+    assert_int_equal(decode_limits(0, 0, 1, 0), 0);
+    for (unsigned column = 1; column <= 9; column++) {
+        assert_int_equal(decode_limits(column, 1, 1, 0), -EBADMSG);
+        assert_int_equal(decode_limits(column, 3, 1, 0), -EBADMSG);
+    }
+    assert_int_equal(decode_limits(0, 0, 16, 0), -EBADMSG);
+    assert_int_equal(decode_limits(0, 0, 1, 1), -EBADMSG); /* bit 63, the mark of adoption */
+    struct writer none = {.len = 0};
+    assert_int_equal(decode_body(LIMITS, &none), -EBADMSG);
+
+    struct sync_limit all[SYNC_LIMITS_MAX + 1];
+    struct sync_msg m = {.kind = SYNC_LIMITS, .position = 1};
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+        all[i] = (struct sync_limit){.id = {.hub = 1, .creator = 1, .seq = i + 1}};
+    m.limits = (struct sync_limits){.all = all, .count = SYNC_LIMITS_MAX};
+    assert_true(encode(&m) > 0);
+    m.limits.count++;
+    assert_int_equal(encode(&m), -EINVAL);
 }
 
 static struct writer stamp(size_t key_len, size_t stamp_len)
@@ -673,6 +720,7 @@ TEST_MAIN(T(every_message_survives_the_wire), T(a_decoded_key_id_has_no_stray_by
           T(parts_end_where_the_prefixes_do), T(what_no_reader_takes_is_not_written),
           T(a_cut_message_is_refused_or_whole), T(a_flipped_bit_never_half_fills),
           T(random_bytes_are_refused_or_valid), T(ids_out_of_range_are_refused),
+          T(a_batch_of_ceilings_is_taken_whole_or_not_at_all),
           T(a_ceiling_can_never_carry_the_mark_of_adoption), T(lengths_are_exact),
           T(claims_are_bounded), T(hello_is_bounded), T(vectors_name_each_member_once_and_no_other),
           T(prefixes_are_checked_one_by_one), T(parts_must_fit_their_record),

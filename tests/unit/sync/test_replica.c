@@ -294,6 +294,44 @@ TEST(everything_that_existed_comes_first_and_then_what_happens)
     assert_string_equal(a->reason, "");
 }
 
+TEST(one_entry_may_be_acked_as_many_things)
+{
+    struct side *a = &pair->a, *b = &pair->b;
+    struct sync_msg m = claim(7);
+    struct replica_token tokens[300];
+
+    connect();
+    pass(100);
+    for (unsigned i = 0; i < 300; i++)
+        tokens[i] = (struct replica_token){.a = 1000 + i};
+    assert_true(replica_send_many(a->r, &m, tokens, 300, pair->now) > 0);
+    assert_true(replica_send_many(a->r, &m, NULL, 0, pair->now) > 0);
+    assert_int_equal(replica_lag(a->r), 2);
+    assert_true(send_claim(a, 8) > 0);
+    assert_true(replica_send_many(a->r, &m, tokens, 1, pair->now) > 0);
+    pass(4);
+    assert_int_equal(b->heard_count, 4);
+    assert_int_equal(a->acked_count, 302);
+    for (unsigned i = 0; i < 300; i++)
+        assert_int_equal(a->acked[i], 1000 + i);
+    assert_true(a->acked[300] == 8 && a->acked[301] == 1000);
+}
+
+TEST(as_many_things_as_may_wait_for_acks_are_a_bound)
+{
+    static struct replica_token tokens[SYNC_LIMITS_MAX];
+    struct side *a = &pair->a;
+    struct sync_msg m = claim(7);
+    unsigned sent = 0;
+
+    connect();
+    pass(100);
+    while (replica_send_many(a->r, &m, tokens, SYNC_LIMITS_MAX, pair->now))
+        sent += SYNC_LIMITS_MAX;
+    assert_int_equal(sent, REPLICA_PENDING_MAX);
+    assert_closed(a, "does not keep up");
+}
+
 TEST(what_happens_meanwhile_passes_the_rest_of_the_snapshot)
 {
     struct side *a = &pair->a, *b = &pair->b;
@@ -619,6 +657,8 @@ TEST(rubbish_ends_it_and_changes_nothing)
 }
 
 TEST_MAIN(TS(everything_that_existed_comes_first_and_then_what_happens, set_up, clean_up),
+          TS(one_entry_may_be_acked_as_many_things, set_up, clean_up),
+          TS(as_many_things_as_may_wait_for_acks_are_a_bound, set_up, clean_up),
           TS(what_happens_meanwhile_passes_the_rest_of_the_snapshot, set_up, clean_up),
           TS(a_connection_that_is_made_again_begins_anew, set_up, clean_up),
           TS(a_sibling_that_acks_nothing_is_given_up_at_a_bound, set_up, clean_up),
