@@ -39,7 +39,8 @@ def _start(net, seconds, rate):
     """Returns when the load is warm."""
     net.forget("storm")
     process = net.start(STORM_NS, [helper("bench-handshakes"), "run", _GATEWAY, PORT,
-                                   net.hub_public, _FIRST_SOURCE, CLIENTS, seconds, rate], "storm")
+                                   net.hub_public, _FIRST_SOURCE, CLIENTS, seconds, rate], "storm",
+                        net.layout.storm_cpus())
     wait_until(lambda: "warm" in net.text("storm"), 15,
                lambda: f"the handshake load does not start: {net.text('storm')}")
     return process

@@ -67,8 +67,9 @@ def quantile(values, q):
 
 def ping(net, key, seconds, count=PING_COUNT):
     """Round trips in microseconds; what is lost within the time is counted, not waited for."""
-    out = run_in(net.clients[0].ns, ["ping", "-n", "-i", PING_INTERVAL_S, "-c", count, "-w",
-                                     max(1, int(seconds)), SERVER_ADDRESS],
+    cpus = ",".join(map(str, net.layout.ping_cpus()))
+    out = run_in(net.clients[0].ns, ["taskset", "-c", cpus, "ping", "-n", "-i", PING_INTERVAL_S,
+                                     "-c", count, "-w", max(1, int(seconds)), SERVER_ADDRESS],
                  check=False, timeout=seconds + 10)
     times = [float(t) * 1000 for t in re.findall(r"time=([\d.]+) ms", out)]
     if len(times) < 20:

@@ -44,6 +44,14 @@ class Layout:
     def load_cpus(self):
         return CPUS[self.hub_cores:]
 
+    def storm_cpus(self):
+        """Of the sender of handshakes: a core of its own where the layout has one to spare."""
+        return self.load_cpus()[-1:] if self.hub_cores else self.load_cpus()
+
+    def ping_cpus(self):
+        spare = self.hub_cores and len(self.load_cpus()) > 1
+        return self.load_cpus()[:-1] if spare else self.load_cpus()
+
 
 LAYOUTS = {layout.name: layout for layout in (
     Layout("open", "one client, no pinning, cables pass UDP bursts whole"),
