@@ -421,7 +421,8 @@ static void response_valid(struct node *n, struct node_peer *p, struct handshake
         return;
     /* Above all that came before, and below what comes under the new key. Also where only the VIP
      * is new: a peer follows the address that an initiation came from, and siblings must hear. */
-    if (trial || (n->conf.vip_count > 1 && peer_endpoint_get(&p->wg, &at, &local, &ifindex)))
+    if (trial || (n->conf.vip_count > 1 && !PLANTED("answered-vip-untold") &&
+                  peer_endpoint_get(&p->wg, &at, &local, &ifindex)))
         peer_endpoint_update(
             &p->wg, trial ? &p->try_at : &at, &r->local, r->local_ifindex, atomic_load(&p->wg.vip),
             &(struct endpoint_version){.generation = k->kp->generation - 1, .counter = UINT64_MAX});

@@ -77,6 +77,7 @@ const struct plant plants[] = {
     {"routes-to-lower-claims", "active", 383, "a route follows an older claim"},
     {"waiting-left-behind", "active-moves", 143, "what waited for a VIP that went elsewhere"},
     {"guests-unexplained", "strayed", 1, "nobody is told why he gets a guest's packets"},
+    {"answered-vip-untold", "strayed", 7, "the VIP of a session that the hub began is not told"},
     {"place-of-another-vip", "guests", 1, "a key of an earlier VIP takes its peer back there"},
     {"shortest-prefix", "takeovers", 1, "the widest of two prefixes gets the packet"},
     /* The store. */
