@@ -135,10 +135,11 @@ struct vip_run {
      * sent it, or the next failover loses it. */
     struct list *settle_key; /* as wake_key */
     uint64_t settle_at_ns;
-    bool fit, lans_dead;    /* fit: as the sentinel was told */
-    uint64_t lans_alive_ns; /* all of its LANs, since; 0: one is dead */
-    int weight;             /* as keepalived was told */
-    uint64_t outbid_ns;     /* O5: when a lesser master was last outbid */
+    bool fit, lans_dead;      /* fit: as the sentinel was told */
+    uint64_t lans_alive_ns;   /* all of its LANs, since; 0: one is dead */
+    int weight;               /* as keepalived was told */
+    uint64_t outbid_ns;       /* O5: when a lesser master was last outbid */
+    uint64_t outbid_again_ns; /* and when it will be once more, for its last words; 0: not */
     /* flaps.c. before_flap: as it was before the flap of flapped_ns (0: none), which may turn out
      * to be none. */
     struct damping damping, before_flap;

@@ -128,7 +128,23 @@ static void outbid_lesser(struct node *n, uint16_t slot, struct instant now)
         PLANTED("lesser-not-outbid"))
         return;
     v->outbid_ns = now.boot_ns;
+    v->outbid_again_ns = now.boot_ns + 2 * AGE_TERM_NS;
     atomic_fetch_add(&n->gate->suspicion, 1);
+}
+
+/* Its last packets may have been under a term of the same age as ours, when it had lost all its
+ * siblings at once (N9): by then they are out. */
+static uint64_t outbid_again(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if (!v->outbid_again_ns)
+        return NEVER;
+    if (now.boot_ns < v->outbid_again_ns)
+        return v->outbid_again_ns;
+    v->outbid_again_ns = 0;
+    atomic_fetch_add(&n->gate->suspicion, 1);
+    return NEVER;
 }
 
 /* Returns when the state machine wants a tick; 0: never. */
@@ -246,6 +262,7 @@ uint64_t vips_tick(struct node *n, struct instant now)
         next = MIN(next, flaps_tick(n, slot));
         next = MIN(next, wake(n, slot, now));
         next = MIN(next, settle(n, slot, now));
+        next = MIN(next, outbid_again(n, slot, now));
     }
     return next;
 }

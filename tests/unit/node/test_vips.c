@@ -293,10 +293,15 @@ TEST(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by
     pass(h, 10);
     tell(h, FAILOVER_LINE_RX_LOWER, false);
     assert_int_equal(atomic_load(&h->gate.suspicion), before + 3);
+    pass(h, 490);
+    assert_int_equal(atomic_load(&h->gate.suspicion), before + 3);
+    pass(h, 10);
+    assert_int_equal(atomic_load(&h->gate.suspicion),
+                     before + 4); /* once more, for its last words */
     pass(h, 1000);
     h->node->sibling[2].up = true; /* what it does with us in contact it tells */
     tell(h, FAILOVER_LINE_RX_LOWER, false);
-    assert_int_equal(atomic_load(&h->gate.suspicion), before + 3);
+    assert_int_equal(atomic_load(&h->gate.suspicion), before + 4);
     h->node->sibling[2].up = false;
     hub_free(h);
 }
