@@ -1,6 +1,7 @@
 #include "sync/lease.h"
 #include "base/err.h"
 #include "base/plant.h"
+#include <assert.h>
 
 #define RATE_WINDOW_S 1.0 /* of the EWMA (R4); what a burst added to H goes as slowly */
 
@@ -28,6 +29,11 @@ static unsigned holder_count(const struct lease *l)
     return count;
 }
 
+bool lease_has_room(const struct lease *l)
+{
+    return holder_count(l) < HOLDERS_MAX;
+}
+
 uint64_t lease_join_limit(const struct lease *l, uint64_t top)
 {
     return MAX(l->proposed, top + l->headroom);
@@ -39,8 +45,9 @@ void lease_add_holder(struct lease *l, uint8_t member, uint64_t limit)
 
     if (!h)
         h = find(l, 0);
-    if (!h)
-        return; /* the designated backups are at most HOLDERS_MAX (S8) */
+    if (!h && PLANTED("holder-not-counted"))
+        return;
+    assert(h); /* a holder that is not counted would be asked for nothing (R2) */
     *h = (struct lease_holder){0};
     /* Others do not know this limit: with it as the last proposal, theirs would never be raised. */
     if (!holder_count(l))

@@ -41,9 +41,10 @@ void lease_init(struct lease *l, uint64_t first_limit);
 uint64_t lease_join_limit(const struct lease *l, uint64_t top);
 /* The key record with @limit was queued to @member (R15). A holder may be added again: what it
  * acked before is void. The record of a holder that has one already must not say less than
- * l->proposed: it may have acked that. */
+ * l->proposed: it may have acked that. A new one needs room. */
 void lease_add_holder(struct lease *l, uint8_t member, uint64_t limit);
 void lease_drop_holder(struct lease *l, uint8_t member); /* link down or eviction */
+bool lease_has_room(const struct lease *l);              /* for one that is no holder yet */
 /* Effective ceiling: UINT64_MAX when nobody counts. */
 uint64_t lease_ceiling(const struct lease *l);
 /* A sample of the packet count, for the rate. @horizon_ns: T_h now (R4). */

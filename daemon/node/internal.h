@@ -49,6 +49,8 @@ struct node_key {
     UT_hash_handle by_id, by_index;
     struct lease lease; /* while we own it */
     uint16_t held_by;   /* bit m: sibling m has the record from us on this connection */
+    uint16_t dismissed; /* of those: is to wipe it, and counts until it acked that (R15) */
+    uint16_t stays;     /* of ours and of others with it: acks of an earlier one are void */
     enum session_slot slot;
     uint16_t told_slot; /* VIP that siblings were told last */
     bool want_flush;    /* a packet waits */
@@ -166,7 +168,7 @@ struct vip_run {
     uint64_t warm_at_ns;
 };
 
-enum token_kind { TOKEN_KEY, TOKEN_LIMIT };
+enum token_kind { TOKEN_KEY, TOKEN_LIMIT, TOKEN_GONE };
 
 struct queued_change {
     struct list all;
@@ -353,6 +355,7 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
 void key_record_sent(struct node *n, struct node_key *k, struct sibling *s, uint64_t limit);
 /* E3: between two VIPs that are ours. Siblings adopt it with the one that it is of now. */
 void keys_vip_changed(struct node *n, struct node_peer *p, struct instant now);
+void key_wiped(struct node *n, struct node_key *k, uint8_t member); /* by a dismissed holder */
 void key_release(struct node *n, struct node_key *k, struct instant now); /* R11's final state */
 struct sync_msg key_adopted_message(const struct node *n, const struct node_key *k);
 void key_tell_adopted(struct node *n, struct node_key *k, struct instant now);

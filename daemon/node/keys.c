@@ -203,6 +203,9 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
 
     if ((n->conf.warm && !PLANTED("keys-leave")) ||
         !vip_backup(n, atomic_load(&k->kp->vip), n->conf.self, s->id) ||
+        (k->dismissed >> s->id & 1) ||
+        (!(k->held_by >> s->id & 1) && !lease_has_room(&k->lease) &&
+         !PLANTED("holder-not-counted")) ||
         keypair_age_hi(k->kp, now.boot_ns) >= REJECT_AFTER_TIME_NS)
         return false;
     keypair_describe(k->kp, now.boot_ns, &m.session);
@@ -264,13 +267,48 @@ void key_replicate(struct node *n, struct node_key *k, struct instant now)
             key_replicate_to(n, k, &n->sibling[i], now);
 }
 
+/* R15: holders of its old VIP only wipe it, and make room for those of the new one. */
+static void dismiss(struct node *n, struct node_key *k, struct instant now)
+{
+    uint16_t slot = atomic_load(&k->kp->vip), leave = k->held_by & ~k->dismissed;
+    struct sync_msg m = {.kind = SYNC_SESSION_GONE, .gone = k->kp->id};
+    struct replica_token t = {.kind = TOKEN_GONE, .a = k->kp->local_index, .b = k->stays};
+
+    for (uint8_t i = 1; i < MEMBERS_MAX && !PLANTED("holder-not-counted"); i++)
+        if ((leave >> i & 1) && !vip_backup(n, slot, n->conf.self, i) &&
+            siblings_send(n, &n->sibling[i], &m, &t, now))
+            k->dismissed |= (uint16_t)(1u << i);
+}
+
+static void forget_holder(struct node *n, struct node_key *k, uint8_t member)
+{
+    k->held_by &= (uint16_t) ~(1u << member);
+    k->dismissed &= (uint16_t) ~(1u << member);
+    lease_drop_holder(&k->lease, member);
+    if (key_owned(k))
+        key_apply_ceiling(n, k);
+}
+
+void key_wiped(struct node *n, struct node_key *k, uint8_t member)
+{
+    if (!(k->dismissed >> member & 1))
+        return;
+    forget_holder(n, k, member);
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (n->sibling[i].up && !(k->held_by >> i & 1))
+            key_replicate_to(n, k, &n->sibling[i], n->now);
+    n->ops.wake_held(n->ops.ctx);
+}
+
 void keys_vip_changed(struct node *n, struct node_peer *p, struct instant now)
 {
     struct keypair *kp = atomic_load(&p->wg.current);
     struct node_key *k = kp ? key_of(n, kp) : NULL;
 
-    if (k && k->ours && k->told_slot && k->told_slot != atomic_load(&kp->vip))
-        key_replicate(n, k, now);
+    if (!k || !k->ours || !k->told_slot || k->told_slot == atomic_load(&kp->vip))
+        return;
+    dismiss(n, k, now);
+    key_replicate(n, k, now);
 }
 
 void keys_drop_holder(struct node *n, uint8_t member)
@@ -280,10 +318,7 @@ void keys_drop_holder(struct node *n, uint8_t member)
 
         if (!(k->held_by >> member & 1))
             continue;
-        k->held_by &= (uint16_t) ~(1u << member);
-        lease_drop_holder(&k->lease, member);
-        if (key_owned(k))
-            key_apply_ceiling(n, k);
+        forget_holder(n, k, member);
     }
     n->ops.wake_held(n->ops.ctx);
 }
@@ -452,7 +487,8 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
                               .number = counter_term_now(&keypair_live(k->kp)->tx)});
     n->counters.adopted_hot++;
     n->owned_count++;
-    k->held_by = 0;
+    k->held_by = k->dismissed = 0;
+    k->stays++;
     lease_restart(&k->lease, floor);
     key_tell_adopted(n, k, now);
     k->adopting = true;
@@ -478,7 +514,8 @@ static void become_replica(struct node *n, struct node_key *k, uint8_t owner, ui
     k->ours = k->released = false;
     list_remove(&k->busy);
     list_remove(&k->raise);
-    k->held_by = 0;
+    k->held_by = k->dismissed = 0;
+    k->stays++;
     lease_restart(&k->lease, limit);
     n->ops.wake_held(n->ops.ctx);
 }

@@ -347,6 +347,11 @@ static void op_acked(void *ctx, uint8_t member, const struct replica_token *t)
         if (atomic_load(&keypair_live(k->kp)->held))
             n->ops.wake_held(n->ops.ctx);
         break;
+    case TOKEN_GONE:
+        k = key_by_index(n, (uint32_t)t->a);
+        if (k && k->ours && k->stays == t->b)
+            key_wiped(n, k, member);
+        break;
     }
 }
 

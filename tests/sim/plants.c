@@ -71,6 +71,7 @@ const struct plant plants[] = {
      "a master that hears a lesser one goes on under the old terms"},
     {"silent-after-the-other", "let-go", 1, "nor when the other of two has let go"},
     {"copies-move-keys", "switch", 1, "a copied packet moves a session to another VIP"},
+    {"holder-not-counted", "dismissed", 2, "one holder more than are asked gets a session"},
     {"no-asks", "switch", 1, "nobody asks the owner for a session that came to another VIP"},
     {"flaps-not-damped", "flaps", 1, "a member that flaps takes its VIP back each time"},
     {"damped-is-unfit", "flaps", 1, "who flapped does not serve though it is the only one"},

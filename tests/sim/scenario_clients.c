@@ -254,6 +254,44 @@ void scenario_strayed(struct world *w, uint64_t seconds)
         violation(w, "a guest is deaf");
 }
 
+/* A client goes to another VIP of the same owner. One holder of the old one is no backup of the new
+ * one, and the other way round; the new one must be asked like all holders, and has the session
+ * when those that both VIPs have die with the owner. */
+void scenario_dismissed(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0), *both = &w->machine[2], *heir = &w->machine[1];
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    w->attacker = false; /* what it replays makes the heir begin a handshake (R9a) */
+    c->talks = 3;        /* holders: 4 and 1 */
+    machine_crash(c);
+    machine_start(c);
+    machine_add_peers(c);
+    traffic_plan(w, c);
+    move_to(both, 1); /* holders: 1 and 2 */
+    run_for(w, 3000);
+    if (!gate_owned(&both->gate, 1) || !gate_owned(&both->gate, 3)) {
+        violation(w, "the VIPs are not with one member");
+        return;
+    }
+    c->talks = 1;
+    machine_add_peers(c);
+    run_for(w, 500);
+    uint64_t before = scenario_handshakes_of(heir),
+             adopted = node_counters(heir->node)->adopted_hot;
+    machine_crash(&w->machine[3]);
+    run_for(w, 100);
+    machine_crash(&w->machine[0]);
+    run_for(w, 1500);
+    machine_crash(both);
+    run_for(w, 1500);
+    if (node_counters(heir->node)->adopted_hot == adopted)
+        violation(w, "the holder of the new VIP does not have the session");
+    if (scenario_handshakes_of(heir) != before || c->last_up_ns < w->now_ns - 100 * NS_PER_MS)
+        violation(w, "the client is not heard under its session");
+}
+
 /* A client goes to another member's VIP with the session that it has: it is heard there within a
  * moment, and makes no handshake (O10). */
 void scenario_switch(struct world *w, uint64_t seconds)

@@ -28,6 +28,7 @@ static inline bool clean(const struct world *w)
 }
 
 /* scenarios.c: made or begun by the members that live. */
+uint64_t scenario_handshakes_of(const struct machine *m);
 uint64_t scenario_handshakes(const struct world *w);
 
 /* scenario_clients.c */
@@ -38,6 +39,7 @@ void scenario_gap_handed(struct world *w, uint64_t seconds);
 void scenario_late_answers(struct world *w, uint64_t seconds);
 void scenario_guests(struct world *w, uint64_t seconds);
 void scenario_strayed(struct world *w, uint64_t seconds);
+void scenario_dismissed(struct world *w, uint64_t seconds);
 void scenario_switch(struct world *w, uint64_t seconds);
 void scenario_cut_off(struct world *w, uint64_t seconds);
 void scenario_let_go(struct world *w, uint64_t seconds);

@@ -129,16 +129,19 @@ static void run_haunt(struct world *w, uint64_t seconds)
 
 /* ---- planned moves ---- */
 
+uint64_t scenario_handshakes_of(const struct machine *m)
+{
+    const struct node_counters *c = m->alive ? node_counters(m->node) : NULL;
+
+    return c ? c->handshakes_made[0] + c->handshakes_made[1] + c->initiations_sent : 0;
+}
+
 uint64_t scenario_handshakes(const struct world *w)
 {
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < w->members; i++) {
-        if (!w->machine[i].alive)
-            continue;
-        const struct node_counters *c = node_counters(w->machine[i].node);
-        sum += c->handshakes_made[0] + c->handshakes_made[1] + c->initiations_sent;
-    }
+    for (unsigned i = 0; i < w->members; i++)
+        sum += scenario_handshakes_of(&w->machine[i]);
     return sum;
 }
 
@@ -721,6 +724,12 @@ const struct scenario scenarios[] = {
      .clients = 1,
      .active = true,
      .run = scenario_strayed},
+    {.name = "dismissed",
+     .promise = "who holds a session is asked, also after it went to another VIP",
+     .members = 4,
+     .clients = 1,
+     .active = true,
+     .run = scenario_dismissed},
     {.name = "switch",
      .promise = "a client that changes the VIP takes its session along",
      .clients = 1,

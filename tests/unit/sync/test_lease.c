@@ -334,15 +334,19 @@ TEST(a_joining_holder_never_hides_what_others_were_not_told)
     assert_int_equal(lease_ceiling(&l), limit);
 }
 
-TEST(a_third_holder_is_refused_in_silence)
+TEST(there_is_room_for_as_many_holders_as_are_counted)
 {
-    struct lease l = with_holders(2);
+    struct lease l = with_holders(1);
 
-    lease_add_holder(&l, 9, 10);
+    assert_true(lease_has_room(&l));
+    lease_add_holder(&l, 9, 70);
+    assert_false(lease_has_room(&l));
+    lease_drop_holder(&l, 8); /* is none, nor is 0 */
+    lease_drop_holder(&l, 0);
+    assert_false(lease_has_room(&l));
     assert_int_equal(lease_ceiling(&l), 64);
     lease_drop_holder(&l, 9);
-    lease_drop_holder(&l, 0);
-    assert_int_equal(lease_ceiling(&l), 64);
+    assert_true(lease_has_room(&l));
 }
 
 /* ---- R7 ---- */
@@ -708,7 +712,7 @@ TEST_MAIN(T(without_a_holder_there_is_no_ceiling),
           T(a_lowering_voids_the_raise_before_it),
           T(a_holder_that_joins_again_starts_from_its_record),
           T(a_joining_holder_never_hides_what_others_were_not_told),
-          T(a_third_holder_is_refused_in_silence), T(a_bypass_makes_only_the_slow_holder_dirty),
-          T(an_ack_that_was_overtaken_cleans_nobody),
+          T(there_is_room_for_as_many_holders_as_are_counted),
+          T(a_bypass_makes_only_the_slow_holder_dirty), T(an_ack_that_was_overtaken_cleans_nobody),
           T(owner_and_adopter_never_accept_the_same_counter),
           T(after_trouble_every_holder_is_clean_again))
