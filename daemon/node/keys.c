@@ -194,6 +194,19 @@ void keys_remove_out(struct node *n, struct keypair **out, unsigned count)
 
 /* ---- replication ---- */
 
+/* R15: holders of its old VIP only wipe it, and make room for those of the new one. */
+static void dismiss(struct node *n, struct node_key *k, struct instant now)
+{
+    uint16_t slot = atomic_load(&k->kp->vip), leave = k->held_by & ~k->dismissed;
+    struct sync_msg m = {.kind = SYNC_SESSION_GONE, .gone = k->kp->id};
+    struct replica_token t = {.kind = TOKEN_GONE, .a = k->kp->local_index, .b = k->stays};
+
+    for (uint8_t i = 1; i < MEMBERS_MAX && !PLANTED("holder-not-counted"); i++)
+        if ((leave >> i & 1) && !vip_backup(n, slot, n->conf.self, i) &&
+            siblings_send(n, &n->sibling[i], &m, &t, now))
+            k->dismissed |= (uint16_t)(1u << i);
+}
+
 bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct instant now,
                 struct sync_msg *ret, struct replica_token *ret_token)
 {
@@ -203,11 +216,13 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
 
     if ((n->conf.warm && !PLANTED("keys-leave")) ||
         !vip_backup(n, atomic_load(&k->kp->vip), n->conf.self, s->id) ||
-        (k->dismissed >> s->id & 1) ||
-        (!(k->held_by >> s->id & 1) && !lease_has_room(&k->lease) &&
-         !PLANTED("holder-not-counted")) ||
-        keypair_age_hi(k->kp, now.boot_ns) >= REJECT_AFTER_TIME_NS)
+        (k->dismissed >> s->id & 1) || keypair_age_hi(k->kp, now.boot_ns) >= REJECT_AFTER_TIME_NS)
         return false;
+    if (!(k->held_by >> s->id & 1) && !lease_has_room(&k->lease) &&
+        !PLANTED("holder-not-counted")) {
+        dismiss(n, k, now);
+        return false;
+    }
     keypair_describe(k->kp, now.boot_ns, &m.session);
     m.session.keys = secret_alloc();
     if (!m.session.keys)
@@ -265,19 +280,6 @@ void key_replicate(struct node *n, struct node_key *k, struct instant now)
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
         if (n->sibling[i].up)
             key_replicate_to(n, k, &n->sibling[i], now);
-}
-
-/* R15: holders of its old VIP only wipe it, and make room for those of the new one. */
-static void dismiss(struct node *n, struct node_key *k, struct instant now)
-{
-    uint16_t slot = atomic_load(&k->kp->vip), leave = k->held_by & ~k->dismissed;
-    struct sync_msg m = {.kind = SYNC_SESSION_GONE, .gone = k->kp->id};
-    struct replica_token t = {.kind = TOKEN_GONE, .a = k->kp->local_index, .b = k->stays};
-
-    for (uint8_t i = 1; i < MEMBERS_MAX && !PLANTED("holder-not-counted"); i++)
-        if ((leave >> i & 1) && !vip_backup(n, slot, n->conf.self, i) &&
-            siblings_send(n, &n->sibling[i], &m, &t, now))
-            k->dismissed |= (uint16_t)(1u << i);
 }
 
 static void forget_holder(struct node *n, struct node_key *k, uint8_t member)
