@@ -144,6 +144,7 @@ def connect(client, berlin, where):
     conf.write_text(text)
     conf.chmod(0o600)
     client.run("wg-quick", "up", conf, env={**ENV, "WG_QUICK_USERSPACE_IMPLEMENTATION": "wireguard-go"})
+    return conf
 
 
 def run_all(m, text):
@@ -229,9 +230,12 @@ def tell(packages, story):
             has_good_files(m)
             m.run("guardmount", "cluster", "status")
         m.wait("one has the VIP", 10, lambda: len(owners(machines)) == 1)
-        connect(client, machines["berlin"], machines["berlin"].dir)
-        client.run("ping", "-c", "1", "-W", "5", SERVER)
-        story(machines, client, make)
+        conf = connect(client, machines["berlin"], machines["berlin"].dir)
+        try:
+            client.run("ping", "-c", "1", "-W", "5", SERVER)
+            story(machines, client, make)
+        finally:
+            client.run("wg-quick", "down", conf, check=False)  # or wireguard-go outlives us
     except BaseException:
         for name, m in machines.items():
             print(f"-- {name}\n{m.journal()}", file=sys.stderr)
