@@ -142,8 +142,7 @@ void staging_flush(struct lane *l, struct peer_entry *p, uint64_t now_ns)
                                          .len = batch[i]->len,
                                          .padded = lane_padded(l->e, batch[i]->len)};
         v = lane_seal(l, p->peer, &route, packets, n, now_ns);
-        if (v == TX_NO_KEY || v == TX_UNFIT || v == TX_TRANSIT ||
-            v == TX_THEIRS) { /* still waiting for one */
+        if (tx_waits(v)) {
             put_back(l, p, batch, n);
             return;
         }

@@ -60,9 +60,7 @@ static void send_burst(struct worker *w, struct burst *b, uint64_t now_ns)
         v = lane_seal_burst(&w->lane, p, &route, b->packets, b->count, now_ns);
     switch (v) {
     case TX_NO_KEY:
-    case TX_UNFIT: /* H8: main drops the replica and starts a handshake */
-        stage(w, p, b->packets, b->count, tried, false, now_ns);
-        break;
+    case TX_UNFIT:  /* H8: main drops the replica and starts a handshake */
     case TX_THEIRS: /* main passes it on */
         stage(w, p, b->packets, b->count, tried, false, now_ns);
         break;

@@ -347,13 +347,16 @@ static void want_raise(struct node *n, struct node_key *k, bool flush)
     key_busy(n, k);
 }
 
-/* Anew, but proposals go on counting: an ack of an earlier stay must not pass for one of this. */
-static void lease_restart(struct lease *l, uint64_t limit)
+/* Nobody holds it of us any more. Anew, but proposals go on counting: an ack of an earlier stay
+ * must not pass for one of this. */
+static void holders_restart(struct node_key *k, uint64_t limit)
 {
-    uint32_t seq = l->seq;
+    uint32_t seq = k->lease.seq;
 
-    lease_init(l, limit);
-    l->seq = seq;
+    lease_init(&k->lease, limit);
+    k->lease.seq = seq;
+    k->held_by = k->dismissed = 0;
+    k->stays++;
 }
 
 /* @count of what was proposed, to a sibling that has the records of them all. */
@@ -489,9 +492,7 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
                               .number = counter_term_now(&keypair_live(k->kp)->tx)});
     n->counters.adopted_hot++;
     n->owned_count++;
-    k->held_by = k->dismissed = 0;
-    k->stays++;
-    lease_restart(&k->lease, floor);
+    holders_restart(k, floor);
     key_tell_adopted(n, k, now);
     k->adopting = true;
     if (!PLANTED("no-holder-after-adoption"))
@@ -516,9 +517,7 @@ static void become_replica(struct node *n, struct node_key *k, uint8_t owner, ui
     k->ours = k->released = false;
     list_remove(&k->busy);
     list_remove(&k->raise);
-    k->held_by = k->dismissed = 0;
-    k->stays++;
-    lease_restart(&k->lease, limit);
+    holders_restart(k, limit);
     n->ops.wake_held(n->ops.ctx);
 }
 

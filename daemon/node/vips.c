@@ -361,9 +361,8 @@ static uint32_t lans_dead_here(const struct node *n, struct instant now)
 
     for (unsigned i = 1; i < MEMBERS_MAX; i++) {
         const struct sibling *s = &n->sibling[i];
-        uint64_t heard = atomic_load(&n->gate->member[i].heartbeat_ns);
 
-        if (s->up && now.boot_ns - heard < 500 * NS_PER_MS)
+        if (s->up && gate_hears(n->gate, (uint8_t)i, now.boot_ns))
             dead |= n->lans_known & ~n->lans_alive & s->lans_known & s->lans_alive;
     }
     return dead;

@@ -1,4 +1,7 @@
 #include "wg/gate.h"
+#include "base/clock.h"
+
+#define HEARD_LATELY_NS (500 * NS_PER_MS) /* five heartbeats */
 
 struct counter_tag gate_tag(const struct gate *g)
 {
@@ -34,4 +37,10 @@ bool gate_left(const struct gate *g, uint16_t vip_slot)
     return !g->plain && vip_slot < VIPS_MAX &&
            atomic_load_explicit(&g->vip[vip_slot].left, memory_order_acquire) &&
            !gate_owned(g, vip_slot);
+}
+
+bool gate_hears(const struct gate *g, uint8_t member, uint64_t now_ns)
+{
+    return now_ns < atomic_load_explicit(&g->member[member].heartbeat_ns, memory_order_relaxed) +
+                        HEARD_LATELY_NS;
 }

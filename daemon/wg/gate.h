@@ -41,3 +41,5 @@ bool gate_owned(const struct gate *g, uint16_t vip_slot);
 bool gate_coming(const struct gate *g, uint16_t vip_slot);
 /* Handed over a moment ago: the LAN may not know it yet (R11). */
 bool gate_left(const struct gate *g, uint16_t vip_slot);
+/* That sibling sent a heartbeat lately. */
+bool gate_hears(const struct gate *g, uint8_t member, uint64_t now_ns);

@@ -20,19 +20,17 @@
  * only this process uses, so no nonce can be used twice (N1-N3); the packet is at worst dropped by
  * the client's window. It is over within the batch in hand, far inside O1's 50 ms. */
 #include "wg/keypair.h"
+#include "base/err.h"
 #include "base/plant.h"
 #include "base/secret.h"
 #include "wg/peer.h"
 #include "wg/spin.h"
-#include <errno.h>
 #include <stdlib.h>
 
 /* A counter at or above it is refused (paper, section 6.1). In cluster mode well below that, since
  * L shares its word with LIMIT_ADOPTED; above R14's 2^60 and out of reach in the life of a key. */
 #define RX_COUNTER_END_PLAIN (UINT64_MAX - (1ull << 13))
 #define RX_COUNTER_END (1ull << 62)
-
-#define CONTEST_ALIVE_NS (500 * NS_PER_MS) /* five heartbeats */
 
 enum way { WAY_OPEN, WAY_NOT_OURS, WAY_STALE };
 
@@ -54,6 +52,14 @@ static struct keypair_live *live_of(struct keypair *k)
     atomic_init(&l->headroom, LIMIT_FIRST);
     atomic_store_explicit(&k->live, l, memory_order_release);
     return l;
+}
+
+/* Under rx_lock. NULL: no memory. */
+static struct replay *window_of(struct keypair_live *l)
+{
+    if (!l->window)
+        l->window = calloc(1, sizeof(*l->window));
+    return l->window;
 }
 
 static uint64_t limit_of_wire(uint64_t limit)
@@ -194,9 +200,7 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
 
     bool can = fit(k, g, slot) && (!k->peer || peer_wake(k->peer) == 0);
     struct keypair_live *l = can ? live_of(k) : NULL;
-    if (l && !l->window)
-        l->window = calloc(1, sizeof(*l->window));
-    if (!l || !l->window) {
+    if (!l || !window_of(l)) {
         if (!atomic_exchange_explicit(&k->unfit_told, true, memory_order_relaxed))
             *effects |= EFFECT_UNFIT;
         return false;
@@ -218,10 +222,10 @@ static bool adopt(struct keypair *k, const struct gate *g, uint64_t now_ns, unsi
         start = floor;
     if (start < l->window->next)
         start = l->window->next;
-    if (!exact)
+    if (!exact) {
         replay_init(l->window, start);
-    if (!exact)
         atomic_store_explicit(&l->known_from, start, memory_order_relaxed);
+    }
     l->handed = l->waited = false;
     atomic_store_explicit(&l->floor, start, memory_order_relaxed);
     raise_top(k, start);
@@ -455,9 +459,8 @@ bool keypair_contested(const struct keypair *k, const struct gate *g, uint64_t n
         atomic_load_explicit(&k->released, memory_order_acquire))
         return false;
     uint64_t since = atomic_load_explicit(&g->vip[slot].since_ns, memory_order_relaxed);
-    uint64_t heard = atomic_load_explicit(&g->member[owner].heartbeat_ns, memory_order_relaxed);
     return is_rival(g, slot, owner) && told >= since && now_ns < told + CONTEST_NS &&
-           now_ns < heard + CONTEST_ALIVE_NS;
+           gate_hears(g, owner, now_ns);
 }
 
 /* A sender touches a replica first. */
@@ -669,14 +672,11 @@ bool keypair_released(struct keypair *k, uint8_t from, uint64_t top, const struc
     if (atomic_load_explicit(&k->state, memory_order_relaxed) == KEYPAIR_REPLICA) {
         /* Without memory it is adopted at L, as after a crash. */
         struct keypair_live *l = live_of(k);
-        uint64_t own = l ? atomic_load_explicit(&l->floor, memory_order_relaxed) : 0;
+        struct replay *w = l ? window_of(l) : NULL;
+        uint64_t own = w ? MAX(atomic_load_explicit(&l->floor, memory_order_relaxed), w->next) : 0;
 
-        if (l && l->window && l->window->next > own)
-            own = l->window->next;
-        if (l && !l->window)
-            l->window = calloc(1, sizeof(*l->window));
-        if (l && l->window && own <= top && !PLANTED("no-window-handed")) {
-            replay_tail_init(l->window, top, tail, own);
+        if (w && own <= top && !PLANTED("no-window-handed")) {
+            replay_tail_init(w, top, tail, own);
             atomic_store_explicit(&l->known_from,
                                   PLANTED("gap-handed-as-seen") ? 0 : tail->known_from,
                                   memory_order_relaxed);

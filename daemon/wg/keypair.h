@@ -129,6 +129,12 @@ enum tx_verdict {
     TX_VERDICTS,
 };
 
+/* It may be sent later, under this key, another one, or by whoever main passes it on to. */
+static inline bool tx_waits(enum tx_verdict v)
+{
+    return v == TX_NO_KEY || v == TX_UNFIT || v == TX_TRANSIT || v == TX_THEIRS;
+}
+
 /* A key that this process made (responder or initiator). */
 struct keypair *keypair_new(const struct session *s, uint64_t now_ns);
 /* A key that a sibling owns. Age: born = now - s->age_hi_ns. */

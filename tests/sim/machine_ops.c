@@ -152,8 +152,7 @@ static void op_flush_staged(void *ctx, struct wg_peer *p, uint64_t now_ns)
         }
         *at = s->next;
         enum tx_verdict v = machine_transmit(m, p, s->packet, SIM_PACKET_LEN);
-        if (v == TX_NO_KEY || v == TX_UNFIT || v == TX_TRANSIT ||
-            v == TX_THEIRS) { /* still waiting */
+        if (tx_waits(v)) {
             s->next = *at;
             *at = s;
             return;

@@ -292,7 +292,7 @@ void machine_inner(struct machine *m, const uint8_t *packet, size_t len)
         return;
     enum tx_verdict v = machine_transmit(m, p, packet, len);
     bool left = v == TX_NOT_OWNER && gate_left(&m->gate, atomic_load(&p->vip));
-    if (v != TX_NO_KEY && v != TX_UNFIT && v != TX_TRANSIT && v != TX_THEIRS && !left)
+    if (!tx_waits(v) && !left)
         return;
     machine_stage(m, p, packet);
     if (v != TX_TRANSIT)
