@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import plan
-from lab import ENV_MARK, LAB_DIR
 from netns import LabError, end_process, in_netns, ip_batch, run, run_in, spawn, wait_until
 from plan import SWITCH_NS
+from premises import ENV_MARK, LAB_DIR
 
 TABLE = "gml_chaos"
 _FRAME_MAX = 65600

@@ -7,9 +7,10 @@ import time
 import pytest
 from _pytest.runner import runtestprotocol
 
-import lab as lab_module
 from audit import Audit
+from lab import Lab
 from netns import LabError, stop_on_signals
+from premises import say
 from stalls import StallMeter
 
 CLUSTER_CLIENTS = 6
@@ -86,7 +87,7 @@ class Cluster:
     def whole(self):
         if self.lab is None:
             try:
-                self.lab = lab_module.Lab.up(*self.size, capture=True, say=lab_module._say,
+                self.lab = Lab.up(*self.size, capture=True, say=say,
                                              patience_s=LOCK_PATIENCE_S, vips=self.vips)
             except LabError as e:
                 pytest.fail(f"the lab does not come up: {e}", pytrace=False)

@@ -13,9 +13,10 @@ import time
 
 import plan
 from audit import Audit
-from lab import ENV_MARK, LAB_DIR, Lab, _say
+from lab import Lab
 from netns import LabError, require_root, stop_on_signals
 from plan import SERVER_NS
+from premises import ENV_MARK, LAB_DIR, say
 from probes import Probe, stop_all
 from watch import OwnerWatch
 
@@ -201,7 +202,7 @@ def main(argv):
         screen = Screen()
         print("A hub of two members, two stock clients (wireguard-go), a server behind the hub; "
               "every box is\na network namespace of this machine.", flush=True)
-        with Lab.up(members=2, clients=2, advert=args.advert, capture=True, say=_say) as lab:
+        with Lab.up(members=2, clients=2, advert=args.advert, capture=True, say=say) as lab:
             demo = Demo(lab, screen)
             try:
                 good = demo.run()

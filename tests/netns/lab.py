@@ -1,29 +1,16 @@
-#!/usr/bin/python3
 """The lab: a whole Guardmount cluster on one machine, every box in a network namespace.
 
-    ./dev lab up [--members N] [--clients N] [--vips N] [--advert S] [--json]
-    ./dev lab down | status [--json]
-    ./dev lab power-off M | power-on M | stop M | start M | kill-daemon M | freeze M | thaw M
-    ./dev lab cut M wan|lan|sync | isolate M wan|lan|sync | heal M
-
-Real guardmountd, real keepalived, stock clients (wireguard-go and wg); plan.py draws the network.
-The tests, the demo and the bench use class Lab of this file. There is one lab at a time.
+Real guardmountd, real keepalived, stock clients (wireguard-go and wg); plan.py draws the network,
+faults.py breaks it, lab_command.py is `./dev lab`. The tests, the demo and the bench use class Lab
+of this file. There is one lab at a time.
 """
 
-import argparse
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import re
-import shutil
-import signal
-import stat
-import sys
-import tempfile
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
@@ -31,81 +18,21 @@ from pathlib import Path
 
 import plan
 from capture import Capture
-from netns import (LabError, Process, ROUTER_SYSCTLS, add_netns, addresses, delete_netns,
-                   ip_batch, link_exists, list_netns, mac_of, processes_with_env,
-                   require_programs, require_root, run, run_in, set_link, socket_answers, spawn,
-                   stop_on_signals, wait_until, wg_keypair, wireguard_socket)
+from faults import Faults
+from netns import (LabError, Process, ROUTER_SYSCTLS, add_netns, addresses, ip_batch, link_exists,
+                   mac_of, require_programs, require_root, run, run_in, socket_answers, spawn,
+                   wait_until, wg_keypair, wireguard_socket)
 from plan import Client, Member, SERVER_NS, SWITCH_NS
-
-ROOT = Path(__file__).resolve().parents[2]
-BIN_DIR = Path(os.environ.get("GUARDMOUNT_BIN", ROOT / "build" / "bin"))
-LAB_DIR = os.path.join(tempfile.gettempdir(), "gml-lab")
-LOCK_FILE = LAB_DIR + ".lock"
-STATE_FILE = os.path.join(LAB_DIR, "state.json")
-ENV_MARK = "GUARDMOUNT_LAB"          # in the environment of every process of the lab
+from premises import (BIN_DIR, ENV_MARK, LAB_DIR, Lock, STATE_FILE, clear_remains_of_a_crash,
+                      make_lab_dir, quiet, remove_everything)
 
 DAEMON_START_S, SYNC_S, OWNER_S, REACH_S = 15, 20, 20, 15
-DAEMON_END_S = 10
-KEEPALIVED_END_S = 12                       # it waits for its own children for up to 5 s
 
 
-# ---------------------------------------------------------------- one lab at a time
-
-class _Lock:
-    def __init__(self):
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.fd = os.open(LOCK_FILE, flags, 0o600)
-
-    def take(self, patience_s, say):
-        end, told = time.monotonic() + patience_s, False
-        while True:
-            try:
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                holder = os.pread(self.fd, 200, 0).decode(errors="replace").strip()
-                if time.monotonic() >= end:
-                    self.release()
-                    raise LabError(f"another run uses the lab ({holder or 'unknown'}); there is "
-                                   "one at a time: wait for it to end") from None
-                if not told:
-                    say(f"waiting for the lab: {holder}")
-                    told = True
-                time.sleep(0.2)
-        os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, f"pid {os.getpid()}: {' '.join(sys.argv)[:150]}\n".encode(), 0)
-
-    def release(self):
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-def _say(text):
-    print(f"lab: {text}", file=sys.stderr, flush=True)
-
-
-def _quiet(_text):
-    pass
-
-
-def _make_lab_dir():
-    """A directory of root's own: others may write to the system temp directory."""
-    try:
-        os.mkdir(LAB_DIR, 0o700)
-    except FileExistsError:
-        info = os.lstat(LAB_DIR)
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o077:
-            raise LabError(f"{LAB_DIR} is there and is not root's own directory: "
-                           "look at it and remove it") from None
-
-
-# ---------------------------------------------------------------- the lab
-
-class Lab:
+class Lab(Faults):
     """Use Lab.up(...) as a context manager, or Lab.load() to work on the one that stands."""
 
-    def __init__(self, members, clients, advert, unicast, kept=False, say=_quiet, vips=1):
+    def __init__(self, members, clients, advert, unicast, kept=False, say=quiet, vips=1):
         self.members, self.clients, self.vips = members, clients, plan.all_vips(vips)
         self.advert, self.unicast, self.kept, self.say = advert, unicast, kept, say
         self.hub_public_key = ""
@@ -118,7 +45,7 @@ class Lab:
 
     @classmethod
     def up(cls, members=2, clients=2, advert=0.1, unicast=False, kept=False, patience_s=0,
-           log_level="info", capture=False, say=_quiet, vips=1):
+           log_level="info", capture=False, say=quiet, vips=1):
         """Build it and return when clients and server reach each other.
         @kept: outlives this process (`lab up`). @capture: record the members' WAN ports from
         the first packet on."""
@@ -131,11 +58,11 @@ class Lab:
             raise LabError(f"1 to {plan.MEMBERS_MAX} members, up to {plan.CLIENTS_MAX} clients")
         if not 1 <= vips <= plan.VIPS_MAX:
             raise LabError(f"1 to {plan.VIPS_MAX} VIPs")
-        lock = _Lock()
+        lock = Lock()
         lock.take(patience_s, say)
         try:
-            _clear_remains_of_a_crash()
-            _make_lab_dir()
+            clear_remains_of_a_crash()
+            make_lab_dir()
         except BaseException:
             lock.release()
             raise
@@ -155,7 +82,7 @@ class Lab:
             if self is not None:
                 self._describe_failure()
             if not os.environ.get("GUARDMOUNT_LAB_KEEP"):
-                _remove_everything()
+                remove_everything()
             lock.release()
             raise
         if kept:
@@ -415,179 +342,6 @@ class Lab:
                 if path and os.path.exists(path) and _tail(path):
                     self.say(f"--- {path}\n{_tail(path, 12)}")
 
-    # ------------------------------------------------------------ faults: each returns its time
-
-    def power_cut(self, m):
-        """The machine is gone: its links, and every process at once."""
-        victims = [p for q in (m.keepalived, m.daemon) if q for p in q.tree()]
-        m.powered = False
-        fault = time.time()
-        for p in victims:          # the processor stops with the links: nothing reacts to them
-            p.signal(signal.SIGSTOP)
-        for lan in plan.LANS:
-            set_link(SWITCH_NS, m.port(lan), up=False)
-        for p in victims:
-            p.signal(signal.SIGKILL)
-        self._ended(m, victims)
-        return fault
-
-    def kill_daemon(self, m):
-        """kill -9 of the daemon alone; its sentinel and keepalived live on."""
-        fault = time.time()
-        m.daemon.signal(signal.SIGKILL)
-        self._ended(m, [m.daemon])
-        return fault
-
-    def _ended(self, m, victims):
-        for p in victims:
-            if not p.wait(5):
-                raise LabError(f"{m.name}: pid {p.pid} does not end")
-        if m.daemon and not m.daemon.alive():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(wireguard_socket(m.hub_if))
-        self._save()
-
-    def freeze(self, m, whole_machine=False):
-        """SIGSTOP of the daemon; or of everything on the machine, as when its VM is paused."""
-        victims = m.keepalived.tree() + m.daemon.tree() if whole_machine else [m.daemon]
-        fault = time.time()
-        for p in victims:
-            p.signal(signal.SIGSTOP)
-        return fault
-
-    def thaw(self, m):
-        thawed = time.time()
-        for p in m.keepalived.tree() + m.daemon.tree():
-            p.signal(signal.SIGCONT)
-        return thawed
-
-    def stop_member(self, m):
-        """A machine that shuts down in order: keepalived first, then the daemon."""
-        fault = time.time()
-        m.keepalived.signal(signal.SIGTERM)
-        if not m.keepalived.wait(KEEPALIVED_END_S):
-            raise LabError(f"{m.name}: keepalived does not stop")
-        self._stop_daemon(m)
-        return fault
-
-    def stop_daemon(self, m):
-        """Only the daemon is stopped (systemctl stop); keepalived runs on."""
-        fault = time.time()
-        self._stop_daemon(m)
-        return fault
-
-    def _stop_daemon(self, m):
-        m.daemon.signal(signal.SIGTERM)
-        if not m.daemon.wait(DAEMON_END_S):
-            raise LabError(f"{m.name}: guardmountd does not stop; see {m.log}")
-        self._save()
-
-    def start_member(self, m):
-        """What is down of it comes up again; after a power cut the machine boots: its links
-        have only their own addresses, and its run directory is empty."""
-        if not m.powered:
-            self._boot(m)
-        if not m.daemon.alive():
-            self._start_daemon(m)
-        if not m.keepalived.alive():
-            self._start_keepalived(m)
-
-    def _boot(self, m):
-        for lan in plan.LANS:
-            ip_batch(m.netns, [f"addr flush dev {m.interface(lan)}",
-                               f"link set {m.interface(lan)} down"])
-        shutil.rmtree(m.run_dir)
-        os.mkdir(m.run_dir, 0o700)
-        for lan in plan.LANS:
-            set_link(SWITCH_NS, m.port(lan), up=True)
-        self._address_member(m)
-        m.powered = True
-
-    def cut(self, m, lan, silent=False):
-        """Unplug a cable: the carrier goes. @silent: the switch forwards nothing any more, and
-        the member sees nothing of it."""
-        fault = time.time()
-        if silent:
-            ip_batch(SWITCH_NS, [f"link set {m.port(lan)} nomaster"])
-        else:
-            set_link(SWITCH_NS, m.port(lan), up=False)
-        m.faults.append(["isolate" if silent else "cut", lan])
-        self._save()
-        return fault
-
-    def block_vrrp(self, m):
-        """The member neither hears nor says VRRP; all else passes."""
-        fault = time.time()
-        chains = "".join(f"chain {hook} {{\n type filter hook {hook} priority -400;\n"
-                         " meta l4proto 112 drop\n}\n" for hook in ("input", "output"))
-        run_in(m.netns, ["nft", "-f", "-"], input=f"table inet gml_vrrp {{\n{chains}}}\n")
-        m.faults.append(["vrrp"])
-        self._save()
-        return fault
-
-    def heal(self, m):
-        """Undo cut() and block_vrrp()."""
-        healed = time.time()
-        for fault in m.faults:
-            if fault[0] == "vrrp":
-                run_in(m.netns, ["nft", "delete", "table", "inet", "gml_vrrp"])
-            elif fault[0] == "isolate":
-                ip_batch(SWITCH_NS, [f"link set {m.port(fault[1])} master {fault[1]}"])
-            else:
-                set_link(SWITCH_NS, m.port(fault[1]), up=True)
-        m.faults = []
-        self._save()
-        return healed
-
-    def roam_client(self, c):
-        """The client moves to its other address on the WAN. Returns the new one."""
-        old, new = c.addresses(), c.addresses(not c.roamed)
-        ip_batch(c.netns, [f"addr add {new[0]}/24 dev {c.wan_if}",
-                           f"addr add {new[1]}/64 dev {c.wan_if} nodad",
-                           f"addr del {old[0]}/24 dev {c.wan_if}",
-                           f"addr del {old[1]}/64 dev {c.wan_if}"])
-        # wireguard-go remembers its own address for the peer, and gives it up only for EINVAL;
-        # newer kernels say ENETUNREACH. The same endpoint again clears it.
-        run_in(c.netns, ["wg", "set", c.ifname, "peer", self.hub_public_key,
-                         "endpoint", c.endpoint])
-        c.roamed = not c.roamed
-        self._save()
-        return c.wan_address
-
-    def reconnect_client(self, c):
-        """The client begins anew, as if it had just come: a new session at once, without the
-        15 s that its timers would take to give up the old one."""
-        run_in(c.netns, ["wg", "set", c.ifname, "peer", self.hub_public_key, "remove"])
-        run_in(c.netns, ["wg", "addconf", c.ifname, os.path.join(c.dir, "wg.conf.peer")])
-
-    def use_vip(self, c, vip):
-        """The client is told another endpoint, and keeps its session."""
-        run_in(c.netns, ["wg", "set", c.ifname, "peer", self.hub_public_key,
-                         "endpoint", plan.endpoint_of(vip, c.over_ipv6)])
-        return time.time()
-
-    def add_attacker(self):
-        """One more box on the WAN. Returns its namespace."""
-        if not list_netns(plan.ATTACKER_NS):
-            add_netns(plan.ATTACKER_NS)
-            ip_batch(SWITCH_NS, ["link add atk-wan type veth peer name wan0 netns "
-                                 + plan.ATTACKER_NS, "link set atk-wan master wan up"])
-            ip_batch(plan.ATTACKER_NS, ["link set wan0 up",
-                                        f"addr add {plan.ATTACKER[0]}/24 dev wan0",
-                                        f"addr add {plan.ATTACKER[1]}/64 dev wan0 nodad"])
-        return plan.ATTACKER_NS
-
-    def restore(self):
-        """Everything as after up(): all healed, thawed, powered, in sync, reachable."""
-        for m in self.members:
-            self.heal(m)
-            if m.powered and m.daemon.alive() and m.keepalived.alive():
-                self.thaw(m)
-            self.start_member(m)
-        self.wait_owners()
-        self.wait_in_sync()
-        self.wait_reachable()
-
     # ------------------------------------------------------------ captures
 
     def capture_members(self):
@@ -613,7 +367,7 @@ class Lab:
         if os.environ.get("GUARDMOUNT_LAB_KEEP"):
             self.say(f"kept, as GUARDMOUNT_LAB_KEEP asks: {LAB_DIR}; ./dev lab down removes it")
         else:
-            _remove_everything()
+            remove_everything()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -644,7 +398,7 @@ class Lab:
             os.replace(STATE_FILE + ".new", STATE_FILE)
 
     @classmethod
-    def load(cls, say=_quiet):
+    def load(cls, say=quiet):
         """The lab that stands."""
         try:
             state = json.loads(Path(STATE_FILE).read_text())
@@ -724,148 +478,3 @@ def _tail(path, lines=5):
         return "\n".join(Path(path).read_text(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
-
-
-def _clear_remains_of_a_crash():
-    """We hold the lock. A finished `lab up` is somebody's and stays; anything else is a ruin."""
-    try:
-        state = json.loads(Path(STATE_FILE).read_text())
-    except (OSError, ValueError):
-        state = {}
-    if state.get("kept") and state.get("complete"):
-        raise LabError("a lab is up already; ./dev lab down removes it")
-    _remove_everything()
-
-
-def _remove_everything():
-    """Every process, namespace, socket and file of the lab, whatever state it is in."""
-    ours = processes_with_env(f"{ENV_MARK}={LAB_DIR}")
-    for p in ours:
-        p.signal(signal.SIGCONT)
-        p.signal(signal.SIGKILL)
-    for p in ours:
-        p.wait(3)
-    for ns in list_netns(plan.PREFIX):
-        delete_netns(ns)
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir("/var/run/wireguard"):
-            if name.startswith(("gmlhub", "gmlc")) and name.endswith(".sock"):
-                os.unlink(f"/var/run/wireguard/{name}")
-    if os.path.isdir(LAB_DIR) and not os.path.islink(LAB_DIR):
-        shutil.rmtree(LAB_DIR)
-
-
-# ---------------------------------------------------------------- command line
-
-def _command_up(args):
-    started = time.monotonic()
-    lab = Lab.up(args.members, args.clients, args.advert, args.unicast, kept=True,
-                 log_level=args.log_level, say=_say, vips=args.vips)
-    _say(f"up after {time.monotonic() - started:.1f} s")
-    if args.json:
-        print(json.dumps(lab.to_json(), indent=1))
-    else:
-        _print_summary(lab)
-        print(f"""
-Try:  ip netns exec {lab.clients[0].netns if lab.clients else SERVER_NS} ping {plan.SERVER[0]}
-      ip netns exec {lab.members[0].netns} wg show {lab.members[0].hub_if}
-      {BIN_DIR / 'guardmount'} -s {lab.members[0].control} status
-      ./dev lab power-off {(lab.owner() or lab.members[0]).name}
-End:  ./dev lab down""")
-
-
-def _print_summary(lab):
-    held = {v.name: lab.holders(v) for v in lab.vips}
-    for m in lab.members:
-        state = "off" if not m.powered else \
-            "+".join(name for name, members in held.items() if m in members) or "standby"
-        faults = "".join(f" [{' '.join(f)}]" for f in m.faults)
-        print(f"{m.name:4} {state:8} netns {m.netns:8} daemon "
-              f"{m.daemon.pid if m.daemon.alive() else 'down':>7} keepalived "
-              f"{m.keepalived.pid if m.keepalived.alive() else 'down':>7}  log {m.log}{faults}")
-    for c in lab.clients:
-        print(f"{c.name:4} client   netns {c.netns:8} {c.wan_address} -> {c.endpoint}"
-              f"{' psk' if c.with_psk else ''}  tunnel {', '.join(c.tunnel)}")
-    print(f"server        netns {SERVER_NS:8} {', '.join(plan.SERVER)}")
-
-
-def _command_status(args):
-    lab = Lab.load()
-    if args.json:
-        print(json.dumps({**lab.to_json(), "owners": [m.name for m in lab.holders()]}, indent=1))
-    else:
-        _print_summary(lab)
-
-
-def _locked(action):
-    lock = _Lock()
-    lock.take(0, _say)
-    try:
-        action()
-    finally:
-        lock.release()
-
-
-def _fault_commands():
-    def power_on(lab, m):
-        lab.start_member(m)
-    return {
-        "power-off": Lab.power_cut, "power-on": power_on, "stop": Lab.stop_member,
-        "start": power_on, "kill-daemon": Lab.kill_daemon, "freeze": Lab.freeze,
-        "thaw": Lab.thaw, "heal": Lab.heal, "block-vrrp": Lab.block_vrrp,
-    }
-
-
-def main(argv):
-    parser = argparse.ArgumentParser(prog="./dev lab", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="make it")
-    up.add_argument("--members", type=int, default=2)
-    up.add_argument("--clients", type=int, default=2)
-    up.add_argument("--vips", type=int, default=1,
-                    help="VIP groups; of several, each member is the owner of some")
-    up.add_argument("--advert", type=float, default=0.1, metavar="S",
-                    help="VRRP advert interval in seconds, 0.01 to 1 (default 0.1)")
-    up.add_argument("--unicast", action="store_true", help="VRRP unicast instead of multicast")
-    up.add_argument("--log-level", default="info", choices=["error", "warn", "info", "debug"])
-    up.add_argument("--json", action="store_true")
-    commands.add_parser("down", help="remove it, whatever is left of it")
-    commands.add_parser("status").add_argument("--json", action="store_true")
-    faults = _fault_commands()
-    for name in faults:
-        commands.add_parser(name).add_argument("member")
-    for name in ("cut", "isolate"):
-        p = commands.add_parser(name)
-        p.add_argument("member")
-        p.add_argument("lan", choices=plan.LANS)
-    args = parser.parse_args(argv)
-    stop_on_signals()
-    try:
-        require_root("the lab")
-        if args.command == "up":
-            _command_up(args)
-        elif args.command == "down":
-            _locked(_remove_everything)
-        elif args.command == "status":
-            _command_status(args)
-        else:
-            def act():
-                lab = Lab.load(_say)
-                m = lab.member(args.member)
-                if args.command in faults:
-                    faults[args.command](lab, m)
-                else:
-                    lab.cut(m, args.lan, silent=args.command == "isolate")
-                lab._save()
-            _locked(act)
-    except LabError as e:
-        print(f"lab: {e}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

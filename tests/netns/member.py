@@ -3,9 +3,9 @@
 import os
 import subprocess
 
-from lab import BIN_DIR
 from netns import end_process, ip, spawn
 from plain import genkey, lone_member
+from premises import BIN_DIR
 
 
 class LoneMember:

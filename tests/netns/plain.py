@@ -10,9 +10,9 @@ import socket
 import subprocess
 import tempfile
 
-from lab import BIN_DIR
 from netns import (LabError, add_netns, delete_netns, end_process, ip_batch, link_exists, run,
                    run_in, socket_answers, spawn, wait_until, wg_keypair, wireguard_socket)
+from premises import BIN_DIR
 
 # ./dev test runs the files of these tests side by side: each of its workers has names of its own,
 # also for interfaces, whose sockets all namespaces share.

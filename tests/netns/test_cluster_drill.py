@@ -11,7 +11,7 @@ import pytest
 
 import plan
 from chromium import Page
-from lab import BIN_DIR, LAB_DIR
+from premises import BIN_DIR, LAB_DIR
 
 CLIENTS = 4
 DRILL_S = 100

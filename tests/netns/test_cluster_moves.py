@@ -11,8 +11,8 @@ import time
 import pytest
 
 import plan
-from lab import BIN_DIR, ENV_MARK, LAB_DIR
 from plan import SERVER_NS
+from premises import BIN_DIR, ENV_MARK, LAB_DIR
 from probes import Probe, stop_all
 from traffic import refresh_old_sessions
 

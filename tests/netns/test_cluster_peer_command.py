@@ -6,11 +6,9 @@ import re
 import subprocess
 import time
 
-import pytest
-
-from lab import BIN_DIR
 from netns import run_in, wait_until, wg_keypair
 from plan import SERVER
+from premises import BIN_DIR
 
 MEMBERS = 3
 REPLICATED_WITHIN_S = 3

@@ -107,7 +107,7 @@ def test_the_rendered_keepalived_configuration_is_accepted(lab):
 
 
 def test_a_configuration_that_others_may_read_is_refused(lab):
-    from lab import BIN_DIR
+    from premises import BIN_DIR
     m = lab.members[0]
     readable = os.path.join(m.dir, "readable.conf")
     with open(m.conf) as source, open(readable, "w") as f:

@@ -10,9 +10,9 @@ import pytest
 import plan
 from audit import parse_udp
 from capture import PcapReader
-from lab import ENV_MARK, LAB_DIR
 from netns import in_netns
 from plan import SERVER_NS
+from premises import ENV_MARK, LAB_DIR
 from probes import Probe
 from test_cluster_crash import OFTEN
 from traffic import refresh_old_sessions

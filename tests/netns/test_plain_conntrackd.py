@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from lab import BIN_DIR
 from netns import (add_netns, delete_netns, end_process, ip_batch, run, run_in, set_link, spawn,
                    wait_until)
 from plain import PREFIX, genkey
+from premises import BIN_DIR
 
 NETWORK = "192.168.77"
 NAT = ["-p", "tcp", "-s", "10.77.0.5", "-d", "10.0.0.9", "--dport", "80", "--src-nat",

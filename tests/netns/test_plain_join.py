@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import BIN_DIR
 from netns import (add_netns, delete_netns, end_process, ip_batch, run, run_in, socket_answers, spawn,
                    wait_until, wg_keypair, wireguard_socket)
+from premises import BIN_DIR
 
 BERLIN, PARIS = "gmp-join-1", "gmp-join-2"
 PATIENCE_S = 10

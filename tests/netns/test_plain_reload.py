@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import BIN_DIR
 from netns import (add_netns, delete_netns, ip, ip_batch, link_exists, run, run_in,
                    socket_answers, wait_until, wireguard_socket)
 from plain import genkey, lone_member
+from premises import BIN_DIR
 
 NS, IFNAME = "gmp-reload", "gmpreload0"
 PATIENCE_S = 10

@@ -2,7 +2,6 @@
 guardmountd is the client."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import BIN_DIR
 from member import LoneMember
 from netns import (add_netns, delete_netns, end_process, ip_batch, run, run_in, socket_answers,
                    spawn, wait_until, wg_keypair, wireguard_socket)
+from premises import BIN_DIR
 
 NS, HUB, CLIENT, WAN = "gmp-see", "gmpsee0", "gmpseec", "gmpseew"
 FAR = "gmp-see-far"

@@ -9,8 +9,8 @@
 import time
 
 import plan
-from lab import ENV_MARK, LAB_DIR
 from netns import LabError, run_in
+from premises import ENV_MARK, LAB_DIR
 from probes import Probe, Result, stop_all
 from plan import SERVER_NS
 
