@@ -32,6 +32,15 @@ void x25519_clamp(uint8_t private_key[32]);
 void x25519_public(uint8_t ret[32], const uint8_t private_key[32]);
 /* False: the result is all zero (small-order point); then nothing may be made of it. */
 bool x25519(uint8_t ret[32], const uint8_t private_key[32], const uint8_t public_key[32]);
+/* Several multiplications, any number of them: together they cost hardly more than one where the
+ * CPU has lanes for them (ADR 0021). No result is another one's key. */
+struct x25519_job {
+    uint8_t *ret; /* 32 bytes */
+    const uint8_t *private_key;
+    const uint8_t *public_key; /* NULL: the base point; what is made is a public key */
+    bool ok;                   /* what x25519() would have returned */
+};
+void x25519_batch(struct x25519_job *jobs, unsigned n);
 /* A fresh clamped private key and its public key. */
 void x25519_keygen(const struct rng *rng, uint8_t ret_private[32], uint8_t ret_public[32]);
 

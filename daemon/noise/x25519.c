@@ -1,7 +1,8 @@
 /* X25519 (RFC 7748). Public keys are made on the Edwards curve of the same group, where libsodium
- * has tables of the base point: half the time of its ladder (ADR 0017). */
+ * has tables of the base point: half the time of its ladder (ADR 0017). Several multiplications go
+ * to the lanes of vector registers (ADR 0021). */
 #include "base/secret.h"
-#include "noise/noise.h"
+#include "noise/x25519_lanes.h"
 #include <assert.h>
 #include <gmp.h>
 #include <sodium.h>
@@ -83,4 +84,69 @@ void x25519_keygen(const struct rng *rng, uint8_t ret_private[32], uint8_t ret_p
     rng_fill(rng, ret_private, 32);
     x25519_clamp(ret_private);
     x25519_public(ret_public, ret_private);
+}
+
+/* ---- several at once ---- */
+
+const struct x25519_lanes *x25519_lanes_here(void)
+{
+#ifdef GM_X25519_LANES
+    __builtin_cpu_init(); /* what it finds the system keeps registers for, too */
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512ifma"))
+        return &x25519_avx512;
+#endif
+    return NULL;
+}
+
+static unsigned cost(const struct x25519_job *job)
+{
+    return job->public_key ? X25519_ANY_POINT : X25519_BASE_POINT;
+}
+
+static void by_library(struct x25519_job *job)
+{
+    job->ok = true;
+    if (job->public_key)
+        job->ok = x25519(job->ret, job->private_key, job->public_key);
+    else
+        x25519_public(job->ret, job->private_key);
+}
+
+static void some(const struct x25519_lanes *lanes, struct x25519_job *const *jobs, unsigned n)
+{
+    unsigned worth = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        worth += cost(jobs[i]);
+    if (lanes && n > 0 && worth >= lanes->worth)
+        lanes->run(jobs, n);
+    else
+        for (unsigned i = 0; i < n; i++)
+            by_library(jobs[i]);
+}
+
+void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *jobs, unsigned n)
+{
+    static const unsigned costs[] = {X25519_ANY_POINT, X25519_BASE_POINT};
+    const unsigned together = lanes ? lanes->lanes : 1;
+    struct x25519_job *next[X25519_LANES_MAX];
+    unsigned count = 0;
+
+    /* The cheap ones last: what fills no register may then be left to the library. */
+    for (unsigned c = 0; c < 2; c++)
+        for (unsigned i = 0; i < n; i++)
+            if (cost(&jobs[i]) == costs[c]) {
+                next[count++] = &jobs[i];
+                if (count == together) {
+                    some(lanes, next, count);
+                    count = 0;
+                }
+            }
+    some(lanes, next, count);
+}
+
+void x25519_batch(struct x25519_job *jobs, unsigned n)
+{
+    x25519_batch_in(x25519_lanes_here(), jobs, n);
 }

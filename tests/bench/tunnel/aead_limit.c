@@ -1,19 +1,15 @@
 /* The AEAD limit of one core: bench-aead prints, for each length, what one packet costs to seal and
  * to open, in nanoseconds of this thread's CPU time, alone and in a batch.
  *
- *     LENGTH seal-single open-single seal-batch open-batch
- *
- * The best of many short slices: what a disturbed slice tells is about the machine. */
+ *     LENGTH seal-single open-single seal-batch open-batch */
+#include "bench/tunnel/slices.h"
 #include "noise/noise.h"
 #include "wg/aead.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define BATCH 44 /* packets of one full UDP burst */
-#define SLICES 60
-#define SLICE_NS 2000000ull
 #define LEN_MAX 1424
 #define ROOM (LEN_MAX + AEAD_TAG_LEN)
 
@@ -24,15 +20,9 @@ struct bench {
     uint8_t key[32];
     uint8_t plain[BATCH * ROOM], sealed[BATCH * ROOM];
     struct aead_op ops[BATCH];
+    bool open;
+    unsigned at_a_time;
 };
-
-static unsigned long long thread_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (unsigned long long)t.tv_sec * 1000000000ull + (unsigned long long)t.tv_nsec;
-}
 
 static void ops_set(struct bench *b, size_t len, bool open)
 {
@@ -43,37 +33,26 @@ static void ops_set(struct bench *b, size_t len, bool open)
                                      .len = len};
 }
 
-static void once(struct bench *b, bool open, unsigned at_a_time)
+static void once(void *ctx)
 {
-    for (unsigned i = 0; i < BATCH; i += at_a_time) {
-        if (!open) {
-            aead_seal(b->aead, b->key, &b->ops[i], at_a_time);
+    struct bench *b = ctx;
+
+    for (unsigned i = 0; i < BATCH; i += b->at_a_time) {
+        if (!b->open) {
+            aead_seal(b->aead, b->key, &b->ops[i], b->at_a_time);
             continue;
         }
-        unsigned ok = aead_open(b->aead, b->key, &b->ops[i], at_a_time);
-        assert(ok == at_a_time);
+        unsigned ok = aead_open(b->aead, b->key, &b->ops[i], b->at_a_time);
+        assert(ok == b->at_a_time);
     }
 }
 
 static double best_ns(struct bench *b, size_t len, bool open, unsigned at_a_time)
 {
-    double best = 0;
-
     ops_set(b, len, open);
-    for (unsigned slice = 0; slice < SLICES; slice++) {
-        unsigned long long start = thread_ns(), now;
-        unsigned packets = 0;
-
-        do {
-            once(b, open, at_a_time);
-            packets += BATCH;
-            now = thread_ns();
-        } while (now - start < SLICE_NS);
-        double cost = (double)(now - start) / packets;
-        if (slice == 0 || cost < best)
-            best = cost;
-    }
-    return best;
+    b->open = open;
+    b->at_a_time = at_a_time;
+    return slices_best_ns(once, b) / BATCH;
 }
 
 int main(void)

@@ -131,23 +131,40 @@ TEST(a_public_key_is_what_the_ladder_makes_of_the_base_point)
     }
 }
 
+#define X25519_CASES (sizeof(x25519_cases) / sizeof(x25519_cases[0]))
+
+static void check_shared(const struct x25519_case *c, const char *how, bool ok, const uint8_t *got)
+{
+    uint8_t want[32];
+
+    assert_int_equal(unhex(c->shared, want), 32);
+    if (ok == secret_is_zero(want, 32) || (ok && memcmp(got, want, 32) != 0))
+        fail_msg("case %u, %s: %s", c->id, how, ok ? "wrong or zero result" : "refused");
+}
+
 TEST(x25519_of_all_wycheproof_cases_and_no_zero_results)
 {
+    static uint8_t private_keys[X25519_CASES][32], public_keys[X25519_CASES][32];
+    static uint8_t together[X25519_CASES][32];
+    static struct x25519_job jobs[X25519_CASES];
     unsigned refused = 0;
 
-    for (unsigned i = 0; i < sizeof(x25519_cases) / sizeof(x25519_cases[0]); i++) {
+    for (unsigned i = 0; i < X25519_CASES; i++) {
         const struct x25519_case *c = &x25519_cases[i];
-        uint8_t private_key[32], public_key[32], shared[32], got[32];
+        uint8_t got[32];
 
-        assert_int_equal(unhex(c->private_key, private_key), 32);
-        assert_int_equal(unhex(c->public_key, public_key), 32);
-        assert_int_equal(unhex(c->shared, shared), 32);
-        bool zero = secret_is_zero(shared, 32), ok = x25519(got, private_key, public_key);
-        if (ok == zero || (ok && memcmp(got, shared, 32) != 0))
-            fail_msg("case %u: %s", c->id, ok ? "wrong or zero result" : "refused");
-        refused += zero;
+        assert_int_equal(unhex(c->private_key, private_keys[i]), 32);
+        assert_int_equal(unhex(c->public_key, public_keys[i]), 32);
+        bool ok = x25519(got, private_keys[i], public_keys[i]);
+        check_shared(c, "alone", ok, got);
+        refused += !ok;
+        jobs[i] = (struct x25519_job){
+            .ret = together[i], .private_key = private_keys[i], .public_key = public_keys[i]};
     }
     assert_true(refused >= 20); /* the points of small order are among them */
+    x25519_batch(jobs, X25519_CASES);
+    for (unsigned i = 0; i < X25519_CASES; i++)
+        check_shared(&x25519_cases[i], "together", jobs[i].ok, together[i]);
 }
 
 typedef bool open_fn(uint8_t *dst, const struct aead_case *c, const uint8_t *sealed, size_t len,

@@ -1,0 +1,1 @@
+fuzz_target(x25519 SOURCES fuzz_x25519.c USES noise)
