@@ -1,6 +1,7 @@
 /* The door: a packet thread without a TUN queue, whose sockets get all that is no data. It reads,
- * checks and serves handshakes one after the other, so that one message wakes one thread; what came
- * meanwhile is read next. Data workers never see them, but inside a burst that began with data. */
+ * checks and serves handshakes, so that one message wakes one thread: those that wait together, up to
+ * HANDSHAKE_BATCH_MAX; what came meanwhile is read next. Data workers never see them, but inside a
+ * burst that began with data. */
 #include "engine/internal.h"
 
 struct worker *door_of(struct engine *e)
@@ -8,7 +9,7 @@ struct worker *door_of(struct engine *e)
     return &e->workers[e->config.workers];
 }
 
-/* Once a turn, after its sockets were looked at: at most one handshake's arithmetic. */
+/* Once a turn, after its sockets were looked at: at most one batch's arithmetic. */
 static void on_serving(uv_idle_t *h)
 {
     struct worker *w = h->data;
@@ -22,14 +23,14 @@ static void on_serving(uv_idle_t *h)
         pool_call(p, atomic_load(&p->depth) > 0);
         return;
     }
-    if (!pool_results_full(p) && pool_serve(&p->door))
+    if (pool_room(p) > 0 && pool_serve(&p->door))
         return;
     pool_tell(&p->door);
     uv_idle_stop(h);
     atomic_store(&p->door_awake, false);
     /* Who pushed before it could see this did not wake us. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (pool_results_full(p))
+    if (pool_room(p) == 0)
         pool_call(p, 1); /* one that may wait */
     else if (pool_serve(&p->door))
         door_begin(w);

@@ -34,18 +34,23 @@ int engine_handshake(struct engine *e, const struct handshake_job *job)
     return pool_push(e, e->worker_count, job) ? 0 : -EAGAIN;
 }
 
-/* Producers in turn, so that a flood at one socket does not starve the others or main. */
-static bool pop(struct pool *p, struct handshake_job *ret)
+/* Up to @most. Producers in turn, so that a flood at one socket does not starve the others or main. */
+static unsigned pop(struct pool *p, struct handshake_job *ret, unsigned most)
 {
-    bool found = false;
+    unsigned n = 0, empty = 0;
 
     pthread_mutex_lock(&p->take_lock);
-    for (unsigned i = 0; i < p->rings && !found; i++) {
+    while (n < most && empty < p->rings) {
         p->turn = (p->turn + 1) % p->rings;
-        found = ring_pop(&p->jobs[p->turn], ret);
+        if (ring_pop(&p->jobs[p->turn], &ret[n])) {
+            n++;
+            empty = 0;
+        } else {
+            empty++;
+        }
     }
     pthread_mutex_unlock(&p->take_lock);
-    return found;
+    return n;
 }
 
 /* H10: long or slow is load, and stays load for a second. */
@@ -184,12 +189,12 @@ static void result_free(struct result_node *n)
     free(n);
 }
 
-bool pool_results_full(struct pool *p)
+unsigned pool_room(struct pool *p)
 {
     pthread_mutex_lock(&p->result_lock);
-    bool full = p->result_count >= RESULTS_MAX;
+    unsigned room = RESULTS_MAX - MIN(p->result_count, RESULTS_MAX);
     pthread_mutex_unlock(&p->result_lock);
-    return full;
+    return room;
 }
 
 void pool_tell(struct pool_thread *t)
@@ -243,11 +248,17 @@ void pool_deliver(struct engine *e)
 
 /* ---- the threads ---- */
 
-static void run(struct pool_thread *t, const struct handshake_job *job, bool load, uint64_t now_ns,
-                struct handshake_result *ret)
+struct batch {
+    struct handshake_job jobs[HANDSHAKE_BATCH_MAX];
+    struct result_node *nodes[HANDSHAKE_BATCH_MAX];
+    unsigned n;
+};
+
+static void run(struct pool_thread *t, const struct batch *b, bool load, uint64_t now_ns)
 {
     struct engine *e = t->e;
     struct view view = {.e = e};
+    struct handshake_result *results[HANDSHAKE_BATCH_MAX];
     struct handshake_env env = {
         .self = atomic_load_explicit(&e->identity, memory_order_acquire),
         .rng = &rng_system,
@@ -266,43 +277,67 @@ static void run(struct pool_thread *t, const struct handshake_job *job, bool loa
         .last_mac1 = env_last_mac1,
     };
 
-    ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+    for (unsigned i = 0; i < b->n; i++) {
+        results[i] = &b->nodes[i]->r;
+        results[i]->verdict = HANDSHAKE_DROP_UNKNOWN;
+    }
     if (env.self && env.cookies)
-        handshake_run(&env, job, ret);
-    if (job->kind == HANDSHAKE_INITIATE)
-        ret->peer_id = job->peer_id; /* also of one that failed: main waits for the answer */
-    count_add(&t->stats.handshake[ret->verdict], 1);
-    if (ret->verdict == HANDSHAKE_REPLY_COOKIE)
-        engine_send(e, ret->vip, &ret->source, &ret->local, ret->local_ifindex, ret->reply,
-                    ret->reply_len);
+        handshake_run_batch(&env, b->jobs, results, b->n);
+    for (unsigned i = 0; i < b->n; i++) {
+        struct handshake_result *r = results[i];
+
+        if (b->jobs[i].kind == HANDSHAKE_INITIATE)
+            r->peer_id = b->jobs[i].peer_id; /* also of one that failed: main waits for the answer */
+        count_add(&t->stats.handshake[r->verdict], 1);
+        if (r->verdict == HANDSHAKE_REPLY_COOKIE)
+            engine_send(e, r->vip, &r->source, &r->local, r->local_ifindex, r->reply, r->reply_len);
+    }
+}
+
+/* Where there is no memory for a result it is as if the message was lost; an initiation's timer
+ * asks again. */
+static void take_nodes(struct batch *b)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < b->n; i++) {
+        b->jobs[kept] = b->jobs[i];
+        b->nodes[kept] = calloc(1, sizeof(*b->nodes[kept]));
+        kept += b->nodes[kept] != NULL;
+    }
+    b->n = kept;
 }
 
 bool pool_serve(struct pool_thread *t)
 {
-    struct engine *e = t->e;
-    struct handshake_job job;
+    struct pool *p = &t->e->pool;
+    struct batch b;
+    bool load = false;
 
-    if (atomic_load(&e->pool.stop) || !pop(&e->pool, &job)) {
+    /* No more than main has room for, if it has any: to wait is not the door's. */
+    unsigned most = MAX(MIN(pool_room(p), HANDSHAKE_BATCH_MAX), 1);
+    if (atomic_load(&p->stop) || (b.n = pop(p, b.jobs, most)) == 0) {
         pool_tell(t);
         return false;
     }
-    unsigned depth = atomic_fetch_sub(&e->pool.depth, 1);
     uint64_t now_ns = clock_boot_ns();
-    bool load = under_load(&e->pool, depth, job.queued_ns, now_ns);
-    struct result_node *n = calloc(1, sizeof(*n));
-    if (!n)
-        return true; /* as if the message was lost; an initiation's timer asks again */
+    for (unsigned i = 0; i < b.n; i++)
+        load |= under_load(p, atomic_fetch_sub(&p->depth, 1), b.jobs[i].queued_ns, now_ns);
+    take_nodes(&b);
 
     rcu_enter();
-    run(t, &job, load, now_ns, &n->r);
+    run(t, &b, load, now_ns);
     rcu_leave();
-    if (main_wants(&job, &n->r)) {
-        result_push(t, n);
-    } else {
-        refusal_add(&e->pool, &n->r);
-        result_free(n);
+    for (unsigned i = 0; i < b.n; i++) {
+        if (main_wants(&b.jobs[i], &b.nodes[i]->r)) {
+            result_push(t, b.nodes[i]);
+        } else {
+            refusal_add(p, &b.nodes[i]->r);
+            result_free(b.nodes[i]);
+        }
     }
-    if (++t->served == SERVED_AT_ONCE)
+    t->served += b.n;
+    if (t->served >= SERVED_AT_ONCE)
         pool_tell(t);
     return true;
 }

@@ -201,27 +201,15 @@ void noise_mix_chain(struct noise *n, const void *in, size_t len)
     noise_hkdf(n->ck, in, len, n->ck, NULL, NULL);
 }
 
-static bool mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t public_key[32],
-                   void (*mix)(struct noise *n, const void *in, size_t len))
+bool noise_mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t public_key[32])
 {
     uint8_t shared[32];
     bool ok = x25519(shared, private_key, public_key);
 
     if (ok)
-        mix(n, shared, sizeof(shared));
+        noise_mix_key(n, shared, sizeof(shared));
     secret_wipe(shared, sizeof(shared));
     return ok;
-}
-
-bool noise_mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t public_key[32])
-{
-    return mix_dh(n, private_key, public_key, noise_mix_key);
-}
-
-bool noise_mix_dh_chain(struct noise *n, const uint8_t private_key[32],
-                        const uint8_t public_key[32])
-{
-    return mix_dh(n, private_key, public_key, noise_mix_chain);
 }
 
 void noise_mix_psk(struct noise *n, const uint8_t psk[32])

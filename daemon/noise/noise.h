@@ -40,7 +40,7 @@ struct x25519_job {
     const uint8_t *public_key; /* NULL: the base point; what is made is a public key */
     bool ok;                   /* what x25519() would have returned */
 };
-void x25519_batch(struct x25519_job *jobs, unsigned n);
+void x25519_batch(struct x25519_job *const *jobs, unsigned n);
 /* A fresh clamped private key and its public key. */
 void x25519_keygen(const struct rng *rng, uint8_t ret_private[32], uint8_t ret_public[32]);
 
@@ -71,8 +71,6 @@ bool noise_mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t 
 /* The same where another mix follows before anything is encrypted: ck alone, a third less hashing;
  * k is what it was. */
 void noise_mix_chain(struct noise *n, const void *in, size_t len);
-bool noise_mix_dh_chain(struct noise *n, const uint8_t private_key[32],
-                        const uint8_t public_key[32]);
 void noise_mix_psk(struct noise *n, const uint8_t psk[32]); /* MixKeyAndHash */
 /* EncryptAndHash / DecryptAndHash under the last k with nonce 0 (each k serves once in IKpsk2). */
 void noise_encrypt(struct noise *n, uint8_t *dst, const void *src, size_t len); /* len + 16 */

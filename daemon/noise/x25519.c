@@ -126,7 +126,7 @@ static void some(const struct x25519_lanes *lanes, struct x25519_job *const *job
             by_library(jobs[i]);
 }
 
-void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *jobs, unsigned n)
+void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *const *jobs, unsigned n)
 {
     static const unsigned costs[] = {X25519_ANY_POINT, X25519_BASE_POINT};
     const unsigned together = lanes ? lanes->lanes : 1;
@@ -136,8 +136,8 @@ void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *jobs, 
     /* The cheap ones last: what fills no register may then be left to the library. */
     for (unsigned c = 0; c < 2; c++)
         for (unsigned i = 0; i < n; i++)
-            if (cost(&jobs[i]) == costs[c]) {
-                next[count++] = &jobs[i];
+            if (cost(jobs[i]) == costs[c]) {
+                next[count++] = jobs[i];
                 if (count == together) {
                     some(lanes, next, count);
                     count = 0;
@@ -146,7 +146,7 @@ void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *jobs, 
     some(lanes, next, count);
 }
 
-void x25519_batch(struct x25519_job *jobs, unsigned n)
+void x25519_batch(struct x25519_job *const *jobs, unsigned n)
 {
     x25519_batch_in(x25519_lanes_here(), jobs, n);
 }

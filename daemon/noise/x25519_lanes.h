@@ -25,7 +25,7 @@ struct x25519_lanes {
 /* What this machine has; NULL: nothing. */
 const struct x25519_lanes *x25519_lanes_here(void);
 /* x25519_batch() with these lanes; NULL: by the library alone. */
-void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *jobs, unsigned n);
+void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *const *jobs, unsigned n);
 
 #ifdef GM_X25519_LANES
 extern const struct x25519_lanes x25519_avx512;

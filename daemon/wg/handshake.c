@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "noise/noise.h"
 #include "wg/ratelimit.h"
+#include <assert.h>
 
 static const char construction[] = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 static const char identifier[] = "WireGuard v1 zx2c4 Jason@zx2c4.com";
@@ -97,15 +98,63 @@ void handshake_add_mac2(uint8_t *message, unsigned len, const uint8_t cookie[16]
     blake2s(macs->mac2, sizeof(macs->mac2), cookie, 16, message, len - sizeof(macs->mac2));
 }
 
-static void initiate(const struct handshake_env *env, const struct handshake_job *job,
-                     struct handshake_result *ret)
-{
-    const struct remote *r = env->find_remote_id(env->ctx, job->peer_id);
-    struct message_initiation *m = (struct message_initiation *)ret->reply;
-    struct noise n;
+/* ---- one handshake of a batch: stages, and multiplications between them ---- */
 
-    ret->verdict = HANDSHAKE_DROP_UNKNOWN;
-    if (!usable(r) || !env->self)
+#define PRODUCTS_MAX 3 /* that one stage waits for */
+
+struct attempt {
+    const struct handshake_job *job;
+    struct handshake_result *ret;
+    /* What goes on when the products are there; NULL: nothing, the verdict stands. */
+    void (*next)(const struct handshake_env *env, struct attempt *a);
+    struct x25519_job products[PRODUCTS_MAX];
+    unsigned product_count;
+    struct remote remote; /* a copy: the lookups keep only what was asked for last */
+    const struct initiation *initiation;
+    struct noise n;
+    uint8_t ephemeral[32]; /* private */
+    uint8_t shared[2][32];
+};
+
+static void want(struct attempt *a, uint8_t ret[32], const uint8_t private_key[32],
+                 const uint8_t *public_key)
+{
+    a->products[a->product_count++] =
+        (struct x25519_job){.ret = ret, .private_key = private_key, .public_key = public_key};
+}
+
+static bool made(const struct attempt *a)
+{
+    for (unsigned i = 0; i < a->product_count; i++)
+        if (!a->products[i].ok)
+            return false;
+    return true;
+}
+
+/* A fresh private key, and the wish for its public one in the message. */
+static void want_ephemeral(const struct handshake_env *env, struct attempt *a, uint8_t ret[32])
+{
+    rng_fill(env->rng, a->ephemeral, sizeof(a->ephemeral));
+    x25519_clamp(a->ephemeral);
+    want(a, ret, a->ephemeral, NULL);
+}
+
+/* "e", which psk patterns mix into the key as well; a product is mixed in next. */
+static void mix_ephemeral(struct noise *n, const uint8_t e[32])
+{
+    noise_mix_chain(n, e, 32);
+    noise_mix_hash(n, e, 32);
+}
+
+/* ---- initiations of ours ---- */
+
+static void finish_initiation(const struct handshake_env *env, struct attempt *a)
+{
+    struct handshake_result *ret = a->ret;
+    struct message_initiation *m = (struct message_initiation *)ret->reply;
+    const struct remote *r = &a->remote;
+
+    if (!made(a))
         return;
     struct initiation_secret *secret = secret_alloc();
     struct initiation_state *state = secret_alloc();
@@ -114,145 +163,168 @@ static void initiate(const struct handshake_env *env, const struct handshake_job
         secret_free(state);
         return;
     }
-    ret->local_index = env->draw_index(env->ctx);
     store_le32(m->type, MESSAGE_INITIATION);
     store_le32(m->sender, ret->local_index);
-    start(&n, r->public_key.b);
-    x25519_keygen(env->rng, secret->ephemeral_private, m->ephemeral);
-    noise_mix_chain(&n, m->ephemeral, 32); /* psk modifier: "e" is mixed into the key as well */
-    noise_mix_hash(&n, m->ephemeral, 32);
-    if (!noise_mix_dh(&n, secret->ephemeral_private, r->public_key.b)) {
-        secret_free(secret);
-        secret_free(state);
-        noise_clear(&n);
-        return;
-    }
-    noise_encrypt(&n, m->encrypted_static, env->self->public_key.b, 32);
-    noise_mix_key(&n, r->secret->static_static, 32);
-    noise_encrypt(&n, m->encrypted_timestamp, job->stamp, TAI64N_LEN);
+    start(&a->n, r->public_key.b);
+    mix_ephemeral(&a->n, m->ephemeral);
+    noise_mix_key(&a->n, a->shared[0], 32);
+    noise_encrypt(&a->n, m->encrypted_static, env->self->public_key.b, 32);
+    noise_mix_key(&a->n, r->secret->static_static, 32);
+    noise_encrypt(&a->n, m->encrypted_timestamp, a->job->stamp, TAI64N_LEN);
     mac1_put(ret->reply, sizeof(*m), &r->public_key);
     ret->reply_len = sizeof(*m);
 
+    memcpy(secret->ephemeral_private, a->ephemeral, 32);
     memcpy(secret->psk, r->secret->psk, 32);
-    memcpy(state->ck, n.ck, 32);
-    memcpy(state->h, n.h, 32);
+    memcpy(state->ck, a->n.ck, 32);
+    memcpy(state->h, a->n.h, 32);
     ret->initiation = (struct initiation){.peer_id = r->peer_id,
                                           .local_index = ret->local_index,
                                           .sent_ns = env->now_ns,
-                                          .stamp_real_ns = stamp_to_real(job->stamp),
+                                          .stamp_real_ns = stamp_to_real(a->job->stamp),
                                           .secret = secret,
                                           .state = state};
     ret->verdict = HANDSHAKE_INITIATION_MADE;
-    noise_clear(&n);
 }
 
-/* The response to an initiation that was just read into @n. */
-static bool respond(const struct handshake_env *env, const struct remote *r, struct noise *n,
-                    const uint8_t their_ephemeral[32], struct handshake_result *ret)
+static void initiate(const struct handshake_env *env, struct attempt *a)
 {
-    struct message_response *m = (struct message_response *)ret->reply;
-    uint8_t ephemeral[32];
+    const struct remote *r = env->find_remote_id(env->ctx, a->job->peer_id);
 
+    a->ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+    if (!usable(r) || !env->self)
+        return;
+    a->remote = *r;
+    a->ret->local_index = env->draw_index(env->ctx);
+    want_ephemeral(env, a, ((struct message_initiation *)a->ret->reply)->ephemeral);
+    want(a, a->shared[0], a->ephemeral, a->remote.public_key.b);
+    a->next = finish_initiation;
+}
+
+/* ---- initiations of others ---- */
+
+static void finish_response(const struct handshake_env *env, struct attempt *a)
+{
+    struct handshake_result *ret = a->ret;
+    struct message_response *m = (struct message_response *)ret->reply;
+
+    if (!made(a)) {
+        secret_free(TAKE_PTR(ret->keys));
+        return;
+    }
     store_le32(m->type, MESSAGE_RESPONSE);
     store_le32(m->sender, ret->local_index);
     store_le32(m->receiver, ret->remote_index);
-    x25519_keygen(env->rng, ephemeral, m->ephemeral);
-    noise_mix_chain(n, m->ephemeral, 32);
-    noise_mix_hash(n, m->ephemeral, 32);
-    bool ok = noise_mix_dh_chain(n, ephemeral, their_ephemeral) &&
-              noise_mix_dh_chain(n, ephemeral, r->public_key.b);
-    secret_wipe(ephemeral, sizeof(ephemeral));
-    if (!ok)
-        return false;
-    noise_mix_psk(n, r->secret->psk);
-    noise_encrypt(n, m->encrypted_nothing, NULL, 0);
-    mac1_put(ret->reply, sizeof(*m), &r->public_key);
+    mix_ephemeral(&a->n, m->ephemeral);
+    noise_mix_chain(&a->n, a->shared[0], 32);
+    noise_mix_chain(&a->n, a->shared[1], 32);
+    noise_mix_psk(&a->n, a->remote.secret->psk);
+    noise_encrypt(&a->n, m->encrypted_nothing, NULL, 0);
+    mac1_put(ret->reply, sizeof(*m), &a->remote.public_key);
     ret->reply_len = sizeof(*m);
-    noise_split(n, ret->keys->recv, ret->keys->send); /* they are the initiator */
-    return true;
+    noise_split(&a->n, ret->keys->recv, ret->keys->send); /* they are the initiator */
+    ret->verdict = HANDSHAKE_INITIATION_VALID;
 }
 
-static void read_initiation(const struct handshake_env *env, const struct handshake_job *job,
-                            struct handshake_result *ret)
+static void open_initiation(const struct handshake_env *env, struct attempt *a)
 {
-    const struct message_initiation *m = (const struct message_initiation *)job->message;
+    const struct message_initiation *m = (const struct message_initiation *)a->job->message;
+    struct handshake_result *ret = a->ret;
     struct public_key their_static;
     uint8_t stamp[TAI64N_LEN], last[TAI64N_LEN];
-    struct noise n = env->self->responding;
 
-    noise_mix_chain(&n, m->ephemeral, 32);
-    noise_mix_hash(&n, m->ephemeral, 32);
-    ret->verdict = HANDSHAKE_DROP_AUTH;
-    if (!noise_mix_dh(&n, env->self->private_key->b, m->ephemeral) ||
-        !noise_decrypt(&n, their_static.b, m->encrypted_static, sizeof(m->encrypted_static)))
-        goto out;
+    if (!made(a))
+        return;
+    noise_mix_key(&a->n, a->shared[0], 32);
+    if (!noise_decrypt(&a->n, their_static.b, m->encrypted_static, sizeof(m->encrypted_static)))
+        return;
     ret->has_key = true;
     ret->key = their_static;
     const struct remote *r = env->find_remote(env->ctx, &their_static);
     if (!usable(r)) {
         ret->verdict = HANDSHAKE_DROP_UNKNOWN;
-        goto out;
+        return;
     }
-    noise_mix_key(&n, r->secret->static_static, 32);
-    if (!noise_decrypt(&n, stamp, m->encrypted_timestamp, sizeof(m->encrypted_timestamp)))
-        goto out;
+    a->remote = *r;
+    noise_mix_key(&a->n, r->secret->static_static, 32);
+    if (!noise_decrypt(&a->n, stamp, m->encrypted_timestamp, sizeof(m->encrypted_timestamp)))
+        return;
     ret->peer_id = r->peer_id;
     memcpy(ret->stamp, stamp, sizeof(stamp));
-    if (env->last_stamp(env->ctx, r->peer_id, last) && memcmp(stamp, last, sizeof(stamp)) <= 0 &&
+    if (env->last_stamp(env->ctx, ret->peer_id, last) && memcmp(stamp, last, sizeof(stamp)) <= 0 &&
         !PLANTED("stamp-not-compared")) {
         ret->verdict = HANDSHAKE_DROP_STALE; /* before three more multiplications */
-        goto out;
+        return;
     }
     ret->keys = secret_alloc();
     if (!ret->keys)
-        goto out;
+        return;
     ret->remote_index = load_le32(m->sender);
     ret->local_index = env->draw_index(env->ctx);
-    if (respond(env, r, &n, m->ephemeral, ret))
-        ret->verdict = HANDSHAKE_INITIATION_VALID;
-    else
-        secret_free(TAKE_PTR(ret->keys));
-out:
-    noise_clear(&n);
+    a->product_count = 0;
+    want_ephemeral(env, a, ((struct message_response *)ret->reply)->ephemeral);
+    want(a, a->shared[0], a->ephemeral, m->ephemeral);
+    want(a, a->shared[1], a->ephemeral, a->remote.public_key.b);
+    a->next = finish_response;
 }
 
-static void read_response(const struct handshake_env *env, const struct handshake_job *job,
-                          struct handshake_result *ret)
+static void read_initiation(const struct handshake_env *env, struct attempt *a)
 {
-    const struct message_response *m = (const struct message_response *)job->message;
-    const struct initiation *i = env->find_initiation(env->ctx, load_le32(m->receiver));
-    struct noise n = {0};
+    const struct message_initiation *m = (const struct message_initiation *)a->job->message;
+
+    a->n = env->self->responding;
+    mix_ephemeral(&a->n, m->ephemeral);
+    a->ret->verdict = HANDSHAKE_DROP_AUTH;
+    want(a, a->shared[0], env->self->private_key->b, m->ephemeral);
+    a->next = open_initiation;
+}
+
+/* ---- answers to ours ---- */
+
+static void open_response(const struct handshake_env *env, struct attempt *a)
+{
+    const struct message_response *m = (const struct message_response *)a->job->message;
+    struct handshake_result *ret = a->ret;
     uint8_t nothing[1];
 
-    ret->verdict = HANDSHAKE_DROP_UNKNOWN;
-    if (!i)
+    if (!made(a))
         return;
-    ret->verdict = HANDSHAKE_DROP_AUTH;
-    const struct remote *r = env->find_remote_id(env->ctx, i->peer_id);
-    if (r) {
-        ret->has_key = true;
-        ret->key = r->public_key;
-    }
-    memcpy(n.ck, i->state->ck, 32);
-    memcpy(n.h, i->state->h, 32);
-    noise_mix_chain(&n, m->ephemeral, 32);
-    noise_mix_hash(&n, m->ephemeral, 32);
-    if (!noise_mix_dh_chain(&n, i->secret->ephemeral_private, m->ephemeral) ||
-        !noise_mix_dh_chain(&n, env->self->private_key->b, m->ephemeral))
-        goto out;
-    noise_mix_psk(&n, i->secret->psk);
-    if (!noise_decrypt(&n, nothing, m->encrypted_nothing, sizeof(m->encrypted_nothing)))
-        goto out;
+    noise_mix_chain(&a->n, a->shared[0], 32);
+    noise_mix_chain(&a->n, a->shared[1], 32);
+    noise_mix_psk(&a->n, a->initiation->secret->psk);
+    if (!noise_decrypt(&a->n, nothing, m->encrypted_nothing, sizeof(m->encrypted_nothing)))
+        return;
     ret->keys = secret_alloc();
     if (!ret->keys)
-        goto out;
-    noise_split(&n, ret->keys->send, ret->keys->recv);
-    ret->peer_id = i->peer_id;
-    ret->initiation_index = ret->local_index = i->local_index;
+        return;
+    noise_split(&a->n, ret->keys->send, ret->keys->recv);
+    ret->peer_id = a->initiation->peer_id;
+    ret->initiation_index = ret->local_index = a->initiation->local_index;
     ret->remote_index = load_le32(m->sender);
     ret->verdict = HANDSHAKE_RESPONSE_VALID;
-out:
-    noise_clear(&n);
+}
+
+static void read_response(const struct handshake_env *env, struct attempt *a)
+{
+    const struct message_response *m = (const struct message_response *)a->job->message;
+    const struct initiation *i = env->find_initiation(env->ctx, load_le32(m->receiver));
+
+    a->ret->verdict = HANDSHAKE_DROP_UNKNOWN;
+    if (!i)
+        return;
+    a->ret->verdict = HANDSHAKE_DROP_AUTH;
+    const struct remote *r = env->find_remote_id(env->ctx, i->peer_id);
+    if (r) {
+        a->ret->has_key = true;
+        a->ret->key = r->public_key;
+    }
+    a->initiation = i;
+    memcpy(a->n.ck, i->state->ck, 32);
+    memcpy(a->n.h, i->state->h, 32);
+    mix_ephemeral(&a->n, m->ephemeral);
+    want(a, a->shared[0], i->secret->ephemeral_private, m->ephemeral);
+    want(a, a->shared[1], env->self->private_key->b, m->ephemeral);
+    a->next = open_response;
 }
 
 static void read_cookie(const struct handshake_env *env, const struct handshake_job *job,
@@ -305,16 +377,19 @@ static bool load_allows(const struct handshake_env *env, const struct handshake_
     return true;
 }
 
-void handshake_run(const struct handshake_env *env, const struct handshake_job *job,
-                   struct handshake_result *ret)
+/* What costs little, and which multiplications the rest needs. */
+static void begin(const struct handshake_env *env, struct attempt *a)
 {
+    const struct handshake_job *job = a->job;
+    struct handshake_result *ret = a->ret;
+
     *ret = (struct handshake_result){.vip = job->vip,
                                      .source = job->source,
                                      .local = job->local,
                                      .local_ifindex = job->local_ifindex};
     if (job->kind == HANDSHAKE_INITIATE) {
         ret->peer_id = job->peer_id;
-        initiate(env, job, ret);
+        initiate(env, a);
         return;
     }
     uint32_t type = job->len >= 4 ? load_le32(job->message) : 0;
@@ -326,9 +401,47 @@ void handshake_run(const struct handshake_env *env, const struct handshake_job *
     else if (!load_allows(env, job, ret))
         return;
     else if (type == MESSAGE_INITIATION)
-        read_initiation(env, job, ret);
+        read_initiation(env, a);
     else
-        read_response(env, job, ret);
+        read_response(env, a);
+}
+
+/* All that is wanted, together. False: nothing was. */
+static bool multiply(struct attempt *attempts, unsigned n)
+{
+    struct x25519_job *all[HANDSHAKE_BATCH_MAX * PRODUCTS_MAX];
+    unsigned count = 0;
+
+    for (struct attempt *a = attempts; a < attempts + n; a++)
+        for (unsigned i = 0; a->next && i < a->product_count; i++)
+            all[count++] = &a->products[i];
+    x25519_batch(all, count);
+    return count > 0;
+}
+
+void handshake_run_batch(const struct handshake_env *env, const struct handshake_job *jobs,
+                         struct handshake_result *const *ret, unsigned n)
+{
+    struct attempt attempts[HANDSHAKE_BATCH_MAX];
+
+    assert(n <= HANDSHAKE_BATCH_MAX);
+    memset(attempts, 0, n * sizeof(*attempts));
+    for (unsigned i = 0; i < n; i++) {
+        attempts[i].job = &jobs[i];
+        attempts[i].ret = ret[i];
+        begin(env, &attempts[i]);
+    }
+    while (multiply(attempts, n))
+        for (struct attempt *a = attempts; a < attempts + n; a++)
+            if (a->next)
+                TAKE_PTR(a->next)(env, a);
+    secret_wipe(attempts, n * sizeof(*attempts));
+}
+
+void handshake_run(const struct handshake_env *env, const struct handshake_job *job,
+                   struct handshake_result *ret)
+{
+    handshake_run_batch(env, job, &ret, 1);
 }
 
 void handshake_result_clear(struct handshake_result *r)

@@ -206,7 +206,7 @@ TEST(a_batch_of_any_size_is_the_same_as_one_by_one)
                 jobs[i].public_key = test_below(rng, 3) == 0   ? NULL
                                      : test_below(rng, 8) == 0 ? zeros
                                                                : points[i];
-            x25519_batch_in(round % 2 ? l : NULL, jobs, n);
+            x25519_batch_in(round % 2 ? l : NULL, all, n);
             for (unsigned i = 0; i < n; i++)
                 check(&jobs[i]);
             for (unsigned i = n; i < BATCH_MAX; i++) /* and no byte beyond */
