@@ -1,7 +1,7 @@
 /* The door: a packet thread without a TUN queue, whose sockets get all that is no data. It reads,
- * checks and serves handshakes, so that one message wakes one thread: those that wait together, up to
- * HANDSHAKE_BATCH_MAX; what came meanwhile is read next. Data workers never see them, but inside a
- * burst that began with data. */
+ * checks and serves handshakes, so that one message wakes one thread: those that wait together, up
+ * to HANDSHAKE_BATCH_MAX; what came meanwhile is read next. Data workers never see them, but inside
+ * a burst that began with data. */
 #include "engine/internal.h"
 
 struct worker *door_of(struct engine *e)

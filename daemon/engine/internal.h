@@ -453,8 +453,8 @@ void pool_done(struct engine *e);
 bool pool_push(struct engine *e, unsigned producer, const struct handshake_job *job);
 /* Serve what waits in the queue, up to HANDSHAKE_BATCH_MAX jobs. False: there was none. */
 bool pool_serve(struct pool_thread *t);
-void pool_tell(struct pool_thread *t);  /* main, of its results */
-unsigned pool_room(struct pool *p);     /* for results; 0: who serves now would wait for main */
+void pool_tell(struct pool_thread *t); /* main, of its results */
+unsigned pool_room(struct pool *p);    /* for results; 0: who serves now would wait for main */
 /* Wake one of @threads, if fewer than @wanted of them are. */
 void pool_call(struct pool *p, unsigned wanted);
 void pool_deliver(struct engine *e); /* (main) results to ops */

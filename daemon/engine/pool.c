@@ -34,7 +34,8 @@ int engine_handshake(struct engine *e, const struct handshake_job *job)
     return pool_push(e, e->worker_count, job) ? 0 : -EAGAIN;
 }
 
-/* Up to @most. Producers in turn, so that a flood at one socket does not starve the others or main. */
+/* Up to @most. Producers in turn, so that a flood at one socket does not starve the others or main.
+ */
 static unsigned pop(struct pool *p, struct handshake_job *ret, unsigned most)
 {
     unsigned n = 0, empty = 0;
@@ -287,7 +288,8 @@ static void run(struct pool_thread *t, const struct batch *b, bool load, uint64_
         struct handshake_result *r = results[i];
 
         if (b->jobs[i].kind == HANDSHAKE_INITIATE)
-            r->peer_id = b->jobs[i].peer_id; /* also of one that failed: main waits for the answer */
+            r->peer_id =
+                b->jobs[i].peer_id; /* also of one that failed: main waits for the answer */
         count_add(&t->stats.handshake[r->verdict], 1);
         if (r->verdict == HANDSHAKE_REPLY_COOKIE)
             engine_send(e, r->vip, &r->source, &r->local, r->local_ifindex, r->reply, r->reply_len);

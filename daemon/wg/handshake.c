@@ -109,6 +109,7 @@ struct attempt {
     void (*next)(const struct handshake_env *env, struct attempt *a);
     struct x25519_job products[PRODUCTS_MAX];
     unsigned product_count;
+    bool made;            /* those that were wanted last: none of them is zero */
     struct remote remote; /* a copy: the lookups keep only what was asked for last */
     const struct initiation *initiation;
     struct noise n;
@@ -119,16 +120,9 @@ struct attempt {
 static void want(struct attempt *a, uint8_t ret[32], const uint8_t private_key[32],
                  const uint8_t *public_key)
 {
+    assert(a->product_count < PRODUCTS_MAX);
     a->products[a->product_count++] =
         (struct x25519_job){.ret = ret, .private_key = private_key, .public_key = public_key};
-}
-
-static bool made(const struct attempt *a)
-{
-    for (unsigned i = 0; i < a->product_count; i++)
-        if (!a->products[i].ok)
-            return false;
-    return true;
 }
 
 /* A fresh private key, and the wish for its public one in the message. */
@@ -154,7 +148,7 @@ static void finish_initiation(const struct handshake_env *env, struct attempt *a
     struct message_initiation *m = (struct message_initiation *)ret->reply;
     const struct remote *r = &a->remote;
 
-    if (!made(a))
+    if (!a->made)
         return;
     struct initiation_secret *secret = secret_alloc();
     struct initiation_state *state = secret_alloc();
@@ -208,7 +202,7 @@ static void finish_response(const struct handshake_env *env, struct attempt *a)
     struct handshake_result *ret = a->ret;
     struct message_response *m = (struct message_response *)ret->reply;
 
-    if (!made(a)) {
+    if (!a->made) {
         secret_free(TAKE_PTR(ret->keys));
         return;
     }
@@ -233,7 +227,7 @@ static void open_initiation(const struct handshake_env *env, struct attempt *a)
     struct public_key their_static;
     uint8_t stamp[TAI64N_LEN], last[TAI64N_LEN];
 
-    if (!made(a))
+    if (!a->made)
         return;
     noise_mix_key(&a->n, a->shared[0], 32);
     if (!noise_decrypt(&a->n, their_static.b, m->encrypted_static, sizeof(m->encrypted_static)))
@@ -261,7 +255,6 @@ static void open_initiation(const struct handshake_env *env, struct attempt *a)
         return;
     ret->remote_index = load_le32(m->sender);
     ret->local_index = env->draw_index(env->ctx);
-    a->product_count = 0;
     want_ephemeral(env, a, ((struct message_response *)ret->reply)->ephemeral);
     want(a, a->shared[0], a->ephemeral, m->ephemeral);
     want(a, a->shared[1], a->ephemeral, a->remote.public_key.b);
@@ -287,7 +280,7 @@ static void open_response(const struct handshake_env *env, struct attempt *a)
     struct handshake_result *ret = a->ret;
     uint8_t nothing[1];
 
-    if (!made(a))
+    if (!a->made)
         return;
     noise_mix_chain(&a->n, a->shared[0], 32);
     noise_mix_chain(&a->n, a->shared[1], 32);
@@ -413,9 +406,15 @@ static bool multiply(struct attempt *attempts, unsigned n)
     unsigned count = 0;
 
     for (struct attempt *a = attempts; a < attempts + n; a++)
-        for (unsigned i = 0; a->next && i < a->product_count; i++)
+        for (unsigned i = 0; i < a->product_count; i++)
             all[count++] = &a->products[i];
     x25519_batch(all, count);
+    for (struct attempt *a = attempts; a < attempts + n; a++) {
+        a->made = a->product_count > 0;
+        for (unsigned i = 0; i < a->product_count; i++)
+            a->made &= a->products[i].ok;
+        a->product_count = 0;
+    }
     return count > 0;
 }
 

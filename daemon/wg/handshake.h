@@ -1,7 +1,7 @@
 /* wg/handshake.h - the handshake's arithmetic as one pure step: jobs in, as many results out.
  *
- * The door and the pool's threads run handshake_run_batch(); main alone decides on results and keeps
- * state. In the simulator the same function runs inline.
+ * The door and the pool's threads run handshake_run_batch(); main alone decides on results and
+ * keeps state. In the simulator the same function runs inline.
  *
  * Owner:   the caller of both structs; handshake_result_clear() wipes.
  * Threads: any; env's lookups must be safe on the calling thread (RCU in the product).
@@ -131,8 +131,8 @@ struct handshake_env {
 void handshake_run(const struct handshake_env *env, const struct handshake_job *job,
                    struct handshake_result *ret);
 /* The same for @n jobs one after the other, but that their multiplications are made together (ADR
- * 0021) and that the first ones' results are not known to the lookups of the others. @ret: a pointer
- * for each. */
+ * 0021) and that the first ones' results are not known to the lookups of the others. @ret: a
+ * pointer for each. */
 #define HANDSHAKE_BATCH_MAX 8
 void handshake_run_batch(const struct handshake_env *env, const struct handshake_job *jobs,
                          struct handshake_result *const *ret, unsigned n);
