@@ -51,7 +51,8 @@ static_assert(BATCH_MAX <= COUNTER_RUN_MAX, "one take of counters serves a batch
 #define GAP_NS (200 * NS_PER_MS) /* G_GAP */
 #define BEAT_MS 50
 #define HOLD_TICK_MS 1
-#define JOBS_PER_THREAD 4 /* handshakes that wait while the door serves, for each thread more */
+/* Handshakes that wait while the door serves, for each thread more: a batch. */
+#define JOBS_PER_THREAD HANDSHAKE_BATCH_MAX
 #define SERVED_AT_ONCE 4  /* handshakes before main is told of their results, while more wait */
 #define DISCARD_MAX 65536 /* more than a full socket or TUN queue holds */
 #define RARE_FACT_NS NS_PER_MS /* facts that strangers can cause, per worker and kind */
