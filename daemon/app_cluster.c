@@ -562,6 +562,7 @@ static int start_node(struct app *a, struct cluster *c)
         .warm = !c->conf->session_keys,
         .solo_start_after_ns = c->conf->solo_start_after_ms * NS_PER_MS,
         .damping = app_damping(c->conf),
+        .heartbeat_ns = MIN(c->conf->advert_ms * NS_PER_MS, HEARTBEAT_NS),
         .fresh_ns = 3 * c->conf->advert_ms * NS_PER_MS + NS_PER_S + c->conf->advert_ms * NS_PER_MS,
     };
     struct node_ops ops = app_node_ops;

@@ -11,14 +11,15 @@
 #define INSTANCES_MAX (2 * VIPS_MAX)
 #define RLIMIT_RTTIME_US 1000000 /* keepalived's own 10 ms kills it under load */
 
-/* Base priorities by place in the VIP's order (ADR 0010). All are near 254: a graceful hand-over
- * costs (256 - priority) / 256 of an advert. Weights of health.h keep three bands apart:
- *   fit 250..157 | the two preferred ones behind (-50) below a fit third | drained (-100) below
+/* Base priorities by place in the VIP's order (ADR 0010). The next owner's is as high as it can be:
+ * each crash and each hand-over costs (256 - priority) / 256 of an advert; 254 is left to
+ * WEIGHT_PROMOTE, which has to be above all. Weights of health.h keep three bands apart:
+ *   fit 253..157 | the two preferred ones behind (-50) below a fit third | drained (-100) below
  * all. Backups have different priorities, so that their timers do not run out at the same moment.
  */
 enum {
-    PRIORITY_TOP = 250,
-    PRIORITY_SECOND_SPREAD = 240, /* several VIPs: their preferred owners take them back */
+    PRIORITY_TOP = 253,
+    PRIORITY_SECOND_SPREAD = 252, /* several VIPs: their preferred owners take them back */
     PRIORITY_THIRD = 210,
     PRIORITY_WARM = 190, /* beyond the holders of S8: only when all of those are gone */
     PRIORITY_WARM_STEP = 3,

@@ -34,16 +34,6 @@ static const Guardmount__SyncMessage__BodyCase body_of_kind[SYNC_KINDS] = {
 
 /* ---- what is allowed, both ways ---- */
 
-static bool member_valid(uint8_t member)
-{
-    return member >= 1 && member <= MEMBER_ID_MAX;
-}
-
-static bool id_valid(const struct key_id *id)
-{
-    return id->hub && member_valid(id->creator) && id->seq;
-}
-
 static bool hello_valid(const struct sync_hello *h)
 {
     if (!member_valid(h->member) || !h->version_min || h->version_min > h->version_max ||
@@ -262,6 +252,7 @@ static void put_heartbeat(union wire *w, const struct sync_heartbeat *hb)
     b->in_sync = hb->in_sync;
     b->ready = hb->ready;
     b->drained = hb->drained;
+    b->every_ms = hb->every_ms;
 }
 
 static void put_limit(union wire *w, const struct sync_limit *l)
@@ -564,6 +555,7 @@ static void get_heartbeat(const Guardmount__Heartbeat *b, struct sync_heartbeat 
     hb->in_sync = b->in_sync;
     hb->ready = b->ready;
     hb->drained = b->drained;
+    hb->every_ms = b->every_ms;
 }
 
 static void get_limit(bool *ok, const Guardmount__Limit *b, struct sync_limit *l)

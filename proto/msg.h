@@ -80,6 +80,7 @@ struct sync_heartbeat {
     bool in_sync;                    /* sender has everything of the receiver */
     bool ready;                      /* engine fit: could serve */
     bool drained;                    /* gives its VIPs to whoever is fit */
+    uint32_t every_ms;               /* the next one is due after so long; 0: not told */
 };
 
 struct sync_ack {

@@ -15,6 +15,17 @@ static inline uint64_t wire_in(bool *ok, uint64_t value, uint64_t min, uint64_t 
     return value;
 }
 
+/* What is allowed, both ways. */
+static inline bool member_valid(uint8_t member)
+{
+    return member >= 1 && member <= MEMBER_ID_MAX;
+}
+
+static inline bool id_valid(const struct key_id *id)
+{
+    return id->hub && member_valid(id->creator) && id->seq;
+}
+
 static inline ProtobufCBinaryData wire_bytes(const void *p, size_t len)
 {
     return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)p};

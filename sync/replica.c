@@ -53,6 +53,7 @@ struct replica {
 
     /* Time. */
     uint64_t connected_ns, last_tick_ns;
+    uint64_t heartbeat_ns;    /* T_HB */
     uint64_t silent_since_ns; /* the last frame, but for what we slept through */
     uint64_t heartbeat_at_ns, heartbeat_seq, first_sent_ns, last_sent_ns;
     uint64_t their_boot_ns, their_boot_at_ns; /* what to echo */
@@ -63,15 +64,17 @@ struct replica {
     uint8_t buf[SYNC_FRAME_MAX];
 };
 
-struct replica *replica_new(uint8_t self, uint8_t member, const struct rng *rng,
-                            const struct replica_ops *ops)
+struct replica *replica_new(uint8_t self, uint8_t member, uint64_t heartbeat_ns,
+                            const struct rng *rng, const struct replica_ops *ops)
 {
     struct replica *r = calloc(1, sizeof(*r));
 
+    assert(heartbeat_ns && heartbeat_ns <= HEARTBEAT_NS);
     if (!r)
         return NULL;
     r->self = self;
     r->member = member;
+    r->heartbeat_ns = heartbeat_ns;
     r->rng = rng;
     r->ops = *ops;
     r->state = REPLICA_DOWN;
@@ -215,9 +218,10 @@ static void send_heartbeat(struct replica *r, uint64_t now_ns)
 {
     struct sync_msg m = {.kind = SYNC_HEARTBEAT};
 
-    r->heartbeat_at_ns = now_ns + HEARTBEAT_NS;
+    r->heartbeat_at_ns = now_ns + r->heartbeat_ns;
     r->ops.fill_heartbeat(r->ops.ctx, r->member, &m.heartbeat);
     m.heartbeat.seq = ++r->heartbeat_seq;
+    m.heartbeat.every_ms = (uint32_t)(r->heartbeat_ns / 1000000);
     m.heartbeat.sent_boot_ns = now_ns;
     m.heartbeat.echo_boot_ns = r->their_boot_ns;
     m.heartbeat.echo_held_ns = r->their_boot_ns ? now_ns - r->their_boot_at_ns : 0;

@@ -11,7 +11,7 @@
 #include "proto/codec.h"
 #include "proto/msg.h"
 
-#define HEARTBEAT_NS (100 * 1000000ull)     /* T_HB */
+#define HEARTBEAT_NS (100 * 1000000ull)     /* T_HB, at most */
 #define REPLICA_DEAD_NS (1000 * 1000000ull) /* no frame for so long: the link is given up */
 #define REPLICA_QUEUE_MAX (8u << 20)        /* bytes handed to the transport and not yet sent */
 #define REPLICA_PENDING_MAX 262144u         /* log entries, or tokens of them, not yet acked */
@@ -51,8 +51,9 @@ struct replica_ops {
                           struct replica_token *ret_token);
 };
 
-struct replica *replica_new(uint8_t self, uint8_t member, const struct rng *rng,
-                            const struct replica_ops *ops);
+/* @heartbeat_ns: one goes out after so long, HEARTBEAT_NS at most. */
+struct replica *replica_new(uint8_t self, uint8_t member, uint64_t heartbeat_ns,
+                            const struct rng *rng, const struct replica_ops *ops);
 void replica_free(struct replica *r);
 
 /* The channel is up; @key seals session keys both ways (S5). It is not copied: it stays valid until

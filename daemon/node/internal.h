@@ -98,7 +98,8 @@ struct sibling {
     uint64_t connected_ns;
     uint32_t lans_known, lans_alive;
     bool ready, synced_with_us, drained;
-    bool early; /* sessions of peers that were not saved yet were left out */
+    uint64_t heartbeat_ns; /* T_HB of its own */
+    bool early;            /* sessions of peers that were not saved yet were left out */
     int64_t clock_ahead_ns;
     bool clock_alarm;
     /* R12: it was there when we fell asleep, and has not told yet what it adopted meanwhile:
@@ -385,7 +386,7 @@ uint64_t siblings_send_many(struct node *n, struct sibling *s, const struct sync
                             const struct replica_token *tokens, unsigned count, struct instant now);
 void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now);
 uint64_t siblings_tick(struct node *n, struct instant now);
-void siblings_drop_silent(struct node *n, struct instant now);
+void siblings_drop_silent(struct node *n, uint16_t slot, struct instant now);
 bool siblings_any_up(const struct node *n);
 void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */
 

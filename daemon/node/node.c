@@ -94,6 +94,8 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
     if (!n)
         return -ENOMEM;
     n->conf = *c;
+    if (!c->heartbeat_ns)
+        n->conf.heartbeat_ns = HEARTBEAT_NS;
     n->ops = *ops;
     n->rng = rng;
     n->gate = gate;
@@ -367,4 +369,9 @@ bool node_fit(const struct node *n)
         if (!n->vip[slot].fit)
             return false;
     return true;
+}
+
+bool node_sibling_drained(const struct node *n, uint8_t member)
+{
+    return member < MEMBERS_MAX && n->sibling[member].drained;
 }

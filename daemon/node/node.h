@@ -118,6 +118,7 @@ struct node_config {
     const char *unproved_reason;
     uint64_t stamp_floor; /* life.stamp_floor */
     uint64_t solo_start_after_ns, fresh_ns;
+    uint64_t heartbeat_ns;      /* T_HB; 0: HEARTBEAT_NS, which is the most */
     uint16_t drained[VIPS_MAX]; /* VIP ids, of an earlier life */
     unsigned drained_count;
     struct damping_rules damping;

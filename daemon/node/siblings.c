@@ -5,8 +5,6 @@
 #include "node/internal.h"
 #include <assert.h>
 
-#define SILENT_NS (2 * HEARTBEAT_NS - 10 * NS_PER_MS)
-
 enum snapshot_phase {
     PHASE_CLAIMS,
     PHASE_RECORDS,
@@ -193,6 +191,7 @@ static bool op_greeted(void *ctx, uint8_t member, const struct sync_hello *their
     }
     entropy_greeted(n, s);
     s->up = true;
+    s->heartbeat_ns = HEARTBEAT_NS; /* until it says */
     s->connected_ns = n->now.boot_ns;
     s->phase = PHASE_CLAIMS;
     s->phase_cursor = 0;
@@ -228,15 +227,25 @@ static void op_down(void *ctx, uint8_t member)
     revokes_look(n);
 }
 
+/* Two heartbeats. Those of fast adverts come as fast, and then a member that is merely short of a
+ * processor is soon late: so little is enough only for the one that the VIP came from, unasked. */
+static uint64_t silent_ns(const struct node *n, uint16_t slot, uint8_t member)
+{
+    bool left = n->vip[slot].claimant == member && atomic_load(&n->gate->vip[slot].from) != member;
+    uint64_t beat_ns = left ? n->sibling[member].heartbeat_ns : HEARTBEAT_NS;
+
+    return 2 * beat_ns - beat_ns / 10;
+}
+
 /* A VIP came, and this sibling was not heard for two heartbeats: it is the one that died. Its link
  * would be believed in for a second more, and every packet and handshake would wait for its acks.
  */
-void siblings_drop_silent(struct node *n, struct instant now)
+void siblings_drop_silent(struct node *n, uint16_t slot, struct instant now)
 {
     for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
         uint64_t heard = atomic_load(&n->gate->member[i].heartbeat_ns);
 
-        if (!is_up(&n->sibling[i]) || now.boot_ns - heard < SILENT_NS)
+        if (!is_up(&n->sibling[i]) || now.boot_ns - heard < silent_ns(n, slot, i))
             continue;
         op_down(n, i);
         n->ops.close_link(n->ops.ctx, i, "silent while its VIP came here");
@@ -642,6 +651,7 @@ static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat 
     s->ready = hb->ready;
     s->drained = hb->drained;
     s->synced_with_us = hb->in_sync;
+    s->heartbeat_ns = hb->every_ms ? MIN(hb->every_ms * NS_PER_MS, HEARTBEAT_NS) : HEARTBEAT_NS;
     s->clock_ahead_ns = (int64_t)(hb->real_ns - n->now.real_ns);
     uint64_t skew = (uint64_t)llabs(s->clock_ahead_ns);
     if (skew > CLOCK_SKEW_ALARM_NS && !s->clock_alarm)
@@ -678,7 +688,7 @@ static int add_sibling(struct node *n, uint8_t member)
     };
 
     s->id = member;
-    s->replica = replica_new(n->conf.self, member, n->rng, &ops);
+    s->replica = replica_new(n->conf.self, member, n->conf.heartbeat_ns, n->rng, &ops);
     return s->replica ? 0 : -ENOMEM;
 }
 
@@ -777,11 +787,6 @@ bool node_drill(struct node *n, uint8_t member, const struct sync_drill *d, stru
     }
     node_flush(n, now);
     return sent;
-}
-
-bool node_sibling_drained(const struct node *n, uint8_t member)
-{
-    return member < MEMBERS_MAX && n->sibling[member].drained;
 }
 
 bool node_in_sync(const struct node *n, struct instant now)

@@ -54,7 +54,7 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
     struct vip_run *v = &n->vip[slot];
 
     v->closing_ns = 0; /* it came back before it was let go */
-    siblings_drop_silent(n, now);
+    siblings_drop_silent(n, slot, now);
     v->failover.epoch = MAX(v->failover.epoch, v->claim_epoch + 1);
     v->claim_epoch = v->failover.epoch;
     moves_opening(n, slot, v->claimant, now);

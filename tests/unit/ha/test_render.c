@@ -135,10 +135,10 @@ TEST(a_vip_of_two_sides_is_two_instances_in_a_sync_group)
     _cleanup_(freep) char *t = rendered(&(struct file){.self = 1, .members = 2});
 
     assert_string_equal(block(t, "vrrp_instance GM_1_OUTER"),
-                        "state BACKUP | interface eth0 | virtual_router_id 51 | priority 250 | "
+                        "state BACKUP | interface eth0 | virtual_router_id 51 | priority 253 | "
                         "advert_int 0.10 | virtual_ipaddress { | 203.0.113.100/24 dev eth0 | }");
     assert_string_equal(block(t, "vrrp_instance GM_1_INNER"),
-                        "state BACKUP | interface eth1 | virtual_router_id 61 | priority 250 | "
+                        "state BACKUP | interface eth1 | virtual_router_id 61 | priority 253 | "
                         "advert_int 0.10 | virtual_ipaddress { | 10.0.0.100/24 dev eth1 | }");
     /* Trackers of the group: on a member of a group keepalived ignores their weights. */
     assert_string_equal(
@@ -238,8 +238,11 @@ TEST(priorities_follow_the_order_of_the_members_and_weights_cross_them)
     assert_true((int)priority[1] + WEIGHT_BEHIND < (int)priority[3] + WEIGHT_FIT);
     assert_true((int)priority[1] + WEIGHT_DRAIN < (int)priority[4] + WEIGHT_FIT);
     assert_true((int)priority[1] + WEIGHT_DRAIN < (int)priority[3] + WEIGHT_BEHIND);
-    for (unsigned i = 1; i <= 4; i++) /* VRRP's: 255 is another thing, 0 gives up */
-        assert_true((int)priority[i] + WEIGHT_DRAIN > 0 && priority[i] < 255);
+    /* VRRP's: 255 is another thing, 0 gives up; and keepalived stops at 254, where only one that is
+     * promoted may be. */
+    for (unsigned i = 1; i <= 4; i++)
+        assert_true((int)priority[i] + WEIGHT_DRAIN > 0 && priority[i] < 254);
+    assert_true((int)priority[4] + WEIGHT_PROMOTE >= 254);
 }
 
 TEST(vips_with_different_owners_are_taken_back_by_them)
@@ -252,8 +255,8 @@ TEST(vips_with_different_owners_are_taken_back_by_them)
                          "VridOuter = 52\nVridInner = 62\nMembers = m2, m1\n"};
     _cleanup_(freep) char *t = rendered(&f);
 
-    assert_has(block(t, "vrrp_instance GM_1_OUTER"), "priority 250 |");
-    assert_has(block(t, "vrrp_instance GM_2_OUTER"), "priority 240 |");
+    assert_has(block(t, "vrrp_instance GM_1_OUTER"), "priority 253 |");
+    assert_has(block(t, "vrrp_instance GM_2_OUTER"), "priority 252 |");
     assert_has(block(t, "vrrp_sync_group GM_2"), "GM_2_OUTER | GM_2_INNER");
     assert_has(block(t, "vrrp_sync_group GM_2"), "gm_health_2 | gm_weight_2");
 }
@@ -265,7 +268,7 @@ TEST(a_vip_with_one_side_is_one_instance_with_trackers_of_its_own)
 
     assert_has_not(t, "vrrp_sync_group"); /* a group of one is a warning, and that is fatal */
     assert_string_equal(block(t, "vrrp_instance GM_1"),
-                        "state BACKUP | interface eth0 | virtual_router_id 51 | priority 250 | "
+                        "state BACKUP | interface eth0 | virtual_router_id 51 | priority 253 | "
                         "advert_int 0.10 | track_file { | gm_health_1 | gm_weight_1 | } | "
                         "track_interface { | hub1 | } | "
                         "virtual_ipaddress { | 203.0.113.100/24 dev eth0 | }");
@@ -282,7 +285,7 @@ TEST(further_addresses_are_excluded_from_the_adverts_and_their_nics_tracked)
 
     /* One address in the adverts on every member, IPv4 where there is one. */
     assert_has(block(t, "vrrp_instance GM_1_OUTER"),
-               "interface eth2 | virtual_router_id 51 | priority 250 | advert_int 0.10 | "
+               "interface eth2 | virtual_router_id 51 | priority 253 | advert_int 0.10 | "
                "virtual_ipaddress { | 203.0.113.100/24 dev eth2 | } | "
                "virtual_ipaddress_excluded { | 2001:db8::100/64 dev eth0 | }");
     assert_has(block(t, "vrrp_instance GM_1_INNER"),

@@ -19,6 +19,7 @@ struct hub {
     struct store *store;
     struct instant now;
     unsigned announced, removed, reads;
+    unsigned closed; /* links, a bit each */
     int weight;
     bool fit, second_fit, kept;
     char log[4096];
@@ -93,6 +94,11 @@ static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
     return 0;
 }
 
+static void op_close_link(void *ctx, uint8_t member, const char *reason)
+{
+    ((struct hub *)ctx)->closed |= 1u << member;
+}
+
 static void op_nothing(void *ctx)
 {
 }
@@ -120,6 +126,7 @@ static const struct node_ops surroundings = {.log = op_log,
                                              .set_weight = op_set_weight,
                                              .set_fit = op_set_fit,
                                              .save_drained = op_save_drained,
+                                             .close_link = op_close_link,
                                              .wake_held = op_nothing,
                                              .discard_queued = op_nothing,
                                              .resume = op_nothing,
@@ -233,6 +240,38 @@ TEST(when_the_other_of_two_lets_go_neighbours_are_told_again)
     vips_claim_heard(h->node, 2, &claim, h->now);
     assert_int_equal(h->announced, 2);
     hub_free(h);
+}
+
+/* Links that are given up when the VIP of member 2 comes, both siblings silent for @ms. */
+static unsigned given_up(uint64_t ms, bool handed_over)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2, 3}};
+    struct hub *h = ready(&c);
+
+    vips_claim_heard(h->node, 2,
+                     &(struct sync_claim){
+                         .vip = 7, .epoch = 5, .member = 2, .held = true, .leaving = handed_over},
+                     h->now);
+    for (unsigned i = 2; i <= 3; i++) {
+        h->node->sibling[i].up = true;
+        h->node->sibling[i].heartbeat_ns = 30 * NS_PER_MS;
+        atomic_store(&h->gate.member[i].heartbeat_ns, h->now.boot_ns - ms * NS_PER_MS);
+    }
+    tell(h, FAILOVER_WRITER_UP, false);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    unsigned closed = h->closed;
+    assert_int_equal(h->node->sibling[2].up, !(closed & 1u << 2));
+    hub_free(h);
+    return closed;
+}
+
+TEST(two_heartbeats_missed_are_enough_for_the_one_that_the_vip_came_from)
+{
+    assert_int_equal(given_up(50, false), 0);
+    assert_int_equal(given_up(60, false), 1u << 2);
+    assert_int_equal(given_up(60, true), 0); /* it said that it hands it over */
+    assert_int_equal(given_up(180, false), 1u << 2);
+    assert_int_equal(given_up(200, true), 1u << 2 | 1u << 3);
 }
 
 TEST(any_part_of_the_predicate_that_goes_takes_the_vip)
@@ -691,6 +730,7 @@ TEST(what_the_node_says_is_text_that_nobody_forges)
 
 TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(when_the_other_of_two_lets_go_neighbours_are_told_again),
+          T(two_heartbeats_missed_are_enough_for_the_one_that_the_vip_came_from),
           T(any_part_of_the_predicate_that_goes_takes_the_vip),
           T(a_new_stay_never_goes_on_under_the_old_terms),
           T(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by_age),

@@ -184,6 +184,7 @@ static void sample_heartbeat(const struct rng *r, struct sync_heartbeat *h)
     h->in_sync = coin(r);
     h->ready = coin(r);
     h->drained = coin(r);
+    h->every_ms = (uint32_t)number(r);
 }
 
 static void sample_session(const struct rng *r, struct session *s)
@@ -397,7 +398,8 @@ static bool heartbeat_equal(const struct sync_heartbeat *a, const struct sync_he
            a->echo_boot_ns == b->echo_boot_ns && a->echo_held_ns == b->echo_held_ns &&
            a->real_ns == b->real_ns && a->stamp_floor == b->stamp_floor &&
            a->lans_known == b->lans_known && a->lans_alive == b->lans_alive &&
-           a->in_sync == b->in_sync && a->ready == b->ready && a->drained == b->drained;
+           a->in_sync == b->in_sync && a->ready == b->ready && a->drained == b->drained &&
+           a->every_ms == b->every_ms;
 }
 
 static bool session_equal(const struct session *a, const struct session *b)

@@ -36,7 +36,7 @@ struct side {
     uint64_t age_hi_ns;
     uint32_t prefixes;
     uint64_t acked[ENTRIES_MAX];
-    unsigned acked_count, greeted, downs, heartbeats;
+    unsigned acked_count, greeted, downs, heartbeats, every_ms;
     bool refuse, answer; /* answer: sends a claim from inside of each message */
     char reason[160];
 };
@@ -118,7 +118,10 @@ static void op_message(void *ctx, uint8_t member, struct sync_msg *m)
 static void op_heartbeat(void *ctx, uint8_t member, const struct sync_heartbeat *hb,
                          uint64_t rtt_ns)
 {
-    ((struct side *)ctx)->heartbeats++;
+    struct side *s = ctx;
+
+    s->heartbeats++;
+    s->every_ms = hb->every_ms;
 }
 
 static void op_acked(void *ctx, uint8_t member, const struct replica_token *t)
@@ -150,7 +153,7 @@ static bool op_snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct
     return true;
 }
 
-static void side_init(struct side *s, struct side *other, uint8_t member)
+static void side_init(struct side *s, struct side *other, uint8_t member, uint64_t heartbeat_ns)
 {
     const struct replica_ops ops = {.ctx = s,
                                     .transmit = op_transmit,
@@ -174,7 +177,7 @@ static void side_init(struct side *s, struct side *other, uint8_t member)
                                    .membership_epoch = 1};
     memset(s->key.send, member, 32);
     memset(s->key.recv, member == 1 ? 2 : 1, 32);
-    s->r = replica_new(member, member == 1 ? 2 : 1, test_rng(member), &ops);
+    s->r = replica_new(member, member == 1 ? 2 : 1, heartbeat_ns, test_rng(member), &ops);
     assert_non_null(s->r);
 }
 
@@ -183,8 +186,8 @@ static int set_up(void **state)
     assert_int_equal(noise_init(), 0);
     pair = calloc(1, sizeof(*pair));
     pair->now = 5000 * MS;
-    side_init(&pair->a, &pair->b, 1);
-    side_init(&pair->b, &pair->a, 2);
+    side_init(&pair->a, &pair->b, 1, HEARTBEAT_NS);
+    side_init(&pair->b, &pair->a, 2, HEARTBEAT_NS);
     return 0;
 }
 
@@ -450,6 +453,22 @@ TEST(a_silence_of_a_second_is_the_end_and_our_own_sleep_is_not)
     assert_in_range(pair->now - asleep_until, 900 * MS, 1100 * MS);
 }
 
+TEST(heartbeats_go_out_as_often_as_they_say)
+{
+    struct side *a = &pair->a, *b = &pair->b;
+
+    replica_free(a->r);
+    side_init(a, b, 1, 30 * MS);
+    connect();
+    pass(300);
+    a->heartbeats = b->heartbeats = 0;
+    pass(3000);
+    assert_in_range(a->heartbeats, 29, 31);
+    assert_int_equal(a->every_ms, 100);
+    assert_in_range(b->heartbeats, 95, 101);
+    assert_int_equal(b->every_ms, 30);
+}
+
 TEST(in_sync_means_an_ack_within_ten_milliseconds_of_the_last_second)
 {
     struct side *a = &pair->a, *b = &pair->b;
@@ -665,6 +684,7 @@ TEST_MAIN(TS(everything_that_existed_comes_first_and_then_what_happens, set_up, 
           TS(a_channel_that_cannot_send_is_given_up_at_a_bound, set_up, clean_up),
           TS(what_is_sent_from_inside_a_message_is_on_the_wire_before_its_ack, set_up, clean_up),
           TS(a_silence_of_a_second_is_the_end_and_our_own_sleep_is_not, set_up, clean_up),
+          TS(heartbeats_go_out_as_often_as_they_say, set_up, clean_up),
           TS(in_sync_means_an_ack_within_ten_milliseconds_of_the_last_second, set_up, clean_up),
           TS(a_session_is_as_old_as_it_was_and_the_way_here, set_up, clean_up),
           TS(a_peer_with_very_many_prefixes_arrives_whole, set_up, clean_up),
