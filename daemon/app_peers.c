@@ -107,8 +107,8 @@ static int find_key(const struct app *a, const char *text, struct public_key *re
     }
     if (!found) {
         snprintf(message, CONTROL_MESSAGE_LEN,
-                 "no peer is called '%s', and no key begins so; see guardmount status --peers",
-                 text);
+                 "no peer is called '%s', and no key begins so%s; see guardmount status --peers",
+                 text, len < KEY_PREFIX_MIN ? " (of a key four letters are needed)" : "");
         return -ENOENT;
     }
     *ret = found->key;

@@ -3,6 +3,7 @@
 
 static void write_peers(struct app *a, struct uapi_writer *w)
 {
+    struct instant now = app_now();
     struct wg_peer *p;
     uint64_t cursor = 0;
 
@@ -18,7 +19,7 @@ static void write_peers(struct app *a, struct uapi_writer *w)
                    .key = &p->key,
                    .psk = record->psk,
                    .endpoint = peer_endpoint_get(p, &endpoint, &local, &ifindex) ? &endpoint : NULL,
-                   .handshake_real_ns = atomic_load(&peer_live(p)->handshake_real_ns),
+                   .handshake_real_ns = peer_handshake_real_ns(p, now.boot_ns, now.real_ns),
                    .tx_bytes = atomic_load(&peer_live(p)->tx_bytes),
                    .rx_bytes = atomic_load(&peer_live(p)->rx_bytes),
                    .keepalive_s = record->keepalive_s,

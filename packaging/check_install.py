@@ -4,6 +4,7 @@ shells complete what the command's own help says."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -169,6 +170,23 @@ def check_completions(root):
     assert c.of_fish("check-config", f"{root}/a-fol") == [f"{folder}/"]
 
 
+def check_manuals(root, pages=((1, "guardmount"), (5, "guardmount.conf"), (7, "guardmount-events"),
+                               (8, "guardmountd"))):
+    """They are formatted without a complaint, and guardmount(1) knows what the help knows."""
+    at = lambda section, name: root / str(PREFIX / f"share/man/man{section}/{name}.{section}").lstrip("/")
+    for section, name in pages:
+        if shutil.which("groff"):
+            said = subprocess.run(["groff", "-man", "-ww", "-Tutf8", "-rLL=78n", at(section, name)],
+                                  capture_output=True, text=True)
+            assert said.returncode == 0 and not said.stderr, said.stderr
+    page = at(1, "guardmount").read_text().replace("\\fB", "").replace("\\fR", "").replace("\\-", "-")
+    c = Completion(root)
+    general = c.help()
+    for command in re.findall(r"^  ([a-z][a-z-]+) {2,}\S", general, re.M):
+        missing = {o for o in options_in(c.help(command)) if not re.search(rf"(?<![\w-]){o}(?![\w-])", page)}
+        assert not missing, f"guardmount(1) does not name {missing} of {command}"
+
+
 def check_confinement(root):
     """Parsed, as far as that goes without a kernel that has them."""
     run("apparmor_parser", "-Q", "-K", "-T", BUILD / "packaging/apparmor/usr.sbin.guardmountd")
@@ -195,6 +213,7 @@ def main():
         check_unit(root)
         check_drill_units(root)
         check_completions(root / "")
+        check_manuals(root)
         check_system_files(root)
         check_confinement(root)
         check_versions()

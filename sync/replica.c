@@ -218,7 +218,6 @@ static void send_heartbeat(struct replica *r, uint64_t now_ns)
 {
     struct sync_msg m = {.kind = SYNC_HEARTBEAT};
 
-    r->heartbeat_at_ns = now_ns + r->heartbeat_ns;
     r->ops.fill_heartbeat(r->ops.ctx, r->member, &m.heartbeat);
     m.heartbeat.seq = ++r->heartbeat_seq;
     m.heartbeat.every_ms = (uint32_t)(r->heartbeat_ns / 1000000);
@@ -498,13 +497,21 @@ static bool died(struct replica *r, uint64_t now_ns)
     return now_ns - r->silent_since_ns >= REPLICA_DEAD_NS;
 }
 
+void replica_beat(struct replica *r, uint64_t now_ns)
+{
+    if (talking(r))
+        send_heartbeat(r, now_ns);
+}
+
 void replica_flush(struct replica *r, uint64_t now_ns)
 {
     if (!talking(r))
         return;
     send_ack(r);
-    if (now_ns >= r->heartbeat_at_ns)
+    if (now_ns >= r->heartbeat_at_ns) {
+        r->heartbeat_at_ns = now_ns + r->heartbeat_ns;
         send_heartbeat(r, now_ns);
+    }
 }
 
 uint64_t replica_tick(struct replica *r, uint64_t now_ns)

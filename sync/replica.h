@@ -73,6 +73,8 @@ uint64_t replica_send_many(struct replica *r, const struct sync_msg *m,
 
 /* Heartbeats, snapshot batches, batched acks, death. Returns when it wants to be called next. */
 uint64_t replica_tick(struct replica *r, uint64_t now_ns);
+/* What a heartbeat says has changed: one more, now. */
+void replica_beat(struct replica *r, uint64_t now_ns);
 /* End of an event-loop turn: send a batched ack if one is due at once. */
 void replica_flush(struct replica *r, uint64_t now_ns);
 

@@ -60,7 +60,7 @@ static int connect_to(const char *path, int *ret_fd, char error[CLI_ERROR_LEN])
                     path);
     if (errno == ENOENT || errno == ECONNREFUSED)
         return fail(error, EXIT_UNREACHABLE,
-                    "no daemon answers at %s; start guardmountd (systemctl start guardmount), or "
+                    "no daemon answers at %s; start guardmountd (systemctl start guardmountd), or "
                     "name its socket with -s",
                     path);
     return fail(error, EXIT_UNREACHABLE, "%s: %s", path, strerror(errno));

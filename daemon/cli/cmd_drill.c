@@ -50,7 +50,10 @@ static int drill(struct drill_run *r, const char *report)
     if (status != EXIT_GOOD)
         return status;
     if (r->scheduled && others) {
-        printf("nothing to do: this drill is another member's\n");
+        if (r->c->json)
+            printf("{\"schema\": %d, \"skipped\": true}\n", DRILL_SCHEMA);
+        else
+            puts("nothing to do: this drill is another member's");
         return EXIT_GOOD;
     }
     r->report = report ? fopen(report, "we") : NULL; /* before anything moves */

@@ -135,13 +135,16 @@ static int wait_for(const struct cli *c, struct wish *w, bool *ret_done, struct 
 static const char *const verbs[] = {
     [MOVE_DRAIN] = "drain", [MOVE_UNDRAIN] = "undrain", [MOVE_PROMOTE] = "promote"};
 
-static void print_text(const struct wish *w, const struct status *s)
+static void print_text(const struct wish *w, const struct status *s, bool done)
 {
     static const char *const said[] = {[MOVE_DRAIN] = "drained",
                                        [MOVE_UNDRAIN] = "no longer drained",
                                        [MOVE_PROMOTE] = "promoted"};
 
-    printf("%s: %s\n", w->member, said[w->move.kind]);
+    if (done)
+        printf("%s: %s\n", w->member, said[w->move.kind]);
+    else
+        printf("%s: %s not done\n", w->member, verbs[w->move.kind]);
     for (unsigned i = 0; i < s->vip_count; i++)
         if (is_meant(w, &s->vip[i]))
             printf("  VIP %s is at %s%s\n", s->vip[i].name, name_of(s, owner_of(s, &s->vip[i])),
@@ -198,7 +201,7 @@ static int ask(const struct cli *c, struct wish *w)
     if (c->json)
         r = result_json(w, reply.status, done);
     else
-        print_text(w, reply.status);
+        print_text(w, reply.status, done);
     control_reply_done(&reply);
     if (r == EXIT_GOOD && !done)
         r = cli_fail(EXIT_FAILED,

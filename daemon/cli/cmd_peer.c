@@ -361,8 +361,9 @@ static void show_table(const struct peer_rows *rows, bool color)
     table_end(&t, color, stdout);
 }
 
-static void show_one(const struct peer_row *r)
+static void show_one(const struct peer_rows *rows)
 {
+    const struct peer_row *r = &rows->row[0];
     static const char *const noted[] = {
         [PEER_OWNER] = "owner", [PEER_DEVICE] = "device", [PEER_NOTE] = "note"};
     char key[KEY_TEXT_LEN + 1], time[SHOWN_LEN];
@@ -376,6 +377,9 @@ static void show_one(const struct peer_row *r)
         printf("waiting      %u of them are another peer's: both were given them at once\n",
                r->waiting);
     printf("psk          %s\n", r->has_psk ? "yes" : "no");
+    if (*rows->hub_endpoint)
+        printf("vip          %s, so its client's file has Endpoint = %s\n", rows->vip,
+               rows->hub_endpoint);
     if (r->keepalive_s)
         printf("keepalive    %u s\n", r->keepalive_s);
     if (*r->endpoint)
@@ -434,7 +438,7 @@ static int finish(const struct cli *c, struct asked *a, const struct verb *v,
     else if (v->verb == PEER_LIST)
         show_table(rows, color_wanted(c, stdout));
     else if (v->verb == PEER_SHOW && rows->count == 1)
-        show_one(&rows->row[0]);
+        show_one(rows);
     else if (v->verb == PEER_MOVE)
         printf("peer %s belongs to VIP %s; its client's file needs\nEndpoint = %s\n",
                a->command.peer, rows->vip, rows->hub_endpoint);

@@ -170,8 +170,8 @@ void drill_text(const struct drill *d, bool color, FILE *out)
     if (d->peers_cut)
         fputs("There are more peers; all are counted in the steps.\n", out);
     fprintf(out,
-            "%s: VIP %s, %u steps, thresholds: new owner %" PRIu64 " ms, gap %" PRIu64
+            "%s: VIP %s, %u step%s, thresholds: new owner %" PRIu64 " ms, gap %" PRIu64
             " ms, lost %" PRIu64 ". %s\n",
-            drill_passed(d) ? "passed" : "FAILED", d->vip, d->step_count, d->max_ms, d->max_gap_ms,
-            d->max_lost, show_end(d));
+            drill_passed(d) ? "passed" : "FAILED", d->vip, d->step_count,
+            d->step_count == 1 ? "" : "s", d->max_ms, d->max_gap_ms, d->max_lost, show_end(d));
 }

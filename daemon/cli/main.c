@@ -314,7 +314,7 @@ static const struct command commands[] = {
      "  -c CONF       configuration to read (default " DEFAULT_CONF ")\n"
      "  -o FILE       replace FILE as a whole (default: standard output)",
      "guardmount ha render -o /etc/keepalived/conf.d/guardmount.conf", cmd_ha},
-    {"check-config", "[FILE]", "read a configuration; the first error with file and line",
+    {"check-config", "[FILE]", "read a configuration; every error with file and line",
      "  FILE          default: -c CONF, else " DEFAULT_CONF,
      "guardmount check-config /etc/guardmount/guardmount.conf", cmd_check_config},
     {"genkey", "[--cluster]", "a member's sync key pair, or a cluster key, ready to paste",
@@ -354,8 +354,9 @@ static void usage(FILE *out)
           "      --color WHEN      auto, always or never; NO_COLOR is honoured\n"
           "  -h, --help            with a command: what it does, with an example\n"
           "\n"
-          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 degraded (health, why, "
-          "doctor).\n"
+          "Exit code: 0 good, 1 failed, 2 usage, 3 daemon unreachable, 4 done, or true, but not "
+          "all is\n"
+          "well (with a command: --help).\n"
           "Example: guardmount status\n",
           out);
 }

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fields.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -96,7 +97,8 @@ void table_begin(struct table *t, const char *heads)
 {
     *t = (struct table){0};
     row_begin(t);
-    while (!t->failed && *heads && t->columns < TABLE_COLUMNS_MAX) {
+    while (!t->failed && *heads) {
+        assert(t->columns < TABLE_COLUMNS_MAX);
         size_t len = strcspn(heads, "|");
         bool right = *heads == '>';
 

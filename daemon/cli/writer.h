@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define TABLE_COLUMNS_MAX 12
+#define TABLE_COLUMNS_MAX 13
 #define CELL_MAX 128
 
 enum tone { TONE_PLAIN, TONE_GOOD, TONE_BAD, TONE_DIM, TONE_HEAD };
@@ -23,7 +23,8 @@ struct table {
     bool failed;                  /* out of memory */
 };
 
-/* @heads: names with '|' between; one that begins with '>' is aligned to the right. */
+/* @heads: names with '|' between, TABLE_COLUMNS_MAX at most; one that begins with '>' is aligned to
+ * the right. */
 void table_begin(struct table *t, const char *heads);
 void table_cell(struct table *t, enum tone tone, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

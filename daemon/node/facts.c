@@ -26,7 +26,8 @@ void node_peer_facts(const struct node *n, struct wg_peer *wg, struct instant no
     uint32_t ifindex;
 
     *ret = (struct node_peer_facts){.vip_slot = atomic_load(&wg->vip),
-                                    .handshake_real_ns = atomic_load(&live->handshake_real_ns),
+                                    .handshake_real_ns =
+                                        peer_handshake_real_ns(wg, now.boot_ns, now.real_ns),
                                     .stamp_real_ns = stamp_to_real(p->received),
                                     .rx_bytes = atomic_load(&live->rx_bytes),
                                     .tx_bytes = atomic_load(&live->tx_bytes),

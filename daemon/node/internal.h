@@ -387,6 +387,8 @@ uint64_t siblings_send_many(struct node *n, struct sibling *s, const struct sync
 void siblings_send_all(struct node *n, const struct sync_msg *m, struct instant now);
 uint64_t siblings_tick(struct node *n, struct instant now);
 void siblings_drop_silent(struct node *n, uint16_t slot, struct instant now);
+/* What a heartbeat says of us has changed. */
+void siblings_beat(struct node *n, struct instant now);
 bool siblings_any_up(const struct node *n);
 void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */
 
@@ -471,6 +473,9 @@ bool moves_give_up(struct node *n, uint16_t slot, struct instant now);
 bool moves_outranks(const struct node *n, uint16_t slot, uint8_t a, uint8_t b);
 bool is_listed(const struct node *n, uint16_t slot, uint8_t member); /* among its Members */
 void moves_drain_all(struct node *n, struct instant now);
+/* May @member give away @only (0: all), as far as it is known here? */
+int moves_may_drain(const struct node *n, uint16_t only, uint8_t member,
+                    char reason[MOVE_REASON_LEN], struct instant now);
 void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now);
 uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);
 

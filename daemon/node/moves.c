@@ -267,14 +267,17 @@ bool is_listed(const struct node *n, uint16_t slot, uint8_t member)
     return place_of(n, slot, member) < MEMBERS_MAX;
 }
 
-/* Could a sibling carry on with every session of the VIP? */
-static bool successor_ready(const struct node *n, uint16_t slot, struct instant now)
+/* Could somebody else carry on with every session of the VIP that @owner has? */
+static bool successor_ready(const struct node *n, uint16_t slot, uint8_t owner, struct instant now)
 {
     for (uint8_t i = 1; i < MEMBERS_MAX; i++) {
         const struct sibling *s = &n->sibling[i];
 
-        if (s->up && s->ready && !s->drained && vip_backup(n, slot, n->conf.self, i) &&
-            replica_in_sync(s->replica, now.boot_ns))
+        if (i == owner || !vip_backup(n, slot, owner, i))
+            continue;
+        if (i == n->conf.self
+                ? n->vip[slot].fit && !node_drained(n, slot)
+                : s->up && s->ready && !s->drained && replica_in_sync(s->replica, now.boot_ns))
             return true;
     }
     return false;
@@ -304,19 +307,54 @@ static int save_drained(struct node *n)
     return n->ops.save_drained(n->ops.ctx, ids, count);
 }
 
+int moves_may_drain(const struct node *n, uint16_t only, uint8_t member,
+                    char reason[MOVE_REASON_LEN], struct instant now)
+{
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
+        const struct vip_run *v = &n->vip[slot];
+        bool owner = member == n->conf.self ? failover_owned(&v->failover) : v->claimant == member;
+
+        if ((!only || slot == only) && owner && !successor_ready(n, slot, member, now))
+            return refuse(reason, -EAGAIN,
+                          "nobody in sync, and not drained, could take the VIP %s; 'guardmount "
+                          "status' shows who is missing, --force moves it all the same",
+                          n->conf.vip[slot].name);
+    }
+    return 0;
+}
+
+/* May @member have the VIP? */
+static int may_take(const struct node *n, uint16_t slot, uint8_t member, bool force,
+                    char reason[MOVE_REASON_LEN])
+{
+    bool here = member == n->conf.self;
+    const struct sibling *s = &n->sibling[member];
+    const char *who = here ? "this member" : "that member";
+
+    if (!is_listed(n, slot, member))
+        return refuse(reason, -EPERM, "%s is not among the Members of the VIP %s", who,
+                      n->conf.vip[slot].name);
+    if (here ? node_drained(n, slot) : s->drained)
+        return refuse(reason, -EBUSY, "%s is drained; 'guardmount undrain' first", who);
+    if (!force && !vip_holder(n, slot, member))
+        return refuse(reason, -EPERM,
+                      "%s holds no session keys of the VIP %s (the first %u of its Members do), so "
+                      "every client would need a handshake; --force moves it all the same",
+                      who, n->conf.vip[slot].name, HOLDERS_MAX + 1);
+    if (here ? !n->vip[slot].fit : !s->ready)
+        return refuse(reason, -EAGAIN, "%s is not fit to serve", who);
+    return 0;
+}
+
 /* Drain or undrain @only (0: all). */
 static int set_drained(struct node *n, uint16_t only, bool drained, bool force,
                        char reason[MOVE_REASON_LEN], struct instant now)
 {
     bool before[VIPS_MAX];
+    int r = drained && !force ? moves_may_drain(n, only, n->conf.self, reason, now) : 0;
 
-    for (uint16_t slot = 1; slot <= n->conf.vip_count && drained && !force; slot++)
-        if ((!only || slot == only) && failover_owned(&n->vip[slot].failover) &&
-            !successor_ready(n, slot, now))
-            return refuse(reason, -EAGAIN,
-                          "no sibling in sync could take the VIP %s; 'guardmount status' shows "
-                          "who is missing, --force moves it all the same",
-                          n->conf.vip[slot].name);
+    if (r < 0)
+        return r;
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
         before[slot] = n->vip[slot].drained;
         if (!only || slot == only)
@@ -338,6 +376,7 @@ static int set_drained(struct node *n, uint16_t only, bool drained, bool force,
             "vip=%s", v->conf.name);
         tell(n, slot, now);
     }
+    siblings_beat(n, now); /* what is asked of them next is judged by it */
     return 0;
 }
 
@@ -350,19 +389,9 @@ static int promote(struct node *n, uint16_t slot, bool force, char reason[MOVE_R
 
     if (failover_owned(&v->failover))
         return 0;
-    if (!is_listed(n, slot, n->conf.self))
-        return refuse(reason, -EPERM, "this member is not among the Members of the VIP %s",
-                      v->conf.name);
-    if (node_drained(n, slot))
-        return refuse(reason, -EBUSY, "this member is drained; 'guardmount undrain' first");
-    if (!force && !vip_holder(n, slot, n->conf.self))
-        return refuse(reason, -EPERM,
-                      "this member holds no session keys of the VIP %s (the first %u of its "
-                      "Members do), so every client would need a handshake; --force takes it all "
-                      "the same",
-                      v->conf.name, HOLDERS_MAX + 1);
-    if (!v->fit)
-        return refuse(reason, -EAGAIN, "this member is not fit to serve");
+    int r = may_take(n, slot, n->conf.self, force, reason);
+    if (r < 0)
+        return r;
     if (!force && v->claimant &&
         !(n->sibling[v->claimant].up &&
           replica_in_sync(n->sibling[v->claimant].replica, now.boot_ns)))
@@ -415,7 +444,7 @@ bool moves_planned(const struct node *n, uint16_t slot, enum failover_kind why)
 
 bool moves_give_up(struct node *n, uint16_t slot, struct instant now)
 {
-    if (!successor_ready(n, slot, now))
+    if (!successor_ready(n, slot, n->conf.self, now))
         return false;
     let_go(n, slot, now);
     return true;
@@ -466,6 +495,14 @@ int node_move(struct node *n, const struct sync_move *m, char reason[MOVE_REASON
         return refuse(reason, -EAGAIN,
                       "that member is not in sync with this one; 'guardmount status' shows why, "
                       "--force moves it all the same");
+    /* It judges by itself; what is known here is said at once, since it can tell only its log. */
+    r = 0;
+    if (m->kind == MOVE_PROMOTE && n->vip[slot].claimant != m->member)
+        r = may_take(n, slot, m->member, m->force, reason);
+    else if (m->kind == MOVE_DRAIN && !m->force)
+        r = moves_may_drain(n, slot, m->member, reason, now);
+    if (r < 0)
+        return r;
     struct sync_msg ask = {.kind = SYNC_MOVE, .move = *m};
     siblings_send(n, &n->sibling[m->member], &ask, NULL, now);
     node_flush(n, now);

@@ -789,6 +789,13 @@ bool node_drill(struct node *n, uint8_t member, const struct sync_drill *d, stru
     return sent;
 }
 
+void siblings_beat(struct node *n, struct instant now)
+{
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++)
+        if (is_up(&n->sibling[i]))
+            replica_beat(n->sibling[i].replica, now.boot_ns);
+}
+
 bool node_in_sync(const struct node *n, struct instant now)
 {
     for (unsigned i = 1; i < MEMBERS_MAX; i++)

@@ -1,9 +1,13 @@
 #include "wg/peer.h"
+#include "base/clock.h"
+#include "base/err.h"
 #include "wg/spin.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define HANDSHAKE_SAME_NS NS_PER_S /* ages are good to less, and clocks are set */
 
 static struct peer_live idle; /* stays zero */
 const struct peer_slots peer_slots_empty;
@@ -83,6 +87,16 @@ static void settle(_Atomic uint64_t *fact)
 static void note_traffic(struct peer_live *l, uint64_t now_ns)
 {
     atomic_store_explicit(&l->traffic_ns, some(now_ns), memory_order_relaxed);
+}
+
+uint64_t peer_handshake_real_ns(const struct wg_peer *p, uint64_t now_ns, uint64_t now_real_ns)
+{
+    const struct keypair *k = atomic_load(&p->current);
+    uint64_t ours = atomic_load(&peer_live(p)->handshake_real_ns);
+
+    uint64_t made = k ? now_real_ns - MIN(now_real_ns, keypair_age_hi(k, now_ns)) : 0;
+
+    return made > ours + HANDSHAKE_SAME_NS ? made : ours;
 }
 
 bool peer_note_sent(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes)

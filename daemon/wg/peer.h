@@ -74,6 +74,10 @@ static inline const struct peer_slots *peer_slots(const struct wg_peer *p)
     return p->slots ? p->slots : &peer_slots_empty;
 }
 
+/* (main) UTC of the last handshake of a peer whose session may have been made by a sibling; 0: none
+ * is known. */
+uint64_t peer_handshake_real_ns(const struct wg_peer *p, uint64_t now_ns, uint64_t now_real_ns);
+
 /* Notes. Each returns true when main must arm the peer's timers (it was not armed). */
 bool peer_note_sent(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes);
 bool peer_note_received(struct wg_peer *p, uint64_t now_ns, bool data, unsigned wire_bytes);

@@ -196,7 +196,7 @@ TEST(absent_daemon_is_exit_code_3_and_says_what_to_do)
 
     expect(child_run(&h->loop, GUARDMOUNT " -s /nonexistent/sock status"), 3, "start guardmountd");
     expect(child_run(&h->loop, GUARDMOUNT " --socket=/nonexistent/sock health -q"), 3,
-           "no daemon answers");
+           "systemctl start guardmountd)");
 }
 
 static size_t say_garbage(void *ctx, void *state, const uint8_t *buf, size_t len)

@@ -20,6 +20,18 @@ TEST(a_drill_moves_the_vip_there_and_back_and_passes)
     assert_false(h->status->vip[1].owned);
 }
 
+TEST(a_step_is_a_line)
+{
+    struct house *h = *state;
+    const char *text = guardmount(h, "", QUICK)->out, *heads = strstr(text, "  RESULT\n");
+
+    assert_non_null(heads);
+    const char *first = strstr(heads, "\n1 drain "), *second = strstr(heads, "\n2 promote ");
+    assert_true(first && second);
+    assert_memory_equal(second - 4, "pass", 4);
+    assert_int_equal(strcspn(second + 1, "\n") - 4, heads + 2 - text); /* under its head */
+}
+
 TEST(the_json_tells_each_step_and_each_peer)
 {
     struct house *h = *state;
@@ -189,6 +201,9 @@ TEST(of_many_that_are_told_to_by_a_timer_one_runs_the_drill)
     struct house *h = *state;
 
     expect(guardmount(h, "", QUICK "--scheduled --method kill"), 0, "another member's");
+    json_t *o = json_of(guardmount(h, "", "--json " QUICK "--scheduled --method kill"));
+    assert_true(json_is_true(json_object_get(o, "skipped")));
+    json_decref(o);
     expect(guardmount(h, "", QUICK "--scheduled --report /nowhere/x"), 1, "/nowhere/x");
     give_vip_to_berlin(h);
     expect(guardmount(h, "", QUICK "--scheduled --report /nowhere/x"), 0, "another member's");
@@ -212,7 +227,7 @@ TEST_MAIN(TD(a_fault_of_the_owner_is_drilled_from_a_sibling_and_the_vip_given_ba
           TD(thresholds_come_from_the_configuration_unless_they_are_given),
           TD(of_many_that_are_told_to_by_a_timer_one_runs_the_drill),
           TD(nothing_is_cut_off_by_what_is_no_name_of_an_interface),
-          TD(a_drill_moves_the_vip_there_and_back_and_passes),
+          TD(a_drill_moves_the_vip_there_and_back_and_passes), TD(a_step_is_a_line),
           TD(the_json_tells_each_step_and_each_peer), TD(a_report_is_a_whole_page),
           TD(nothing_moves_when_no_sibling_is_in_sync_unless_forced),
           TD(a_drill_of_a_vip_that_is_elsewhere_is_refused), TD(what_the_daemon_refuses_is_no_pass),

@@ -56,6 +56,7 @@ static void on_command(void *ctx, const struct control_request *r, struct server
         strcpy(reply.peers->hub_public_key, "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         strcpy(reply.peers->hub_endpoint, "192.0.2.1:51820");
         strcpy(reply.peers->vip, "main");
+        strcpy(reply.peers->vip, "main");
         reply.peers->hub_mtu = 1420;
         strcpy(reply.peers->note, h->note ? h->note : "");
     }
@@ -320,6 +321,8 @@ TEST(peers_are_shown_as_table_and_as_json)
     expect(run(h, "peer list --all"), 0, "alice  enabled  10.77.0.2/32, 10.9.0.0/16");
     assert_true(h->asked.gone);
     expect(run(h, "peer show alice"), 0, "allowed ips  10.77.0.2/32\n             10.9.0.0/16\n");
+    expect(run(h, "peer show alice"), 0,
+           "vip          main, so its client's file has Endpoint = 192.0.2.1:51820\n");
     json_t *o = json_loads(run(h, "peer list --json")->out, 0, &where);
     assert_int_equal(json_unpack(o, "{s:i, s:[{s:s, s:[s], s:s}]}", "schema", &schema, "peers",
                                  "name", &name, "allowed_ips", &prefix, "state", &peer_state),

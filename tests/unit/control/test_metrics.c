@@ -80,7 +80,7 @@ TEST(status_becomes_this_text)
         "# HELP guardmount_vip_owned 1: this member owns the VIP.\n"
         "guardmount_vip_owned{hub=\"1\",vip=\"main\"} 1\n"
         "# TYPE guardmount_vip_epoch gauge\n"
-        "# HELP guardmount_vip_epoch Number of the last claim of the VIP.\n"
+        "# HELP guardmount_vip_epoch Number of the last claim of the VIP by this member.\n"
         "guardmount_vip_epoch{hub=\"1\",vip=\"main\"} 4\n"
         "# TYPE guardmount_vip_withheld gauge\n"
         "# HELP guardmount_vip_withheld 1: by its weight this member leaves the VIP to any sibling "

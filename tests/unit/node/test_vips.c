@@ -503,6 +503,72 @@ TEST(what_is_sent_to_a_vip_on_its_way_is_kept_until_it_is_let_go)
     hub_free(h);
 }
 
+/* ---- moves that a sibling is asked for ---- */
+
+/* 2 has the VIP, 3 stands by; both said so in their last heartbeats. */
+static struct hub *third_of_three(void)
+{
+    const struct node_config c = {
+        .solo_start_after_ns = 1, .members = {2, 3}, .vip[1].order = {1, 2, 3, 4}};
+    const struct sync_claim claim = {.vip = 7, .epoch = 5, .member = 2, .held = true};
+    struct hub *h = ready(&c);
+
+    for (uint8_t i = 2; i <= 3; i++)
+        h->node->sibling[i].up = h->node->sibling[i].ready = true;
+    vips_claim_heard(h->node, 2, &claim, h->now);
+    return h;
+}
+
+static int move_of(struct hub *h, enum move_kind kind, uint8_t member, bool force,
+                   char reason[MOVE_REASON_LEN])
+{
+    const struct sync_move m = {.kind = kind, .vip = 7, .member = member, .force = force};
+
+    return node_move(h->node, &m, reason, h->now);
+}
+
+TEST(what_a_sibling_would_refuse_is_refused_at_once)
+{
+    struct hub *h = third_of_three();
+    struct sibling *third = &h->node->sibling[3];
+    char reason[MOVE_REASON_LEN];
+
+    /* In sync it is not here, so all is forced. */
+    assert_int_equal(move_of(h, MOVE_PROMOTE, 3, false, reason), -EAGAIN);
+    assert_non_null(strstr(reason, "that member is not in sync with this one"));
+    assert_int_equal(move_of(h, MOVE_PROMOTE, 3, true, reason), 0);
+    third->drained = true;
+    assert_int_equal(move_of(h, MOVE_PROMOTE, 3, true, reason), -EBUSY);
+    assert_string_equal(reason, "that member is drained; 'guardmount undrain' first");
+    assert_int_equal(move_of(h, MOVE_UNDRAIN, 3, false, reason), 0);
+    third->drained = third->ready = false;
+    assert_int_equal(move_of(h, MOVE_PROMOTE, 3, true, reason), -EAGAIN);
+    assert_string_equal(reason, "that member is not fit to serve");
+    h->node->conf.vip[1].order[2] = 0;
+    assert_int_equal(move_of(h, MOVE_PROMOTE, 3, true, reason), -EPERM);
+    assert_non_null(strstr(reason, "not among the Members of the VIP main"));
+    third->drained = true;
+    assert_int_equal(move_of(h, MOVE_PROMOTE, 2, true, reason), 0); /* it has it */
+    hub_free(h);
+}
+
+TEST(a_sibling_is_not_drained_when_nobody_is_left_to_go_on)
+{
+    struct hub *h = third_of_three();
+    char reason[MOVE_REASON_LEN];
+
+    assert_int_equal(moves_may_drain(h->node, 1, 2, reason, h->now), 0); /* we could */
+    assert_int_equal(moves_may_drain(h->node, 1, 3, reason, h->now), 0); /* it has no VIP */
+    assert_int_equal(move_of(h, MOVE_DRAIN, 1, false, reason), 0);
+    assert_int_equal(moves_may_drain(h->node, 1, 2, reason, h->now), -EAGAIN);
+    assert_non_null(strstr(reason, "could take the VIP main"));
+    assert_int_equal(moves_may_drain(h->node, 0, 3, reason, h->now), 0);
+    assert_int_equal(move_of(h, MOVE_UNDRAIN, 1, false, reason), 0);
+    node_engine_fit(h->node, false, h->now);
+    assert_int_equal(moves_may_drain(h->node, 0, 2, reason, h->now), -EAGAIN);
+    hub_free(h);
+}
+
 /* ---- flaps ---- */
 
 static const struct node_config damped = {.members = {2},
@@ -741,6 +807,8 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(a_member_that_comes_later_is_a_holder_and_moves_nothing),
           T(an_end_in_order_releases_and_takes_health_away),
           T(what_is_sent_to_a_vip_on_its_way_is_kept_until_it_is_let_go),
+          T(what_a_sibling_would_refuse_is_refused_at_once),
+          T(a_sibling_is_not_drained_when_nobody_is_left_to_go_on),
           T(who_came_back_bids_when_it_was_in_sync_for_the_hold_down),
           T(an_owner_that_loses_its_vip_too_often_bids_less_and_still_serves),
           T(losses_that_somebody_wanted_are_no_flaps),

@@ -495,6 +495,27 @@ TEST(in_sync_means_an_ack_within_ten_milliseconds_of_the_last_second)
     assert_true(replica_in_sync(a->r, pair->now));
 }
 
+TEST(what_changed_is_in_a_heartbeat_before_what_is_asked_next)
+{
+    struct side *a = &pair->a, *b = &pair->b;
+
+    connect();
+    pass(300);
+    unsigned heard = b->heartbeats;
+    replica_flush(a->r, pair->now);
+    carry(a);
+    assert_int_equal(b->heartbeats, heard); /* it is not due */
+    replica_beat(a->r, pair->now);
+    send_claim(a, 5);
+    carry(a);
+    assert_int_equal(b->heartbeats, heard + 1);
+    assert_string_equal(b->reason, "");
+    replica_disconnected(a->r);
+    unsigned said = a->out_count;
+    replica_beat(a->r, pair->now); /* to nobody */
+    assert_int_equal(a->out_count, said);
+}
+
 TEST(a_session_is_as_old_as_it_was_and_the_way_here)
 {
     struct side *a = &pair->a, *b = &pair->b;
@@ -686,6 +707,7 @@ TEST_MAIN(TS(everything_that_existed_comes_first_and_then_what_happens, set_up, 
           TS(a_silence_of_a_second_is_the_end_and_our_own_sleep_is_not, set_up, clean_up),
           TS(heartbeats_go_out_as_often_as_they_say, set_up, clean_up),
           TS(in_sync_means_an_ack_within_ten_milliseconds_of_the_last_second, set_up, clean_up),
+          TS(what_changed_is_in_a_heartbeat_before_what_is_asked_next, set_up, clean_up),
           TS(a_session_is_as_old_as_it_was_and_the_way_here, set_up, clean_up),
           TS(a_peer_with_very_many_prefixes_arrives_whole, set_up, clean_up),
           TS(entries_come_one_after_the_other, set_up, clean_up),

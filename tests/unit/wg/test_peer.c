@@ -62,6 +62,25 @@ TEST(an_idle_peer_shares_what_it_does_not_need)
     wg_peer_done(&idle[1]);
 }
 
+TEST(a_session_that_a_sibling_made_had_its_handshake_there)
+{
+    struct keypair *k = replica_of_sibling(1, 64, 40 * NS_PER_S);
+    uint64_t real = 1700000000 * NS_PER_S, now = T0 + 2 * NS_PER_S;
+
+    assert_int_equal(peer_handshake_real_ns(&peer, T0, real), 0);
+    peer_install_replica(&peer, k, SLOT_CURRENT, out);
+    assert_true(peer_handshake_real_ns(&peer, now, real) == real - 42 * NS_PER_S);
+    /* An earlier one that was made here counts no more, a later one does. */
+    atomic_store(&peer_live(&peer)->handshake_real_ns, real - 100 * NS_PER_S);
+    assert_true(peer_handshake_real_ns(&peer, now, real) == real - 42 * NS_PER_S);
+    atomic_store(&peer_live(&peer)->handshake_real_ns, real - 7 * NS_PER_S);
+    assert_true(peer_handshake_real_ns(&peer, now, real) == real - 7 * NS_PER_S);
+    /* Its own is not shown as wandering with each look. */
+    atomic_store(&peer_live(&peer)->handshake_real_ns, real - 42 * NS_PER_S - 1);
+    assert_true(peer_handshake_real_ns(&peer, now, real) == real - 42 * NS_PER_S - 1);
+    keypair_free(k);
+}
+
 TEST(a_peer_that_talks_to_a_sibling_has_no_part_for_traffic)
 {
     struct endpoint e = {.port = 9, .addr = {{1}}};
@@ -363,6 +382,7 @@ TEST(a_fact_that_stands_while_disarmed_arms_again)
 #define F(name) TS(name, fresh, NULL)
 
 TEST_MAIN(F(a_new_peer_is_empty), F(an_idle_peer_shares_what_it_does_not_need),
+          F(a_session_that_a_sibling_made_had_its_handshake_there),
           F(a_peer_that_talks_to_a_sibling_has_no_part_for_traffic),
           F(an_initiated_key_is_current_at_once),
           F(an_unconfirmed_handshake_changes_nothing_but_next),
