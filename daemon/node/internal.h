@@ -392,6 +392,11 @@ void siblings_beat(struct node *n, struct instant now);
 bool siblings_any_up(const struct node *n);
 void siblings_now(struct node *n, struct instant now); /* time for callbacks of this turn */
 
+/* snapshot.c */
+void snapshot_begin(const struct node *n, struct sibling *s);
+bool snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct sync_msg *ret,
+                   struct replica_token *ret_token); /* of struct replica_ops */
+
 /* entropy.c */
 void entropy_init(struct node *n, struct instant now);
 void entropy_hello(const struct node *n, const struct sibling *s, struct sync_hello *ret);
