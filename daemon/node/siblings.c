@@ -1,7 +1,5 @@
 /* Siblings: what the replicas of the sync channel ask for, and what each of their messages does. */
-#include "base/bytes.h"
 #include "base/plant.h"
-#include "base/secret.h"
 #include "node/internal.h"
 #include <assert.h>
 
