@@ -377,45 +377,6 @@ static void op_keep_address(void *ctx, uint16_t slot, bool keep)
     }
 }
 
-static void announce_vip(struct app *a, uint16_t slot)
-{
-    struct cluster *c = a->cluster;
-    const struct vip *v = &c->conf->vip[slot - 1];
-
-    if (!failover_owned(node_failover(a->node, slot)))
-        return;
-    for (unsigned i = 0; i < v->outer_count; i++)
-        announce_send(c->announce, v->outer[i].ifname, &v->outer[i].addr);
-    for (unsigned i = 0; i < v->inner_count; i++)
-        announce_send(c->announce, v->inner[i].ifname, &v->inner[i].addr);
-}
-
-static void on_announcing(uv_timer_t *t)
-{
-    struct app *a = t->data;
-    struct cluster *c = a->cluster;
-    bool more = false;
-
-    for (uint16_t slot = 1; slot <= c->conf->vip_count; slot++) {
-        if (!c->announce_left[slot])
-            continue;
-        announce_vip(a, slot);
-        more |= --c->announce_left[slot] > 0;
-    }
-    if (!more)
-        uv_timer_stop(t);
-}
-
-static void op_announce(void *ctx, uint16_t slot)
-{
-    struct cluster *c = ((struct app *)ctx)->cluster;
-
-    if (!c->announce)
-        return;
-    c->announce_left[slot] = ANNOUNCE_REPEATS;
-    uv_timer_start(&c->announcing, on_announcing, 0, ANNOUNCE_EVERY_MS);
-}
-
 static void op_set_weight(void *ctx, uint16_t slot, int weight)
 {
     struct cluster *c = ((struct app *)ctx)->cluster;
@@ -597,7 +558,8 @@ static int start_node(struct app *a, struct cluster *c)
     ops.read_addresses = op_read_addresses;
     ops.remove_stale = op_remove_stale;
     ops.keep_address = op_keep_address;
-    ops.announce = op_announce;
+    ops.announce = app_announce;
+    ops.ask_again = app_ask_again;
     ops.set_weight = op_set_weight;
     ops.route = op_route;
     ops.save_drained = op_save_drained;

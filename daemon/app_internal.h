@@ -145,6 +145,10 @@ struct damping_rules app_damping(const struct conf *conf);
 void app_log_lines(char *text); /* errors of the configuration: a line each */
 void app_cluster_free(struct app *a);
 
+/* app_neighbours.c; the node's ops */
+void app_announce(void *ctx, uint16_t slot);
+void app_ask_again(void *ctx);
+
 /* app_reload.c */
 void app_cluster_reload(struct app *a); /* SIGHUP */
 

@@ -427,6 +427,21 @@ static void dial(struct links *l, uint8_t member)
         conn_close(c, uv_strerror(r));
 }
 
+void links_dial_now(struct links *l)
+{
+    for (uint8_t m = 1; m < MEMBERS_MAX; m++) {
+        struct member_link *link = &l->member[m];
+
+        if (!we_dial(l, m) || (link->dialing && link->dialing->connected))
+            continue;
+        if (link->dialing) /* its first SYN is lost, and TCP repeats it after a second */
+            conn_close(link->dialing, "dialled anew");
+        link->back_off_ns = LINK_DIAL_FIRST_NS;
+        link->dial_at_ns = 0;
+    }
+    schedule(l);
+}
+
 /* ---- listening ---- */
 
 static bool somebody_dials_us(const struct links *l)

@@ -17,9 +17,9 @@ typedef struct uv_loop_s uv_loop_t;
 #define LINK_UNPROVEN_MAX 8     /* incoming connections that are not up yet */
 #define LINK_UNPROVEN_PER_ADDRESS 2
 #define LINK_QUEUE_MAX (16u << 20) /* bytes; above it the connection is given up */
-#define LINK_DIAL_TIMEOUT_NS (1000 * 1000000ull)
+#define LINK_DIAL_TIMEOUT_NS (500 * 1000000ull)
 #define LINK_DIAL_FIRST_NS (100 * 1000000ull) /* back-off, doubling, with jitter of a quarter */
-#define LINK_DIAL_MAX_NS (2000 * 1000000ull)
+#define LINK_DIAL_MAX_NS (500 * 1000000ull)
 #define LINK_LISTEN_RETRY_NS (1000 * 1000000ull)
 #define LINK_USER_TIMEOUT_MS 1000 /* TCP_USER_TIMEOUT */
 
@@ -61,6 +61,9 @@ bool links_send(struct links *l, uint8_t member, const uint8_t *msg, size_t len)
 size_t links_queued(const struct links *l, uint8_t member); /* bytes not yet in the kernel */
 /* down() follows from the loop. */
 void links_close(struct links *l, uint8_t member, const char *reason);
+/* There is a sign that siblings can be reached again: those that are being dialled in vain, or will
+ * be later, are dialled now. */
+void links_dial_now(struct links *l);
 /* Write what was gathered now; otherwise it is written once per turn of the loop. */
 void links_flush(struct links *l);
 

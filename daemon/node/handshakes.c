@@ -8,6 +8,9 @@
 #define ANEW_EVERY_NS (500 * NS_PER_MS)
 #define URGENT_EVERY_NS (20 * NS_PER_MS)
 #define URGENT_FOR_NS (FRESH_DEFAULT_NS + NS_PER_S)
+#define ANSWER_WAIT_NS (500 * NS_PER_MS) /* the first; of many at once a hub is done by then */
+#define TRIES_ANEW 4
+#define UNDECIDED_NS (150 * NS_PER_MS) /* an advert, and what follows it */
 
 static void send_handshake(struct node *n, struct node_peer *p, uint16_t vip,
                            const struct endpoint *to, const struct endpoint *local,
@@ -84,7 +87,8 @@ void handshake_overtaken(struct node *n, struct node_peer *p)
     if (!newest || newest->stamp_real_ns >= p->sent_real_ns || PLANTED("late-answers-taken"))
         return;
     handshake_forget(n, p);
-    p->timers.retry_at_ns = 0;
+    p->timers.retry_at_ns = p->urgent_at_ns = 0;
+    p->tries = 0;
 }
 
 bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool urgent,
@@ -122,9 +126,22 @@ void handshake_urgently(struct node *n, struct node_peer *p, struct instant now)
     peer_arm(n, p, p->urgent_at_ns);
 }
 
-void handshake_anew(struct node *n, struct node_peer *p, struct instant now)
+/* One of a series left. What is lost, or what the peer drops because another member's initiation
+ * came just before it, is sent again after waits that double: REKEY_TIMEOUT would be a long
+ * silence. */
+static void tried(struct node *n, struct node_peer *p, struct instant now)
 {
-    uint64_t made = p->timers.session_ns, at = now.boot_ns;
+    p->urgent_at_ns = 0;
+    if (!p->tries || !--p->tries || PLANTED("rescued-once"))
+        return;
+    p->urgent_at_ns = now.boot_ns + (ANSWER_WAIT_NS << (TRIES_ANEW - 1 - p->tries));
+    p->urgent_until_ns = p->urgent_at_ns + URGENT_FOR_NS;
+    peer_arm(n, p, p->urgent_at_ns);
+}
+
+static void anew(struct node *n, struct node_peer *p, uint64_t wait_ns, struct instant now)
+{
+    uint64_t made = p->timers.session_ns, at = now.boot_ns + wait_ns;
 
     /* Two that both believe take each other's keys at every packet; each time is a reason (R9a). */
     if (made)
@@ -133,8 +150,9 @@ void handshake_anew(struct node *n, struct node_peer *p, struct instant now)
         at = MAX(at, p->initiation->sent_ns + TRY_AGAIN_NS);
         p->timers.retry_at_ns = 0;
     }
-    if (at == now.boot_ns) {
-        handshake_urgently(n, p, now);
+    p->tries = TRIES_ANEW;
+    if (at == now.boot_ns && handshake_initiate(n, p, true, true, now)) {
+        tried(n, p, now);
         return;
     }
     p->urgent_until_ns = at + URGENT_FOR_NS;
@@ -142,13 +160,29 @@ void handshake_anew(struct node *n, struct node_peer *p, struct instant now)
     peer_arm(n, p, at);
 }
 
+void handshake_anew(struct node *n, struct node_peer *p, struct instant now)
+{
+    anew(n, p, 0, now);
+}
+
+void handshake_decided(struct node *n, struct node_peer *p, struct instant now)
+{
+    anew(n, p, UNDECIDED_NS, now);
+}
+
 uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p, struct instant now)
 {
-    if (p->urgent_at_ns && now.boot_ns >= p->urgent_at_ns)
-        p->urgent_at_ns =
-            now.boot_ns >= p->urgent_until_ns || handshake_initiate(n, p, true, true, now)
-                ? 0
-                : now.boot_ns + URGENT_EVERY_NS;
+    if (!p->urgent_at_ns || now.boot_ns < p->urgent_at_ns)
+        return p->urgent_at_ns;
+    if (now.boot_ns >= p->urgent_until_ns) {
+        p->tries = 0;
+        return p->urgent_at_ns = 0;
+    }
+    if (p->tries && p->initiation && now.boot_ns - p->initiation->sent_ns >= TRY_AGAIN_NS)
+        p->timers.retry_at_ns = 0;
+    p->urgent_at_ns = now.boot_ns + URGENT_EVERY_NS;
+    if (handshake_initiate(n, p, true, true, now))
+        tried(n, p, now);
     return p->urgent_at_ns;
 }
 

@@ -25,6 +25,8 @@ struct node_peer {
     struct initiation *trial;      /* another, sent to try_at alone */
     bool initiate_queued;          /* a job is with the pool */
     bool trial_queued;             /* ... for trial */
+    uint8_t rescues;               /* rescue.c: of this series, but the first */
+    uint8_t tries;                 /* handshakes.c: initiations left of a series; 0: no series */
     uint8_t cookie[16];
     uint64_t cookie_until_ns;
     uint64_t endpoint_told_ns;
@@ -142,6 +144,7 @@ struct vip_run {
     uint64_t lans_alive_ns;   /* all of its LANs, since; 0: one is dead */
     int weight;               /* as keepalived was told */
     uint64_t outbid_ns;       /* O5: when a lesser master was last outbid */
+    uint64_t asked_ns;        /* when neighbours were last asked again for a lesser master */
     uint64_t outbid_again_ns; /* and when it will be once more, for its last words; 0: not */
     /* flaps.c. before_flap: as it was before the flap of flapped_ns (0: none), which may turn out
      * to be none. */
@@ -319,8 +322,11 @@ bool handshake_initiate(struct node *n, struct node_peer *p, bool fresh, bool ur
 /* Now, or as soon as it may be (H8, R9a). */
 void handshake_urgently(struct node *n, struct node_peer *p, struct instant now);
 /* The same, when there is a sign that the way is open now: an initiation that has no answer by then
- * was lost, and the wait for its next turn is not worth it. */
+ * was lost, and the wait for its next turn is not worth it. So is none of the next seconds. */
 void handshake_anew(struct node *n, struct node_peer *p, struct instant now);
+/* The same of a peer that another member believes to serve, too: when VRRP has decided, and only by
+ * the one that stays. Of two initiations within 20 ms a peer drops the second. */
+void handshake_decided(struct node *n, struct node_peer *p, struct instant now);
 uint64_t handshake_urgent_tick(struct node *n, struct node_peer *p,
                                struct instant now); /* 0: done */
 /* FACT_DROPPED of authentic data: the handshake that follows goes where it came from, too. */

@@ -600,6 +600,7 @@ void key_made_current(struct node *n, struct node_key *k, struct keypair **out, 
               (struct notice){.kind = NOTICE_HANDSHAKE_DONE, .initiator = k->kp->hub_initiated});
     timers_session_made(&k->peer->timers, p, now.boot_ns);
     k->peer->rekey_at_ns = k->peer->urgent_at_ns = 0; /* T3, H8 and R9a are done with it */
+    k->peer->tries = 0;
     keys_remove_out(n, out, count);
     const struct keypair *out_of_use = peer_slots(p)->previous;
     struct node_key *previous = out_of_use ? key_of(n, out_of_use) : NULL;

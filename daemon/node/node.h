@@ -85,6 +85,9 @@ struct node_ops {
     void (*read_addresses)(void *ctx, uint16_t vip_slot); /* then node_vip() */
     void (*remove_stale)(void *ctx, uint16_t vip_slot);
     void (*announce)(void *ctx, uint16_t vip_slot);
+    /* There is another master that was not there to be heard before: who did not answer until now,
+     * neighbours and siblings, is asked again at once. */
+    void (*ask_again)(void *ctx);
     /* While @keep: what is sent to the VIP's outer addresses is delivered here, if nobody else has
      * told the neighbours that it has them. It must end with the process. */
     void (*keep_address)(void *ctx, uint16_t vip_slot, bool keep);

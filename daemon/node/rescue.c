@@ -3,12 +3,15 @@
  * find out by its own timers, after 15 s.
  *
  * Anybody can send such a packet from a forged address. All that it gets is an initiation to the
- * peer itself: one in REKEY_TIMEOUT per peer, so many a second in all. */
+ * peer itself: one in REKEY_TIMEOUT per peer, a few more while they are not answered, so many a
+ * second in all. */
 #include "base/bytes.h"
 #include "base/plant.h"
 #include "node/internal.h"
 
 #define RESCUES_PER_S 200
+#define FIRST_WAIT_NS (250 * NS_PER_MS)
+#define WAITS_MAX 5                 /* then it is REKEY_TIMEOUT */
 #define ANSWER_NS (100 * NS_PER_MS) /* an initiation that is older was lost on its way */
 
 static struct rescue_slot *slot_of(struct node *n, const struct endpoint *at)
@@ -39,11 +42,21 @@ static bool may_rescue(struct node *n, struct instant now)
     return true;
 }
 
-/* Within REKEY_TIMEOUT, and since another owner let go that we could not ask: that one may have
- * made a later session, whatever we did before (O5). */
-static bool lately(const struct node *n, uint16_t vip, uint64_t when_ns, struct instant now)
+/* Within @length_ns, and since another owner let go that we could not ask: that one may have made a
+ * later session, whatever we did before (O5). */
+static bool lately(const struct node *n, uint16_t vip, uint64_t when_ns, uint64_t length_ns,
+                   struct instant now)
 {
-    return when_ns && now.boot_ns - when_ns < REKEY_TIMEOUT_NS && when_ns > n->vip[vip].outbid_ns;
+    return when_ns && now.boot_ns - when_ns < length_ns && when_ns > n->vip[vip].outbid_ns;
+}
+
+/* An initiation, or its answer, was lost while packets go on to come: the next waits twice as long.
+ */
+static uint64_t wait_ns(const struct node_peer *p)
+{
+    if (PLANTED("rescued-once"))
+        return REKEY_TIMEOUT_NS;
+    return MIN(FIRST_WAIT_NS << p->rescues, REKEY_TIMEOUT_NS);
 }
 
 void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source, struct instant now)
@@ -58,7 +71,8 @@ void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source,
         !endpoint_equal(&at, source))
         return;
     /* What is still under way after an ordinary rekey, and what was answered already. */
-    if (lately(n, vip, p->timers.session_ns, now) || lately(n, vip, p->rescued_ns, now))
+    if (lately(n, vip, p->timers.session_ns, REKEY_TIMEOUT_NS, now) ||
+        lately(n, vip, p->rescued_ns, wait_ns(p), now))
         return;
     if (p->initiate_queued || (p->initiation && now.boot_ns - p->initiation->sent_ns < ANSWER_NS) ||
         !may_rescue(n, now))
@@ -67,6 +81,9 @@ void rescue_unknown(struct node *n, uint16_t vip, const struct endpoint *source,
      */
     if (p->initiation)
         p->timers.retry_at_ns = 0;
+    bool again = p->timers.session_ns < p->rescued_ns &&
+                 lately(n, vip, p->rescued_ns, 2 * REKEY_TIMEOUT_NS, now);
+    p->rescues = again ? (uint8_t)MIN(p->rescues + 1, WAITS_MAX) : 0;
     p->rescued_ns = now.boot_ns;
     n->counters.unknown_rescues++;
     handshake_urgently(n, p, now);

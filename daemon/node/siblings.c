@@ -336,7 +336,7 @@ static void heard_released(struct node *n, uint8_t member, const struct sync_rel
 
 /* Of two owners before a heal each made sessions, and the generations do not tell which of them the
  * client talks by: a new one settles it. */
-static void place_current(struct node *n, struct node_key *k)
+static void place_current(struct node *n, struct node_key *k, uint8_t member)
 {
     const struct keypair *was = atomic_load(&k->peer->wg.current);
     const struct node_key *rival = was && was != k->kp ? key_of(n, was) : NULL;
@@ -344,7 +344,11 @@ static void place_current(struct node *n, struct node_key *k)
                gate_owned(n->gate, atomic_load(&k->kp->vip));
 
     place(n, k, SLOT_CURRENT);
-    if (two)
+    if (!two)
+        return;
+    if (atomic_load(&n->gate->vip[atomic_load(&k->kp->vip)].rivals) >> member & 1)
+        handshake_decided(n, k->peer, n->now);
+    else
         handshake_anew(n, k->peer, n->now);
 }
 
@@ -379,7 +383,7 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
         if (s->hub_initiated)
             handshake_overtaken(n, p);
         if (s->slot == SLOT_CURRENT)
-            place_current(n, k);
+            place_current(n, k, member);
         else
             place(n, k, s->slot);
         return;
@@ -405,7 +409,7 @@ static void heard_session(struct node *n, uint8_t member, struct session *s)
     k->active = s->active;
     key_set_adoptable(k);
     if (s->slot == SLOT_CURRENT)
-        place_current(n, k);
+        place_current(n, k, member);
     else
         place(n, k, s->slot);
 }

@@ -10,6 +10,7 @@
 #define SETTLE_AFTER_NS NS_PER_S /* a former owner's last words have come by then (R11) */
 #define SETTLE_PER_TICK 16       /* per millisecond */
 #define LAN_RISE_NS NS_PER_S
+#define LONG_HERE_NS NS_PER_S
 
 void vips_init(struct node *n, struct instant now)
 {
@@ -113,6 +114,27 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
                             .reason = notice_reason_find(cause)});
 }
 
+static bool apart(const struct node *n)
+{
+    for (unsigned i = 1; i < MEMBERS_MAX; i++)
+        if (n->sibling[i].replica && !n->sibling[i].up)
+            return true;
+    return false;
+}
+
+/* Neighbours that were cut off did not answer; where the VIP has just come somebody else had it,
+ * and they are only now being asked for. */
+static void ask_again(struct node *n, uint16_t slot, struct instant now)
+{
+    struct vip_run *v = &n->vip[slot];
+
+    if ((v->asked_ns && now.boot_ns - v->asked_ns < AGE_TERM_NS) ||
+        (!apart(n) && now.boot_ns - atomic_load(&n->gate->vip[slot].since_ns) < LONG_HERE_NS))
+        return;
+    v->asked_ns = now.boot_ns;
+    n->ops.ask_again(n->ops.ctx);
+}
+
 /* A lesser master was heard: it lets go, and may have sent under a later term (O5). Its word on
  * that comes when its link is back, seconds later, and what we send meanwhile the clients drop; so
  * keys go on by their age at once (N4), and no faster than that however often it is heard. Of
@@ -120,11 +142,8 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
 static void outbid_lesser(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
-    bool apart = false;
 
-    for (unsigned i = 1; i < MEMBERS_MAX; i++)
-        apart |= n->sibling[i].replica && !n->sibling[i].up;
-    if (!apart || (v->outbid_ns && now.boot_ns - v->outbid_ns < AGE_TERM_NS) ||
+    if (!apart(n) || (v->outbid_ns && now.boot_ns - v->outbid_ns < AGE_TERM_NS) ||
         PLANTED("lesser-not-outbid"))
         return;
     v->outbid_ns = now.boot_ns;
@@ -158,11 +177,15 @@ uint64_t vips_step(struct node *n, uint16_t slot, struct failover_event ev, stru
         if (!moves_planned(n, slot, ev.kind))
             flaps_lost(n, slot, now);
         close_gate(n, slot, todo.cause, now);
+        if (ev.kind == FAILOVER_LINE_BACKUP && apart(n)) /* there is a greater master */
+            n->ops.ask_again(n->ops.ctx);
     }
     if (todo.actions & FAILOVER_OPEN)
         open_gate(n, slot, now);
-    else if (ev.kind == FAILOVER_LINE_RX_LOWER && gate_owned(n->gate, slot))
+    else if (ev.kind == FAILOVER_LINE_RX_LOWER && gate_owned(n->gate, slot)) {
         outbid_lesser(n, slot, now);
+        ask_again(n, slot, now);
+    }
     if (todo.actions & FAILOVER_REMOVE_STALE) {
         n->counters.stale_vips++;
         note(n, (struct notice){.kind = NOTICE_VIP_STALE, .vip = v->conf.id});

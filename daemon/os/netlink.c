@@ -1,12 +1,14 @@
 #include "os/netlink.h"
 
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
+#include <netlink/route/neighbour.h>
 #include <netlink/route/route.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,9 +20,10 @@
 #ifndef IFF_LOWER_UP
 #define IFF_LOWER_UP 0x10000 /* linux/if.h, which does not go together with net/if.h */
 #endif
-#define DUMP_TRIES 3    /* a dump that a change ran into is taken again */
-#define REMOVALS_MAX 8  /* prefix lengths that one address can stand with */
-#define FLUSH_ROUNDS 64 /* of FLUSH_BATCH routes */
+#define DUMP_TRIES 3      /* a dump that a change ran into is taken again */
+#define REMOVALS_MAX 8    /* prefix lengths that one address can stand with */
+#define FLUSH_ROUNDS 64   /* of FLUSH_BATCH routes */
+#define ASK_ANEW_ROUNDS 8 /* of FLUSH_BATCH neighbours: the kernel keeps about as many */
 #define FLUSH_BATCH 128
 
 struct netlink {
@@ -602,6 +605,53 @@ int netlink_routes_flush(struct netlink *nl)
             if (f.count < FLUSH_BATCH)
                 break;
         }
+    }
+    return 0;
+}
+
+/* ---- neighbours ---- */
+
+struct found_neighbours {
+    struct rtnl_neigh *neighbour[FLUSH_BATCH];
+    unsigned count;
+};
+
+static void take_unresolved(struct nl_object *o, void *ctx)
+{
+    struct found_neighbours *f = ctx;
+
+    if (strcmp(nl_object_get_type(o), "route/neigh") != 0 || f->count == FLUSH_BATCH ||
+        rtnl_neigh_get_state((struct rtnl_neigh *)o) != NUD_INCOMPLETE)
+        return;
+    nl_object_get(o);
+    f->neighbour[f->count++] = (struct rtnl_neigh *)o;
+}
+
+static int forget_neighbour(struct netlink *nl, struct rtnl_neigh *o)
+{
+    _cleanup_(nl_msg_putp) struct nl_msg *msg = NULL;
+    int r;
+
+    if (rtnl_neigh_build_delete_request(o, 0, &msg) < 0)
+        return -ENOMEM;
+    r = request(nl, msg, NULL, NULL);
+    return r == -ENOENT ? 0 : r;
+}
+
+int netlink_neighbours_ask_anew(struct netlink *nl)
+{
+    for (unsigned round = 0; round < ASK_ANEW_ROUNDS; round++) {
+        struct ndmsg all = {.ndm_family = AF_UNSPEC};
+        struct found_neighbours f = {0};
+        int r = dump(nl, RTM_GETNEIGH, &all, sizeof(all), take_unresolved, &f);
+
+        for (unsigned i = 0; i < f.count; i++) {
+            if (r == 0)
+                r = forget_neighbour(nl, f.neighbour[i]);
+            rtnl_neigh_put(f.neighbour[i]);
+        }
+        if (r < 0 || f.count < FLUSH_BATCH)
+            return r;
     }
     return 0;
 }

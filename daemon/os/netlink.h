@@ -71,6 +71,11 @@ int netlink_route_remove(struct netlink *nl, const struct netlink_route *r);
 /* All routes with our mark, in every table: what an earlier process left. */
 int netlink_routes_flush(struct netlink *nl);
 
+/* Forget neighbours whose link address is being asked for in vain. The kernel asks once a second;
+ * who could not answer until now is asked anew by the next packet, and not up to a second later.
+ * What was queued for them is dropped. */
+int netlink_neighbours_ask_anew(struct netlink *nl);
+
 typedef struct uv_loop_s uv_loop_t;
 struct netlink_monitor;
 

@@ -324,6 +324,11 @@ static void op_keep_address(void *ctx, uint16_t vip, bool keep)
     ((struct machine *)ctx)->address_kept[vip] = keep;
 }
 
+/* Who is out of contact is dialled at every tick, and has no link address to be asked for. */
+static void op_ask_again(void *ctx)
+{
+}
+
 static void op_announce(void *ctx, uint16_t vip)
 {
     struct machine *m = ctx;
@@ -435,6 +440,7 @@ const struct node_ops machine_ops = {
     .remove_stale = op_remove_stale,
     .keep_address = op_keep_address,
     .announce = op_announce,
+    .ask_again = op_ask_again,
     .route = op_route,
     .set_weight = op_set_weight,
     .save_drained = op_save_drained,

@@ -6,6 +6,7 @@
 #define SETTLE_NS (4 * NS_PER_S)
 #define LIVENESS_NS (20 * NS_PER_S)
 #define CONVERGE_NS (45 * NS_PER_S) /* three rounds of anti-entropy and some */
+#define FOUND_NS (300 * NS_PER_MS)  /* the link address of who was on the other side */
 #define HEAL_NS NS_PER_S            /* a split brain is over, two-way data is back */
 #define SUPPRESS_NS (20 * NS_PER_S) /* of a member that flaps, the first time */
 #define DEAF_NS (16 * NS_PER_S)     /* the client's own 15 s, and a handshake */
@@ -476,9 +477,18 @@ static void run_split(struct world *w, uint64_t seconds)
             }
         }
     }
-    cut_off(w, second, true, false); /* TCP and ARP make the links take longer */
+    if (world_random(w, 3) == 0) { /* the links may be there before the next advert */
+        cut_off(w, second, false, true);
+        run_for(w, world_random(w, SIM_ADVERT_NS / NS_PER_MS));
+        cut_off(w, second, false, false);
+    } else {
+        cut_off(w, second, true, false); /* TCP and ARP make them take longer */
+    }
     w->divided = false;
     uint64_t healed = w->now_ns;
+    w->all_found_ns = healed + FOUND_NS;
+    for (unsigned i = 0; i < w->clients; i++) /* those that were on the other side */
+        w->found_ns[i] = healed + world_random(w, 2) * world_random(w, FOUND_NS);
     world_run(w, healed + HEAL_NS);
     uint64_t since = w->now_ns - 200 * NS_PER_MS;
     if (clean(w))

@@ -261,6 +261,15 @@ unsigned world_apart(const struct world *w, const struct machine *m)
     return apart;
 }
 
+/* The member's kernel asks for the client's link address, and drops what waits for it. */
+static bool unfound(const struct world *w, const struct machine *from, const struct endpoint *to)
+{
+    for (unsigned i = 0; from->member && w->now_ns < w->all_found_ns && i < w->clients; i++)
+        if (endpoint_equal(to, &w->machine[w->members + i].address))
+            return w->now_ns < w->found_ns[i];
+    return false;
+}
+
 void world_send(struct world *w, struct machine *from, const struct endpoint *source,
                 const struct endpoint *to, const void *bytes, size_t len)
 {
@@ -278,7 +287,7 @@ void world_send(struct world *w, struct machine *from, const struct endpoint *so
         attack(w, SIM_WAN_DELAY_NS);
         return;
     }
-    if (world_random(w, 100) < w->loss_percent)
+    if (world_random(w, 100) < w->loss_percent || unfound(w, from, to))
         return;
     uint64_t delay = SIM_WAN_DELAY_NS + world_random(w, w->jitter_ns + 1);
     put(w, source, to, bytes, len, delay);

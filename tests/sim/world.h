@@ -164,6 +164,7 @@ struct world {
     /* Two networks that do not see each other: where each client is, and each packet of the LAN. */
     bool divided;
     uint8_t side[SIM_CLIENTS_MAX], divided_sides[2];
+    uint64_t found_ns[SIM_CLIENTS_MAX], all_found_ns;        /* members reach it from then on */
     bool cut_sync[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1]; /* one way each */
     bool cut_vrrp[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1];
     bool cut_wan[SIM_MEMBERS_MAX + 1], cut_wan_in[SIM_MEMBERS_MAX + 1];

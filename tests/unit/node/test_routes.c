@@ -71,6 +71,10 @@ static void op_slot(void *ctx, uint16_t slot)
 {
 }
 
+static void op_nothing(void *ctx)
+{
+}
+
 static void op_set_weight(void *ctx, uint16_t slot, int weight)
 {
 }
@@ -114,6 +118,7 @@ static struct lan *lan_new(void)
                            .disallow = op_disallow,
                            .retire = op_retire,
                            .announce = op_slot,
+                           .ask_again = op_nothing,
                            .read_addresses = op_slot,
                            .set_weight = op_set_weight,
                            .set_fit = op_set_fit};

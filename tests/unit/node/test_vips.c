@@ -18,7 +18,7 @@ struct hub {
     struct gate gate;
     struct store *store;
     struct instant now;
-    unsigned announced, removed, reads;
+    unsigned announced, asked_again, removed, reads;
     unsigned closed; /* links, a bit each */
     int weight;
     bool fit, second_fit, kept;
@@ -53,6 +53,11 @@ static void op_notice(void *ctx, const struct notice *notice)
 static void op_announce(void *ctx, uint16_t slot)
 {
     ((struct hub *)ctx)->announced++;
+}
+
+static void op_ask_again(void *ctx)
+{
+    ((struct hub *)ctx)->asked_again++;
 }
 
 static void op_keep_address(void *ctx, uint16_t slot, bool keep)
@@ -120,6 +125,7 @@ static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret_seq)
 static const struct node_ops surroundings = {.log = op_log,
                                              .notice = op_notice,
                                              .announce = op_announce,
+                                             .ask_again = op_ask_again,
                                              .remove_stale = op_remove_stale,
                                              .keep_address = op_keep_address,
                                              .read_addresses = op_read_addresses,
@@ -326,6 +332,7 @@ TEST(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by
     for (unsigned i = 0; i < 3; i++)
         tell(h, FAILOVER_LINE_RX_LOWER, false);
     assert_int_equal(atomic_load(&h->gate.suspicion), before + 2); /* O5 */
+    assert_int_equal(h->asked_again, 1);
     pass(h, 240);
     tell(h, FAILOVER_LINE_RX_LOWER, false);
     assert_int_equal(atomic_load(&h->gate.suspicion), before + 2);
@@ -341,7 +348,35 @@ TEST(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by
     h->node->sibling[2].up = true; /* what it does with us in contact it tells */
     tell(h, FAILOVER_LINE_RX_LOWER, false);
     assert_int_equal(atomic_load(&h->gate.suspicion), before + 4);
+    assert_int_equal(h->asked_again, 3); /* but there is one that was not there before */
     h->node->sibling[2].up = false;
+    tell(h, FAILOVER_ADDRESS_DOWN, false);
+    pass(h, 1000);
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    h->node->sibling[2].up = true;
+    tell(h, FAILOVER_LINE_RX_LOWER, false); /* a planned move */
+    assert_true(gate_owned(&h->gate, 1));
+    assert_int_equal(h->asked_again, 3);
+    h->node->sibling[2].up = false;
+    hub_free(h);
+}
+
+TEST(who_yields_to_a_master_out_of_contact_asks_again_and_to_another_not)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
+    struct hub *h = ready(&c);
+
+    for (unsigned in_contact = 0; in_contact < 2; in_contact++) {
+        tell(h, FAILOVER_WRITER_UP, false);
+        tell(h, FAILOVER_ADDRESS_UP, false);
+        assert_true(gate_owned(&h->gate, 1));
+        h->node->sibling[2].up = in_contact;
+        tell(h, FAILOVER_LINE_BACKUP, false);
+        tell(h, FAILOVER_LINE_BACKUP, false); /* of each instance */
+        assert_int_equal(h->asked_again, 1);
+        h->node->sibling[2].up = false;
+        tell(h, FAILOVER_ADDRESS_DOWN, false);
+    }
     hub_free(h);
 }
 
@@ -800,6 +835,7 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(any_part_of_the_predicate_that_goes_takes_the_vip),
           T(a_new_stay_never_goes_on_under_the_old_terms),
           T(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by_age),
+          T(who_yields_to_a_master_out_of_contact_asks_again_and_to_another_not),
           T(an_address_without_keepalived_is_removed_and_never_served),
           T(health_is_the_engines_and_a_start_without_siblings_waits_for_them),
           T(a_dead_lan_takes_the_health_of_the_vips_that_need_it_and_no_other),

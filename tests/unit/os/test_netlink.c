@@ -301,6 +301,58 @@ TEST(routes_of_ours_are_put_replaced_and_flushed_and_no_others)
     in_namespace(routes);
 }
 
+/* One packet to @text, which nobody answers for. */
+static void send_to(const char *text)
+{
+    struct endpoint to = {.addr = address(text), .port = 9};
+    struct sockaddr_storage sa;
+    socklen_t len = endpoint_to_sockaddr(&to, &sa);
+    int fd = socket(sa.ss_family, SOCK_DGRAM, 0);
+
+    CHECK(fd >= 0 && sendto(fd, "", 1, 0, (struct sockaddr *)&sa, len) == 1 && close(fd) == 0);
+}
+
+static bool asks_for(const char *text)
+{
+    char command[128];
+
+    snprintf(command, sizeof(command), "ip neigh show nud incomplete | grep -q '^%s '", text);
+    return system(command) == 0;
+}
+
+static void neighbours(struct netlink *nl)
+{
+    uint32_t index = if_nametoindex("gmt0");
+    const struct ip_addr v4 = address("192.0.2.7"), v6 = address("2001:db8::7");
+
+    CHECK(netlink_link_set_up(nl, index, true) == 0);
+    CHECK(netlink_address_add(nl, index, &v4, 24) == 0);
+    CHECK(netlink_address_add(nl, index, &v6, 64) == 0);
+    CHECK(netlink_neighbours_ask_anew(nl) == 0); /* there is none */
+    CHECK(system("ip neigh add 192.0.2.8 lladdr 02:00:00:00:00:01 dev gmt0 nud reachable") == 0);
+    CHECK(system("ip neigh add 192.0.2.9 dev gmt0 nud failed") == 0);
+    send_to("192.0.2.10");
+    send_to("2001:db8::10");
+    CHECK(asks_for("192.0.2.10") && asks_for("2001:db8::10"));
+    CHECK(netlink_neighbours_ask_anew(nl) == 0);
+    CHECK(!asks_for("192.0.2.10") && !asks_for("2001:db8::10"));
+    CHECK(system("ip neigh show 192.0.2.8 dev gmt0 | grep -q REACHABLE") == 0);
+    send_to("192.0.2.10");
+    CHECK(asks_for("192.0.2.10"));        /* at once */
+    for (unsigned i = 20; i < 220; i++) { /* more than one dump's worth */
+        char text[32];
+        snprintf(text, sizeof(text), "192.0.2.%u", i);
+        send_to(text);
+    }
+    CHECK(netlink_neighbours_ask_anew(nl) == 0);
+    CHECK(system("test -z \"$(ip neigh show nud incomplete)\"") == 0);
+}
+
+TEST(neighbours_asked_for_in_vain_are_forgotten_and_no_others)
+{
+    in_namespace(neighbours);
+}
+
 /* ---- the monitor ---- */
 
 struct heard {
@@ -369,4 +421,5 @@ TEST_MAIN(T(an_address_of_either_family_is_read), T(an_address_message_that_is_n
           T(addresses_count_where_they_belong_and_when_they_serve),
           T(a_vip_is_taken_off_though_another_address_fails),
           T(routes_of_ours_are_put_replaced_and_flushed_and_no_others),
+          T(neighbours_asked_for_in_vain_are_forgotten_and_no_others),
           T(the_monitor_tells_what_comes_and_goes))
