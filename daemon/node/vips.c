@@ -122,14 +122,14 @@ static bool apart(const struct node *n)
     return false;
 }
 
-/* Neighbours that were cut off did not answer; where the VIP has just come somebody else had it,
- * and they are only now being asked for. */
+/* Another master shows up, or lets go: neighbours that were cut off with it did not answer. Where
+ * the VIP has just come it was handed over, and they are only now being asked for. */
 static void ask_again(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
     if ((v->asked_ns && now.boot_ns - v->asked_ns < AGE_TERM_NS) ||
-        (!apart(n) && now.boot_ns - atomic_load(&n->gate->vip[slot].since_ns) < LONG_HERE_NS))
+        now.boot_ns - atomic_load(&n->gate->vip[slot].since_ns) < LONG_HERE_NS)
         return;
     v->asked_ns = now.boot_ns;
     n->ops.ask_again(n->ops.ctx);
@@ -345,8 +345,11 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
     if (c->held && failover_owned(&v->failover))
         n->ops.read_addresses(n->ops.ctx, slot);
     /* O7: while both had it, neighbours learned it from the other as well. */
-    if (!c->held && failover_owned(&v->failover) && !PLANTED("silent-after-the-other"))
-        n->ops.announce(n->ops.ctx, slot);
+    if (!c->held && failover_owned(&v->failover)) {
+        if (!PLANTED("silent-after-the-other"))
+            n->ops.announce(n->ops.ctx, slot);
+        ask_again(n, slot, now);
+    }
     /* After a split the one that keeps the VIP may have the lower claim. Others go by the higher
      * one, so it claims anew as soon as it hears that the other has let go. */
     if (!c->held && failover_owned(&v->failover) && c->epoch >= v->failover.epoch) {

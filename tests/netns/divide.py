@@ -2,6 +2,7 @@
 work and neither can know that it is not the only one."""
 
 import os
+import socket
 import time
 from collections import Counter
 
@@ -15,6 +16,7 @@ from probes import payload_of
 FAR_NS = plan.PREFIX + "far"
 _FAR = {lan: lan + "2" for lan in plan.LANS}         # the other half's bridges
 UNPLUGGED_S = 1.5           # its kernel has to notice, and forget who had which address
+_UNREACHABLE, _INFORMATIONAL = 3, 128       # types of ICMP, and of ICMPv6 from there on
 _SERVERS = {"srv-lan": SERVER_NS, "far-lan": FAR_NS}
 
 
@@ -26,14 +28,11 @@ class Divide:
     def __init__(self, lab, far):
         self.lab, self.far, self.moved = lab, far, set()
         add_netns(FAR_NS)
-        gateway = _mac(SWITCH_NS, "wan")
-        # A bridge has the lowest address of its ports, unless it is told one.
-        ip_batch(SWITCH_NS, [f"link set wan address {gateway}"])
         ip_batch(SWITCH_NS, [
             f"link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
             for bridge in _FAR.values()] + [f"link set {bridge} up" for bridge in _FAR.values()] + [
             f"link add far-{lan} type veth peer name {lan}0 address {mac} netns {FAR_NS}"
-            for lan, mac in (("wan", gateway), ("lan", _mac(SERVER_NS, "lan0")))] + [
+            for lan, mac in (("wan", _mac(SWITCH_NS, "wan")), ("lan", _mac(SERVER_NS, "lan0")))] + [
             f"link set far-{lan} master {_FAR[lan]} up" for lan in ("wan", "lan")])
         ip_batch(FAR_NS, ["link set wan0 up", f"addr add {plan.GATEWAY[0]}/24 dev wan0",
                           f"addr add {plan.GATEWAY[1]}/64 dev wan0 nodad"])
@@ -76,7 +75,7 @@ class Divide:
         for port, path in self.files.items():
             mac = mac_of(_SERVERS[port], "lan0")
             for _, frame in PcapReader(path).new():
-                if frame[:6] == mac and payload_of(frame):
+                if frame[:6] == mac and payload_of(frame) and not _is_error(frame):
                     counted[payload_of(frame)] += 1
         return counted
 
@@ -87,6 +86,14 @@ class Divide:
         ip_batch(SWITCH_NS, [f"link del {bridge}" for bridge in _FAR.values()])
         if not complete:
             raise LabError("the capture of the servers lost frames: nothing is proven")
+
+
+def _is_error(frame):
+    """A member that has let go of the VIP says so to who still sends to it, and quotes the packet:
+    the answer to one that was delivered."""
+    if frame[12:14] == b"\x08\x00":
+        return frame[23] == socket.IPPROTO_ICMP and frame[34] == _UNREACHABLE
+    return frame[20] == socket.IPPROTO_ICMPV6 and frame[54] < _INFORMATIONAL
 
 
 def _port(client):

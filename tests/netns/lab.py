@@ -123,9 +123,10 @@ class Lab(Faults):
 
     def _plug(self):
         lines = []
-        for lan in plan.LANS:
-            lines += [f"link add {lan} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-                      f"link set {lan} up"]
+        for n, lan in enumerate(plan.LANS):
+            # An address of its own: it would have one of a port's, which takes it along elsewhere.
+            lines += [f"link add {lan} address 02:60:00:00:00:{n + 1:02x} type bridge stp_state 0 "
+                      "forward_delay 0 mcast_snooping 0", f"link set {lan} up"]
         lines += [f"addr add {plan.GATEWAY[0]}/24 dev wan",
                   f"addr add {plan.GATEWAY[1]}/64 dev wan nodad"]
         plugs = [(m.port(lan), m.interface(lan), m.netns, lan)

@@ -332,7 +332,6 @@ TEST(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by
     for (unsigned i = 0; i < 3; i++)
         tell(h, FAILOVER_LINE_RX_LOWER, false);
     assert_int_equal(atomic_load(&h->gate.suspicion), before + 2); /* O5 */
-    assert_int_equal(h->asked_again, 1);
     pass(h, 240);
     tell(h, FAILOVER_LINE_RX_LOWER, false);
     assert_int_equal(atomic_load(&h->gate.suspicion), before + 2);
@@ -348,16 +347,34 @@ TEST(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by
     h->node->sibling[2].up = true; /* what it does with us in contact it tells */
     tell(h, FAILOVER_LINE_RX_LOWER, false);
     assert_int_equal(atomic_load(&h->gate.suspicion), before + 4);
-    assert_int_equal(h->asked_again, 3); /* but there is one that was not there before */
     h->node->sibling[2].up = false;
+    hub_free(h);
+}
+
+TEST(another_master_is_a_reason_to_ask_again_and_one_that_hands_over_is_none)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
+    struct sync_claim gone = {.vip = 7, .epoch = 5, .member = 2};
+    struct hub *h = ready(&c);
+
+    tell(h, FAILOVER_ADDRESS_UP, false);
+    tell(h, FAILOVER_LINE_RX_LOWER, false);
+    vips_claim_heard(h->node, 2, &gone, h->now);
+    assert_int_equal(h->asked_again, 0); /* it handed over */
+    pass(h, 1000);
+    for (unsigned i = 0; i < 3; i++)
+        tell(h, FAILOVER_LINE_RX_LOWER, false);
+    assert_int_equal(h->asked_again, 1);
+    pass(h, 240);
+    vips_claim_heard(h->node, 2, &gone, h->now);
+    assert_int_equal(h->asked_again, 1);
+    pass(h, 10);
+    vips_claim_heard(h->node, 2, &gone, h->now);
+    assert_int_equal(h->asked_again, 2);
     tell(h, FAILOVER_ADDRESS_DOWN, false);
     pass(h, 1000);
-    tell(h, FAILOVER_ADDRESS_UP, false);
-    h->node->sibling[2].up = true;
-    tell(h, FAILOVER_LINE_RX_LOWER, false); /* a planned move */
-    assert_true(gate_owned(&h->gate, 1));
-    assert_int_equal(h->asked_again, 3);
-    h->node->sibling[2].up = false;
+    vips_claim_heard(h->node, 2, &gone, h->now);
+    assert_int_equal(h->asked_again, 2); /* it is not ours */
     hub_free(h);
 }
 
@@ -835,6 +852,7 @@ TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(any_part_of_the_predicate_that_goes_takes_the_vip),
           T(a_new_stay_never_goes_on_under_the_old_terms),
           T(a_lesser_master_out_of_contact_is_outbid_at_once_and_not_more_often_than_by_age),
+          T(another_master_is_a_reason_to_ask_again_and_one_that_hands_over_is_none),
           T(who_yields_to_a_master_out_of_contact_asks_again_and_to_another_not),
           T(an_address_without_keepalived_is_removed_and_never_served),
           T(health_is_the_engines_and_a_start_without_siblings_waits_for_them),
