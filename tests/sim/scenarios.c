@@ -410,6 +410,29 @@ static void run_bursts(struct world *w, uint64_t seconds)
     }
 }
 
+/* A rolling upgrade, a sibling of the owner still to come: it is told of one key at a time what the
+ * others are told of all together, and holds as good replicas as they do. */
+static void run_mixed(struct world *w, uint64_t seconds)
+{
+    struct machine *earlier = backup(w);
+
+    machine_crash(earlier);
+    w->mixed = earlier->earlier_build = true;
+    machine_start(earlier);
+    run_for(w, 3000);
+    run_bursts(w, seconds);
+    if (!w->raises_alone || !w->raises_together)
+        oracle_violation(w->oracle, w->now_ns, "%llu raises alone, %llu messages of several",
+                         (unsigned long long)w->raises_alone,
+                         (unsigned long long)w->raises_together);
+    if (node_counters(owner(w)->node)->dirty)
+        violation(w, "a packet waited for a raise in vain");
+    machine_crash(owner(w));
+    run_for(w, 3000);
+    if (clean(w))
+        live(w, w->now_ns - 3 * NS_PER_S / 2, "with members of two builds left");
+}
+
 /* No handshake gets through, and members die: a key is 180 s old for all of them at once, and in no
  * memory after 540 s. What the attacker kept back comes late. */
 static void run_expiry(struct world *w, uint64_t seconds)
@@ -693,6 +716,12 @@ const struct scenario scenarios[] = {
     {"restarts", "two lives of a member never send alike", 0, 1, false, false, false, run_restarts},
     {"strangers", "nor when nobody remembers the first", 3, 1, false, false, false, run_strangers},
     {"bursts", "ceilings follow the traffic up and down", 0, 2, false, false, false, run_bursts},
+    {.name = "mixed",
+     .promise = "who does not know batches of raises is told each alone",
+     .members = 3,
+     .clients = 4,
+     .holders_only = true,
+     .run = run_mixed},
     {"expiry", "no key is used past 180 s or kept past 540 s", 0, 1, false, false, false,
      run_expiry},
     {"split", "nobody is deaf for 16 s, and a second after healing all is well", 0, 4, false, false,

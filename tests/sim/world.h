@@ -106,6 +106,7 @@ struct machine {
     uint64_t drift_from_ns;
     enum receiver_kind receiver; /* a client's */
     bool has_backup;             /* of the database, to be rolled back to */
+    bool earlier_build;          /* it says so in its greeting (ADR 0015) */
     unsigned revokes_open[SIM_POOL_PEERS];
     uint64_t revoked_gen[SIM_POOL_PEERS]; /* one more than the highest that it confirmed */
     struct node *node;
@@ -191,7 +192,9 @@ struct world {
     bool attacker_believed; /* data from it was the first copy to get through */
     uint64_t packet_id;
     uint64_t faults_end_ns;
-    bool warm;     /* session keys never leave a member */
+    bool mixed;                             /* some members are of an earlier build */
+    uint64_t raises_alone, raises_together; /* messages to those, and to the others */
+    bool warm;                              /* session keys never leave a member */
     bool lossless; /* only planned moves: every packet is delivered, no session is made anew */
     struct oracle *oracle;
     uint8_t hub_private[32], cookie_key[32];
