@@ -145,6 +145,10 @@ struct damping_rules app_damping(const struct conf *conf);
 void app_log_lines(char *text); /* errors of the configuration: a line each */
 void app_cluster_free(struct app *a);
 
+/* app_life.c */
+void app_life_ops(struct node_ops *ops);
+void app_life_recall(const struct app *a, struct node_config *ret); /* what the last life left */
+
 /* app_reload.c */
 void app_cluster_reload(struct app *a); /* SIGHUP */
 

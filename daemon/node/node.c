@@ -138,6 +138,7 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
             (unsigned long long)(QUARANTINE_NS / NS_PER_S));
     }
     vips_init(n, now);
+    flaps_init(n, now);
     entropy_init(n, now);
     int r = siblings_init(n);
     if (r < 0) {
@@ -257,6 +258,7 @@ void node_flush(struct node *n, struct instant now)
         if (n->sibling[m].replica)
             replica_flush(n->sibling[m].replica, now.boot_ns);
     peers_store_flush(n, now);
+    flaps_keep(n);
 }
 
 void node_engine_fit(struct node *n, bool fit, struct instant now)

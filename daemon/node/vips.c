@@ -394,6 +394,7 @@ static void set_fit(struct node *n, uint16_t slot, bool fit, struct instant now)
     if (fit == v->fit)
         return;
     v->fit = fit;
+    n->flaps_changed = true;
     if (!fit)
         flaps_lost(n, slot, now);
     n->ops.set_fit(n->ops.ctx, slot, fit);

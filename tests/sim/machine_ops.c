@@ -384,6 +384,15 @@ static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
     return 0;
 }
 
+static void op_save_flaps(void *ctx, const struct flap_memory *all, unsigned count)
+{
+    struct machine *m = ctx;
+
+    assert(count <= SIM_VIPS_MAX);
+    memcpy(m->flaps, all, count * sizeof(*all));
+    m->flap_count = count;
+}
+
 static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
     struct machine *m = ctx;
@@ -471,6 +480,7 @@ const struct node_ops machine_ops = {
     .route = op_route,
     .set_weight = op_set_weight,
     .save_drained = op_save_drained,
+    .save_flaps = op_save_flaps,
     .set_fit = op_set_fit,
     .raise_seq = op_raise_seq,
     .reserve_stamps = op_reserve,
