@@ -265,6 +265,11 @@ struct node {
 };
 
 #define NEVER UINT64_MAX
+/* Not MIN(): what says when it is due does things, and is asked once. */
+static inline uint64_t sooner(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
 
 /* node.c */
 void say(struct node *n, enum node_log level, const char *sentence, const char *format, ...)

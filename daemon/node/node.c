@@ -231,16 +231,16 @@ uint64_t node_tick(struct node *n, struct instant now)
     }
     if ((e = heap_first(&n->timers)))
         next = MIN(next, e->at_ns);
-    next = MIN(next, pendings_tick(n, now));
-    next = MIN(next, keys_tick(n, now));
-    next = MIN(next, vips_tick(n, now));
-    next = MIN(next, siblings_tick(n, now));
-    next = MIN(next, entropy_tick(n, now));
-    next = MIN(next, revokes_tick(n, now));
-    next = MIN(next, routes_tick(n, now));
-    next = MIN(next, asks_tick(n, now));
-    next = MIN(next, tenure_tick(n, now));
-    next = MIN(next, graves_tick(n, now));
+    next = sooner(next, pendings_tick(n, now));
+    next = sooner(next, keys_tick(n, now));
+    next = sooner(next, vips_tick(n, now));
+    next = sooner(next, siblings_tick(n, now));
+    next = sooner(next, entropy_tick(n, now));
+    next = sooner(next, revokes_tick(n, now));
+    next = sooner(next, routes_tick(n, now));
+    next = sooner(next, asks_tick(n, now));
+    next = sooner(next, tenure_tick(n, now));
+    next = sooner(next, graves_tick(n, now));
     readiness(n, now);
     node_flush(n, now);
     return next;

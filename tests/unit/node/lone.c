@@ -1,6 +1,7 @@
 #include "unit/node/lone.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,30 @@ static void op_close_link(void *ctx, uint8_t member, const char *reason)
     ((struct hub *)ctx)->closed |= 1u << member;
 }
 
+static int op_handshake(void *ctx, const struct handshake_job *job)
+{
+    struct hub *h = ctx;
+
+    if (job->kind == HANDSHAKE_INITIATE && h->asked_count < ASKED_MAX)
+        h->asked[h->asked_count++] = job->peer_id;
+    return 0;
+}
+
+static int op_add_peer(void *ctx, struct wg_peer *p, struct remote_secret *s)
+{
+    secret_free(s);
+    return 0;
+}
+
+static void op_peer(void *ctx, struct wg_peer *p)
+{
+}
+
+static void op_retire(void *ctx, void *object, void (*free_fn)(void *))
+{
+    free_fn(object);
+}
+
 static void op_nothing(void *ctx)
 {
 }
@@ -105,6 +130,11 @@ static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret_seq)
 static const struct node_ops surroundings = {.log = op_log,
                                              .notice = op_notice,
                                              .announce = op_announce,
+                                             .handshake = op_handshake,
+                                             .add_peer = op_add_peer,
+                                             .remove_peer = op_peer,
+                                             .drop_staged = op_peer,
+                                             .retire = op_retire,
                                              .remove_stale = op_remove_stale,
                                              .keep_address = op_keep_address,
                                              .read_addresses = op_read_addresses,
@@ -161,6 +191,23 @@ void hub_free(struct hub *h)
     node_free(h->node);
     store_close(h->store);
     free(h);
+}
+
+struct node_peer *hub_add_peer(struct hub *h, uint16_t port)
+{
+    struct endpoint at = {.port = port}, local = {0};
+    struct endpoint_version version = {.generation = 1};
+    struct public_key key = {{9, (uint8_t)port, (uint8_t)(port >> 8)}};
+    struct peer *record = peer_new(1, &key);
+
+    assert_non_null(record);
+    peers_record_changed(h->node, NULL, record);
+    peer_free(record);
+    struct node_peer *p = peer_by_key(h->node, &key);
+    assert_non_null(p);
+    assert_int_equal(addr_parse("192.0.2.1", &at.addr), 0);
+    assert_true(peer_endpoint_update(&p->wg, &at, &local, 0, 1, &version));
+    return p;
 }
 
 void hub_pass(struct hub *h, uint64_t ms)

@@ -7,6 +7,8 @@
 #include "node/internal.h"
 #include "node/node.h"
 
+#define ASKED_MAX 512
+
 struct hub {
     struct node *node;
     struct gate gate;
@@ -21,6 +23,8 @@ struct hub {
     struct notice withheld;              /* the last one */
     unsigned saved_count;
     uint16_t saved[VIPS_MAX];
+    uint64_t asked[ASKED_MAX]; /* peers, for a session */
+    unsigned asked_count;
     unsigned kept_count; /* flaps */
     struct flap_memory flaps[VIPS_MAX];
 };
@@ -31,6 +35,8 @@ extern const struct node_config alone;
 struct hub *hub_new_at(const struct node_config *with, uint64_t boot_ns);
 struct hub *hub_new(const struct node_config *with);
 void hub_free(struct hub *h);
+/* A peer at 192.0.2.1:@port, whose key is made of @port. */
+struct node_peer *hub_add_peer(struct hub *h, uint16_t port);
 void hub_pass(struct hub *h, uint64_t ms);
 void hub_tell(struct hub *h, enum failover_kind kind, bool at_start); /* of slot 1 */
 struct hub *hub_ready(const struct node_config *with);                /* and its engine is fit */
