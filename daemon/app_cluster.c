@@ -426,31 +426,9 @@ static int op_route(void *ctx, uint16_t slot, const struct ip_prefix *dst, uint8
     return r;
 }
 
-static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
-{
-    return drained_save(((struct app *)ctx)->cluster->conf->state_dir, vips, count);
-}
-
 static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
     sentinel_set_fit(((struct app *)ctx)->cluster->sentinel, slot, fit);
-}
-
-static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret)
-{
-    struct cluster *c = ((struct app *)ctx)->cluster;
-    int r = life_raise(c->conf->state_dir, &c->life, seen);
-
-    *ret = c->life.seq;
-    return r;
-}
-
-static void op_reserve_stamps(void *ctx, uint64_t real_ns)
-{
-    struct cluster *c = ((struct app *)ctx)->cluster;
-
-    if (life_reserve_stamps(c->conf->state_dir, &c->life, real_ns) < 0)
-        log_warn("handshake stamps could not be reserved", "path=%s", c->conf->state_dir);
 }
 
 /* ---- the sync links ---- */
@@ -516,10 +494,6 @@ static int start_node(struct app *a, struct cluster *c)
         .self = c->conf->self,
         .membership_epoch = c->conf->membership_epoch,
         .vip_count = c->conf->vip_count,
-        .seq = c->life.seq,
-        .seq_proved = c->life.proved,
-        .unproved_reason = c->life.reason,
-        .stamp_floor = c->life.stamp_floor,
         .warm = !c->conf->session_keys,
         .solo_start_after_ns = c->conf->solo_start_after_ms * NS_PER_MS,
         .damping = app_damping(c->conf),
@@ -541,7 +515,7 @@ static int start_node(struct app *a, struct cluster *c)
         n.vip[i + 1] = c->conf->vip[i];
         n.lans[i + 1] = conf_lans_of(c->conf, &c->conf->vip[i]);
     }
-    n.drained_count = drained_load(c->conf->state_dir, n.drained, VIPS_MAX);
+    app_life_recall(a, &n);
     rng_fill(&rng_system, n.instance, sizeof(n.instance));
     /* C1: K_cookie = KDF(K_cluster, membership epoch) */
     for (unsigned i = 0; i < 8; i++)
@@ -562,11 +536,9 @@ static int start_node(struct app *a, struct cluster *c)
     ops.ask_again = app_ask_again;
     ops.set_weight = op_set_weight;
     ops.route = op_route;
-    ops.save_drained = op_save_drained;
     ops.drill = app_drill_heard;
     ops.set_fit = op_set_fit;
-    ops.raise_seq = op_raise_seq;
-    ops.reserve_stamps = op_reserve_stamps;
+    app_life_ops(&ops);
     r = node_new(&n, &ops, &rng_system, &a->gate, a->store, app_now(), &a->node);
     secret_wipe(&n, sizeof(n));
     if (r >= 0)

@@ -149,6 +149,10 @@ void app_cluster_free(struct app *a);
 void app_announce(void *ctx, uint16_t slot);
 void app_ask_again(void *ctx);
 
+/* app_life.c */
+void app_life_ops(struct node_ops *ops);
+void app_life_recall(const struct app *a, struct node_config *ret); /* what the last life left */
+
 /* app_reload.c */
 void app_cluster_reload(struct app *a); /* SIGHUP */
 

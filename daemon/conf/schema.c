@@ -165,7 +165,8 @@ const struct conf_key conf_keys[] = {
     {SECTION_FAILOVER, "FlapLimit", TYPE_UINT, CONF(damping.flap_limit), LIVE,
      .max = CONF_FLAPS_MAX, .fallback = "5",
      .help = "A member that lost a VIP, or its health, so often within FlapWindow without anybody "
-             "wanting it leaves the VIP to its siblings for SuppressTime. 0: never."},
+             "wanting it, as by a crash of the daemon, leaves the VIP to its siblings for "
+             "SuppressTime. 0: never."},
     {SECTION_FAILOVER, "FlapWindow", TYPE_DURATION, CONF(damping.window_ms), LIVE, .min = 1000,
      .max = 3600000, .fallback = "30s", .help = "Flaps are counted for so long."},
     {SECTION_FAILOVER, "SuppressTime", TYPE_DURATION, CONF(damping.suppress_ms), LIVE, .min = 1000,

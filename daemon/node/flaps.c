@@ -29,9 +29,49 @@ void flaps_lost(struct node *n, uint16_t slot, struct instant now)
     v->flaps++;
     if (PLANTED("flaps-not-damped"))
         return;
+    n->flaps_changed = true;
     v->before_flap = v->damping;
     v->flapped_ns = now.boot_ns;
     damping_flap(&v->damping, &n->conf.damping, now.boot_ns);
+}
+
+/* A life that ended while it was fit lost its health, and no claim tells that it was for somebody's
+ * good: its siblings had seconds. Its successor remembers, or a daemon that crashes again and again
+ * would get its VIPs back each time. */
+void flaps_init(struct node *n, struct instant now)
+{
+    const struct damping_rules *rules = &n->conf.damping;
+
+    for (unsigned i = 0; i < n->conf.flap_count; i++) {
+        const struct flap_memory *m = &n->conf.flaps[i];
+        uint16_t slot = vip_slot_of_id(n, m->vip);
+        struct vip_run *v = &n->vip[slot];
+
+        if (!slot)
+            continue;
+        v->damping = m->damping;
+        v->damping.stable_ns = 0;
+        v->damping.until_ns = MIN(v->damping.until_ns, now.boot_ns + rules->suppress_max_ns);
+        if (!m->fit)
+            continue;
+        flaps_lost(n, slot, now);
+        v->flapped_ns = 0;
+        say(n, NODE_WARN, "the last life ended while it was fit to serve; that counts as a flap",
+            "vip=%s", v->conf.name);
+    }
+}
+
+void flaps_keep(struct node *n)
+{
+    struct flap_memory all[VIPS_MAX];
+
+    if (!n->flaps_changed || !clustered(n))
+        return;
+    n->flaps_changed = false;
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        all[slot - 1] = (struct flap_memory){
+            .vip = n->vip[slot].conf.id, .fit = n->vip[slot].fit, .damping = n->vip[slot].damping};
+    n->ops.save_flaps(n->ops.ctx, all, n->conf.vip_count);
 }
 
 /* It was not our doing: VRRP gave the VIP back to a member with a higher base priority. */
@@ -41,6 +81,7 @@ void flaps_claim_heard(struct node *n, uint16_t slot, uint8_t member, struct ins
 
     if (!in_incident(v, now) || !moves_outranks(n, slot, member, n->conf.self))
         return;
+    n->flaps_changed = true;
     v->damping = v->before_flap;
     v->flapped_ns = 0;
     v->flaps--;
@@ -51,6 +92,7 @@ void flaps_forget(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
+    n->flaps_changed = true;
     v->flapped_ns = 0;
     damping_forget(&v->damping, &n->conf.damping, now.boot_ns);
 }

@@ -208,6 +208,7 @@ struct node {
 
     struct sibling sibling[MEMBERS_MAX];
     struct vip_run vip[VIPS_MAX];
+    bool flaps_changed; /* since they were kept */
 
     /* Store. */
     struct list changes;         /* struct queued_change, waiting */
@@ -267,6 +268,11 @@ struct node {
 };
 
 #define NEVER UINT64_MAX
+/* Not MIN(): what says when it is due does things, and is asked once. */
+static inline uint64_t sooner(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
 
 /* node.c */
 void say(struct node *n, enum node_log level, const char *sentence, const char *format, ...)
@@ -491,6 +497,8 @@ void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, stru
 uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);
 
 /* flaps.c */
+void flaps_init(struct node *n, struct instant now);
+void flaps_keep(struct node *n); /* what changed */
 /* The VIP, or the health that it needs; nobody had planned it. */
 void flaps_lost(struct node *n, uint16_t slot, struct instant now);
 void flaps_claim_heard(struct node *n, uint16_t slot, uint8_t member, struct instant now);

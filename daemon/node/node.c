@@ -138,6 +138,7 @@ int node_new(const struct node_config *c, const struct node_ops *ops, const stru
             (unsigned long long)(QUARANTINE_NS / NS_PER_S));
     }
     vips_init(n, now);
+    flaps_init(n, now);
     entropy_init(n, now);
     int r = siblings_init(n);
     if (r < 0) {
@@ -230,16 +231,16 @@ uint64_t node_tick(struct node *n, struct instant now)
     }
     if ((e = heap_first(&n->timers)))
         next = MIN(next, e->at_ns);
-    next = MIN(next, pendings_tick(n, now));
-    next = MIN(next, keys_tick(n, now));
-    next = MIN(next, vips_tick(n, now));
-    next = MIN(next, siblings_tick(n, now));
-    next = MIN(next, entropy_tick(n, now));
-    next = MIN(next, revokes_tick(n, now));
-    next = MIN(next, routes_tick(n, now));
-    next = MIN(next, asks_tick(n, now));
-    next = MIN(next, tenure_tick(n, now));
-    next = MIN(next, graves_tick(n, now));
+    next = sooner(next, pendings_tick(n, now));
+    next = sooner(next, keys_tick(n, now));
+    next = sooner(next, vips_tick(n, now));
+    next = sooner(next, siblings_tick(n, now));
+    next = sooner(next, entropy_tick(n, now));
+    next = sooner(next, revokes_tick(n, now));
+    next = sooner(next, routes_tick(n, now));
+    next = sooner(next, asks_tick(n, now));
+    next = sooner(next, tenure_tick(n, now));
+    next = sooner(next, graves_tick(n, now));
     readiness(n, now);
     node_flush(n, now);
     return next;
@@ -257,6 +258,7 @@ void node_flush(struct node *n, struct instant now)
         if (n->sibling[m].replica)
             replica_flush(n->sibling[m].replica, now.boot_ns);
     peers_store_flush(n, now);
+    flaps_keep(n);
 }
 
 void node_engine_fit(struct node *n, bool fit, struct instant now)

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "ha/damping.h"
 #include "ha/failover.h"
+#include "ha/flapfile.h"
 #include "model/change.h"
 #include "model/notice.h"
 #include "model/vip.h"
@@ -99,6 +100,8 @@ struct node_ops {
     void (*drill)(void *ctx, uint8_t member, const struct sync_drill *d);
     int (*save_drained)(void *ctx, const uint16_t *vip_ids, unsigned count); /* durable */
     void (*set_fit)(void *ctx, uint16_t vip_slot, bool fit);                 /* to serve the VIP */
+    /* For the next life, if it is of the same boot: all of them, at most once a turn. */
+    void (*save_flaps)(void *ctx, const struct flap_memory *all, unsigned count);
     /* Durable facts of this member's life. */
     int (*raise_seq)(void *ctx, uint64_t seen, uint64_t *ret_seq);
     void (*reserve_stamps)(void *ctx, uint64_t real_ns);
@@ -125,6 +128,8 @@ struct node_config {
     uint16_t drained[VIPS_MAX]; /* VIP ids, of an earlier life */
     unsigned drained_count;
     struct damping_rules damping;
+    struct flap_memory flaps[VIPS_MAX]; /* of an earlier life */
+    unsigned flap_count;
     bool warm;              /* session keys never leave this member */
     uint8_t cookie_key[32]; /* K_cookie (C1) */
 };

@@ -667,7 +667,7 @@ uint64_t siblings_tick(struct node *n, struct instant now)
 
         if (!s->replica)
             continue;
-        next = MIN(next, replica_tick(s->replica, now.boot_ns));
+        next = sooner(next, replica_tick(s->replica, now.boot_ns));
         if (s->early && !n->merging && !n->committing) {
             /* All that followed about those sessions was left out, too: from the beginning. */
             s->early = false;

@@ -280,12 +280,12 @@ uint64_t vips_tick(struct node *n, struct instant now)
         if (at)
             next = MIN(next, at);
 
-        next = MIN(next, moves_tick(n, slot, now));
-        next = MIN(next, warm_tick(n, slot, now));
-        next = MIN(next, flaps_tick(n, slot));
-        next = MIN(next, wake(n, slot, now));
-        next = MIN(next, settle(n, slot, now));
-        next = MIN(next, outbid_again(n, slot, now));
+        next = sooner(next, moves_tick(n, slot, now));
+        next = sooner(next, warm_tick(n, slot, now));
+        next = sooner(next, flaps_tick(n, slot));
+        next = sooner(next, wake(n, slot, now));
+        next = sooner(next, settle(n, slot, now));
+        next = sooner(next, outbid_again(n, slot, now));
     }
     return next;
 }
@@ -420,6 +420,7 @@ static void set_fit(struct node *n, uint16_t slot, bool fit, struct instant now)
     if (fit == v->fit)
         return;
     v->fit = fit;
+    n->flaps_changed = true;
     if (!fit)
         flaps_lost(n, slot, now);
     n->ops.set_fit(n->ops.ctx, slot, fit);

@@ -244,6 +244,9 @@ int machine_start(struct machine *m)
                 c.members[n++] = (uint8_t)i;
         c.membership_epoch = 1;
         c.vip_count = w->vips;
+        c.damping = w->damping;
+        memcpy(c.flaps, m->flaps, sizeof(m->flaps));
+        c.flap_count = m->flap_count;
         c.warm = w->warm;
         for (uint16_t slot = 1; slot <= w->vips; slot++) {
             struct vip *v = &c.vip[slot];

@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "proto/codec.h"
 #include "sim/machine.h"
 #include "store/life.h"
 #include <assert.h>
@@ -225,10 +226,42 @@ static int op_set_fwmark(void *ctx, uint32_t mark)
     return 0;
 }
 
+/* What a member of an earlier build greets with, into @frame; and what it must never be told. */
+static size_t among_builds(struct machine *m, const struct machine *other, uint8_t *frame,
+                           size_t len)
+{
+    const struct codec_key *key = &m->link_key[other->member];
+    struct world *w = m->world;
+    struct sync_msg s;
+
+    if (codec_decode(frame, len, key, &s) < 0)
+        return len;
+    if (s.kind == SYNC_HELLO && m->earlier_build) {
+        s.hello.features &= ~SYNC_FEATURE_LIMITS;
+        int n = codec_encode(&s, key, &m->rng, frame, SYNC_FRAME_MAX);
+        assert(n > 0);
+        len = (size_t)n;
+    } else if (s.kind == SYNC_LIMITS && other->earlier_build) {
+        oracle_violation(w->oracle, w->now_ns,
+                         "member %u tells an earlier build, member %u, raises in one message",
+                         m->member, other->member);
+    }
+    w->raises_together += s.kind == SYNC_LIMITS;
+    w->raises_alone += s.kind == SYNC_LIMIT && other->earlier_build;
+    sync_msg_clear(&s);
+    return len;
+}
+
 static void op_transmit(void *ctx, uint8_t to, const uint8_t *msg, size_t len)
 {
     struct machine *m = ctx, *other = &m->world->machine[to - 1];
+    uint8_t frame[SYNC_FRAME_MAX];
 
+    if (m->world->mixed) {
+        memcpy(frame, msg, len);
+        len = among_builds(m, other, frame, len);
+        msg = frame;
+    }
     if (m->world->warm)
         oracle_warm_frame(m->world->oracle, m->world->now_ns, m->member, msg, len);
     if (!m->link_up[to])
@@ -356,6 +389,15 @@ static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
     return 0;
 }
 
+static void op_save_flaps(void *ctx, const struct flap_memory *all, unsigned count)
+{
+    struct machine *m = ctx;
+
+    assert(count <= SIM_VIPS_MAX);
+    memcpy(m->flaps, all, count * sizeof(*all));
+    m->flap_count = count;
+}
+
 static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
     struct machine *m = ctx;
@@ -444,6 +486,7 @@ const struct node_ops machine_ops = {
     .route = op_route,
     .set_weight = op_set_weight,
     .save_drained = op_save_drained,
+    .save_flaps = op_save_flaps,
     .set_fit = op_set_fit,
     .raise_seq = op_raise_seq,
     .reserve_stamps = op_reserve,

@@ -87,7 +87,7 @@ const struct plant plants[] = {
     {"edits-not-merged", "operators", 1, "a sibling's edit is thrown away"},
     {"no-anti-entropy", "operators", 6, "what was missed is never sent"},
     {"served-form-sent", "operators", 2, "a record is sent without what is not in force"},
-    {"vector-of-the-end", "operators", 26, "a vector is told before what it covers"},
+    {"vector-of-the-end", "operators", 165, "a vector is told before what it covers"},
     {"revocation-by-clock", "operators", 16, "the later clock beats a revocation"},
     {"prefix-of-two", "operators", 2, "a prefix is active for two peers"},
     {"acked-is-revoked", "operators", 1, "any answer counts as a confirmed revocation"},

@@ -30,6 +30,13 @@ static inline bool clean(const struct world *w)
 /* scenarios.c: made or begun by the members that live. */
 uint64_t scenario_handshakes_of(const struct machine *m);
 uint64_t scenario_handshakes(const struct world *w);
+void scenario_traffic(struct world *w, uint64_t up_ms, uint64_t down_ms); /* of every client */
+/* Two-way data since @since_ns for whom is expected to have had some. */
+void scenario_live(struct world *w, uint64_t since_ns, const char *what);
+
+/* scenario_flaps.c */
+void scenario_flaps(struct world *w, uint64_t seconds);
+void scenario_crashes(struct world *w, uint64_t seconds);
 
 /* scenario_clients.c */
 void scenario_lag(struct world *w, uint64_t seconds);

@@ -8,7 +8,6 @@
 #define CONVERGE_NS (45 * NS_PER_S) /* three rounds of anti-entropy and some */
 #define FOUND_NS (300 * NS_PER_MS)  /* the link address of who was on the other side */
 #define HEAL_NS NS_PER_S            /* a split brain is over, two-way data is back */
-#define SUPPRESS_NS (20 * NS_PER_S) /* of a member that flaps, the first time */
 #define DEAF_NS (16 * NS_PER_S)     /* the client's own 15 s, and a handshake */
 
 /* Any other member; the seed draws which. */
@@ -20,7 +19,7 @@ static struct machine *backup(struct world *w)
     return &w->machine[n + (n + 1 >= w->arp[1])];
 }
 
-static void traffic(struct world *w, uint64_t up_ms, uint64_t down_ms)
+void scenario_traffic(struct world *w, uint64_t up_ms, uint64_t down_ms)
 {
     for (unsigned i = 0; i < w->clients; i++) {
         client(w, i)->up_every_ns = up_ms * NS_PER_MS;
@@ -29,8 +28,7 @@ static void traffic(struct world *w, uint64_t up_ms, uint64_t down_ms)
     }
 }
 
-/* Two-way data since @since_ns for whom is expected to have had some. */
-static void live(struct world *w, uint64_t since_ns, const char *what)
+void scenario_live(struct world *w, uint64_t since_ns, const char *what)
 {
     for (uint16_t slot = 1; slot <= w->vips; slot++) {
         unsigned owners = 0;
@@ -63,7 +61,7 @@ static void look_at_the_end(struct world *w)
         return;
     uint64_t probe = w->now_ns; /* two-way data by now; look for some of it */
     run_for(w, 8000);
-    live(w, probe, "after all faults ended");
+    scenario_live(w, probe, "after all faults ended");
     peers_converged(w);
 }
 
@@ -175,7 +173,7 @@ static void run_takeovers(struct world *w, uint64_t seconds)
 {
     w->attacker = true;
     w->replay_one_in = 4;
-    traffic(w, 3 + world_random(w, 20), 3 + world_random(w, 20));
+    scenario_traffic(w, 3 + world_random(w, 20), 3 + world_random(w, 20));
     run_for(w, 2000);
     oracle_orderly(w->oracle);
     for (unsigned i = 0; i < 3 && clean(w); i++) {
@@ -183,7 +181,7 @@ static void run_takeovers(struct world *w, uint64_t seconds)
 
         machine_crash(dies);
         run_for(w, 2000);
-        live(w, w->now_ns - NS_PER_S, "after a takeover");
+        scenario_live(w, w->now_ns - NS_PER_S, "after a takeover");
         machine_start(dies);
         run_for(w, 3000);
         for (unsigned n = 0; n < 3;
@@ -199,7 +197,7 @@ static void run_takeovers(struct world *w, uint64_t seconds)
 static void run_late_acks(struct world *w, uint64_t seconds)
 {
     w->attacker = w->attacker_stays = true;
-    traffic(w, 4, 50);
+    scenario_traffic(w, 4, 50);
     run_for(w, 2000);
     for (unsigned i = 0; i < 4 && clean(w); i++) {
         struct machine *dies = owner(w);
@@ -214,7 +212,7 @@ static void run_late_acks(struct world *w, uint64_t seconds)
         machine_start(dies);
         run_for(w, 3000);
     }
-    live(w, w->now_ns - NS_PER_S, "after the last takeover");
+    scenario_live(w, w->now_ns - NS_PER_S, "after the last takeover");
 }
 
 /* ---- sleep ---- */
@@ -226,7 +224,7 @@ static void run_sleepers(struct world *w, uint64_t seconds)
     struct machine *sleeps = owner(w), *takes;
 
     w->attacker = true;
-    traffic(w, 10, 10);
+    scenario_traffic(w, 10, 10);
     run_for(w, 2000);
     machine_freeze(sleeps, world_random(w, 2));
     run_for(w, 9000);
@@ -241,7 +239,7 @@ static void run_sleepers(struct world *w, uint64_t seconds)
     machine_thaw(sleeps);
     run_for(w, 6000);
     if (clean(w))
-        live(w, w->now_ns - NS_PER_S, "after the sleeper woke up alone");
+        scenario_live(w, w->now_ns - NS_PER_S, "after the sleeper woke up alone");
 }
 
 /* Both have the VIP; one falls asleep, is given up as a holder, and wakes up when the other is
@@ -251,7 +249,7 @@ static void run_believers(struct world *w, uint64_t seconds)
     struct machine *sleeps = owner(w), *takes = backup(w);
 
     w->attacker = true;
-    traffic(w, 10, 10);
+    scenario_traffic(w, 10, 10);
     run_for(w, 2000);
     w->cut_vrrp[sleeps->member][takes->member] = w->cut_vrrp[takes->member][sleeps->member] = true;
     run_for(w, 1500 + world_random(w, 1000));
@@ -260,18 +258,18 @@ static void run_believers(struct world *w, uint64_t seconds)
         return;
     }
     /* Nobody is heard while the sleeper still counts as a holder, or it is told of each packet. */
-    traffic(w, 100000, 100000);
+    scenario_traffic(w, 100000, 100000);
     run_for(w, 500);
     machine_freeze(sleeps, false);
     run_for(w, 1500);
-    traffic(w, 10, 10);
+    scenario_traffic(w, 10, 10);
     run_for(w, 500 + world_random(w, 6000));
     machine_crash(takes);
     w->replay_one_in = 1;
     machine_thaw(sleeps);
     run_for(w, 8000);
     if (clean(w))
-        live(w, w->now_ns - NS_PER_S, "after the sleeper woke up alone");
+        scenario_live(w, w->now_ns - NS_PER_S, "after the sleeper woke up alone");
 }
 
 /* The backup stands still, with the owner's words queued; the owner dies while it does. What the
@@ -281,7 +279,7 @@ static void run_dozers(struct world *w, uint64_t seconds)
     struct machine *dies = owner(w), *sleeps = backup(w);
 
     w->attacker = true;
-    traffic(w, 600, 20); /* so little that nothing has to wait for the sleeper's acks */
+    scenario_traffic(w, 600, 20); /* so little that nothing has to wait for the sleeper's acks */
     run_for(w, 2000);
     machine_freeze(sleeps, true);
     run_for(w, 8000);
@@ -291,13 +289,13 @@ static void run_dozers(struct world *w, uint64_t seconds)
     machine_thaw(sleeps);
     run_for(w, 6000);
     if (clean(w))
-        live(w, w->now_ns - NS_PER_S, "after the sleeper took over");
+        scenario_live(w, w->now_ns - NS_PER_S, "after the sleeper took over");
 }
 
 /* An owner that stood still for a moment goes on as the owner. */
 static void run_naps(struct world *w, uint64_t seconds)
 {
-    traffic(w, 10, 10);
+    scenario_traffic(w, 10, 10);
     run_for(w, 2000);
     uint64_t before = scenario_handshakes(w);
     for (unsigned i = 0; i < 5 && clean(w); i++) {
@@ -308,7 +306,7 @@ static void run_naps(struct world *w, uint64_t seconds)
         machine_thaw(sleeps);
         uint64_t woke = w->now_ns;
         run_for(w, 1000);
-        live(w, woke, "a second after a nap");
+        scenario_live(w, woke, "a second after a nap");
     }
     if (clean(w) && scenario_handshakes(w) != before)
         violation(w, "a nap of the owner cost handshakes");
@@ -322,7 +320,7 @@ static void run_outsiders(struct world *w, uint64_t seconds)
 
     w->attacker = w->attacker_stays = true;
     w->replay_one_in = 1;
-    traffic(w, 10, 50);
+    scenario_traffic(w, 10, 50);
     run_for(w, 1000);
     for (unsigned i = 0; i < w->members - 1; i++)
         machine_crash(&w->machine[i]);
@@ -334,7 +332,7 @@ static void run_outsiders(struct world *w, uint64_t seconds)
     machine_crash(first);
     run_for(w, 4000);
     if (clean(w))
-        live(w, w->now_ns - NS_PER_S, "with the member that holds no keys");
+        scenario_live(w, w->now_ns - NS_PER_S, "with the member that holds no keys");
 }
 
 /* ---- one life after another ---- */
@@ -343,7 +341,7 @@ static void run_outsiders(struct world *w, uint64_t seconds)
  * lost, or rolled back (N5, N6). */
 static void run_restarts(struct world *w, uint64_t seconds)
 {
-    traffic(w, 10, 5);
+    scenario_traffic(w, 10, 5);
     run_for(w, 2000);
     for (unsigned i = 0; i < 4 && clean(w); i++) {
         struct machine *dies = owner(w), *other = backup(w);
@@ -363,7 +361,7 @@ static void run_restarts(struct world *w, uint64_t seconds)
         move_to(dies, 1);
         run_for(w, 2000);
     }
-    live(w, w->now_ns - NS_PER_S, "after the last restart");
+    scenario_live(w, w->now_ns - NS_PER_S, "after the last restart");
 }
 
 /* The first life of member 1 adopts and sends; the second has lost its state, and the only member
@@ -377,7 +375,7 @@ static void run_strangers(struct world *w, uint64_t seconds)
     run_for(w, 2000);
     machine_start(lost);
     lost->life_number = lost->seq;
-    traffic(w, 10, 5);
+    scenario_traffic(w, 10, 5);
     run_for(w, 3000);
     move_to(knows, 1);
     run_for(w, 1500);
@@ -396,13 +394,13 @@ static void run_strangers(struct world *w, uint64_t seconds)
     move_to(lost, 1);
     run_for(w, 3000);
     if (clean(w))
-        live(w, w->now_ns - NS_PER_S, "after a life without a past");
+        scenario_live(w, w->now_ns - NS_PER_S, "after a life without a past");
 }
 
 /* Bursts and silences: ceilings rise and come down (R4, R5). */
 static void run_bursts(struct world *w, uint64_t seconds)
 {
-    traffic(w, 4, 1000);
+    scenario_traffic(w, 4, 1000);
     for (unsigned i = 0; i < 20 && clean(w); i++) {
         for (unsigned c = 0; c < w->clients; c++)
             client(w, c)->up_every_ns = i % 2 ? 4 * NS_PER_MS : 150 * NS_PER_MS;
@@ -411,12 +409,35 @@ static void run_bursts(struct world *w, uint64_t seconds)
     }
 }
 
+/* A rolling upgrade, a sibling of the owner still to come: it is told of one key at a time what the
+ * others are told of all together, and holds as good replicas as they do. */
+static void run_mixed(struct world *w, uint64_t seconds)
+{
+    struct machine *earlier = backup(w);
+
+    machine_crash(earlier);
+    w->mixed = earlier->earlier_build = true;
+    machine_start(earlier);
+    run_for(w, 3000);
+    run_bursts(w, seconds);
+    if (!w->raises_alone || !w->raises_together)
+        oracle_violation(w->oracle, w->now_ns, "%llu raises alone, %llu messages of several",
+                         (unsigned long long)w->raises_alone,
+                         (unsigned long long)w->raises_together);
+    if (node_counters(owner(w)->node)->dirty)
+        violation(w, "a packet waited for a raise in vain");
+    machine_crash(owner(w));
+    run_for(w, 3000);
+    if (clean(w))
+        scenario_live(w, w->now_ns - 3 * NS_PER_S / 2, "with members of two builds left");
+}
+
 /* No handshake gets through, and members die: a key is 180 s old for all of them at once, and in no
  * memory after 540 s. What the attacker kept back comes late. */
 static void run_expiry(struct world *w, uint64_t seconds)
 {
     w->attacker = true;
-    traffic(w, 700, 700);
+    scenario_traffic(w, 700, 700);
     run_for(w, 2000);
     w->no_handshakes = true;
     w->loss_percent = 20;
@@ -451,7 +472,7 @@ static void run_split(struct world *w, uint64_t seconds)
     w->attacker_stays = true; /* a first copy from elsewhere is roaming, and nothing heals that */
     for (unsigned i = 0; i < w->members; i++)
         w->machine[i].clock_ahead_ns = 0; /* of stamps made apart the later clock's win (F13) */
-    traffic(w, 50, 30);
+    scenario_traffic(w, 50, 30);
     run_for(w, 2000);
     unsigned first = w->arp[1], second = backup(w)->member;
     cut_off(w, second, true, true);
@@ -492,7 +513,7 @@ static void run_split(struct world *w, uint64_t seconds)
     world_run(w, healed + HEAL_NS);
     uint64_t since = w->now_ns - 200 * NS_PER_MS;
     if (clean(w))
-        live(w, since, "a second after a split brain healed");
+        scenario_live(w, since, "a second after a split brain healed");
     run_for(w, 1500);
     cut_off(w, second, false, false);
     run_for(w, 20000);
@@ -505,7 +526,7 @@ static void run_twins(struct world *w, uint64_t seconds)
 {
     w->attacker = w->attacker_stays = true;
     w->replay_one_in = 5;
-    traffic(w, 20, 20);
+    scenario_traffic(w, 20, 20);
     run_for(w, 2000);
     unsigned first = w->arp[1], second = backup(w)->member;
     w->cut_vrrp[first][second] = w->cut_vrrp[second][first] = true;
@@ -524,7 +545,7 @@ static void run_twins(struct world *w, uint64_t seconds)
     uint64_t made = scenario_handshakes(w);
     run_for(w, 5000);
     if (clean(w))
-        live(w, w->now_ns - 200 * NS_PER_MS, "five seconds after VRRP healed");
+        scenario_live(w, w->now_ns - 200 * NS_PER_MS, "five seconds after VRRP healed");
     /* Nor do they wear out the clients: two in a second for each at worst, and retries. */
     if (made > 4 * 25 * w->clients)
         oracle_violation(w->oracle, w->now_ns, "%llu handshakes while two believed",
@@ -539,7 +560,7 @@ static void run_forgers(struct world *w, uint64_t seconds)
 
     w->attacker = w->attacker_near = true;
     w->replay_one_in = w->forge_one_in = 1;
-    traffic(w, 50, 10);
+    scenario_traffic(w, 50, 10);
     for (unsigned i = 0; i < 60 && clean(w); i++) {
         machine_crash(c);
         machine_start(c);
@@ -551,7 +572,7 @@ static void run_forgers(struct world *w, uint64_t seconds)
     w->attacker_stays = true;
     run_for(w, 20000);
     if (clean(w))
-        live(w, w->now_ns - NS_PER_S, "after the attacker went away");
+        scenario_live(w, w->now_ns - NS_PER_S, "after the attacker went away");
 }
 
 /* ---- clocks and load ---- */
@@ -562,7 +583,7 @@ static void run_clocks(struct world *w, uint64_t seconds)
 {
     int64_t far = (int64_t)(2 * 86400 + world_random(w, 86400)) * (int64_t)NS_PER_S;
 
-    traffic(w, 100, 100);
+    scenario_traffic(w, 100, 100);
     for (unsigned i = 0; i < w->members; i++)
         w->machine[i].clock_ahead_ns = i % 2 ? far : -far; /* they all run already */
     for (unsigned i = 0; i < 4 && clean(w); i++) {
@@ -571,7 +592,7 @@ static void run_clocks(struct world *w, uint64_t seconds)
         run_for(w, 2000);
         machine_crash(dies);
         run_for(w, 5000);
-        live(w, w->now_ns - NS_PER_S, "after a takeover with other clocks");
+        scenario_live(w, w->now_ns - NS_PER_S, "after a takeover with other clocks");
         machine_start(dies);
         run_for(w, 3000);
     }
@@ -582,7 +603,7 @@ static void run_load(struct world *w, uint64_t seconds)
 {
     for (unsigned i = 0; i < w->members; i++)
         w->machine[i].under_load = true;
-    traffic(w, 100, 100);
+    scenario_traffic(w, 100, 100);
     for (unsigned i = 0; i < 3 && clean(w); i++) {
         struct machine *dies = owner(w);
 
@@ -599,55 +620,8 @@ static void run_load(struct world *w, uint64_t seconds)
         move_to(dies, 1);
         run_for(w, 5000);
         if (clean(w))
-            live(w, w->now_ns - NS_PER_S, "after a cookie of another member");
+            scenario_live(w, w->now_ns - NS_PER_S, "after a cookie of another member");
     }
-}
-
-/* ---- a member that flaps ---- */
-
-static void flap(struct world *w, struct machine *m)
-{
-    node_engine_fit(m->node, false, machine_now(m));
-    machine_settle(m);
-    run_for(w, 1000 + world_random(w, 500));
-    node_engine_fit(m->node, true, machine_now(m));
-    machine_settle(m);
-    run_for(w, 2500 + world_random(w, 500)); /* longer than the hold-down */
-}
-
-/* Its VIP leaves it alone after a while, and it is there all the same when it is the only one. */
-static void run_flaps(struct world *w, uint64_t seconds)
-{
-    const struct damping_rules rules = {.flap_limit = 3,
-                                        .hold_down_ns = 2 * NS_PER_S,
-                                        .window_ns = 30 * NS_PER_S,
-                                        .suppress_ns = SUPPRESS_NS,
-                                        .suppress_max_ns = 2 * SUPPRESS_NS};
-    struct machine *m = &w->machine[0];
-
-    for (unsigned i = 0; i < w->members; i++)
-        node_set_damping(w->machine[i].node, &rules, machine_now(&w->machine[i]));
-    traffic(w, 50, 50);
-    run_for(w, 3000); /* the hold-down is over */
-    live(w, w->now_ns - NS_PER_S, "before anything happened");
-    for (unsigned i = 0; i < 3; i++)
-        flap(w, m);
-    uint64_t had = node_counters(m->node)->failovers;
-    for (unsigned i = 0; i < 3; i++)
-        flap(w, m);
-    if (node_counters(m->node)->failovers != had)
-        violation(w, "a member that flaps gets its VIP again and again");
-    for (unsigned i = 1; i < w->members; i++)
-        machine_crash(&w->machine[i]);
-    run_for(w, 2000);
-    for (uint16_t slot = 1; slot <= w->vips; slot++)
-        if (!gate_owned(&m->gate, slot))
-            violation(w, "the only member left does not serve because it flapped");
-    for (unsigned i = 1; i < w->members; i++)
-        machine_start(&w->machine[i]);
-    world_run(w, w->now_ns + 3 * SUPPRESS_NS);
-    if (clean(w))
-        live(w, w->now_ns - 2 * NS_PER_S, "when all was forgotten");
 }
 
 const struct scenario scenarios[] = {
@@ -703,6 +677,12 @@ const struct scenario scenarios[] = {
     {"restarts", "two lives of a member never send alike", 0, 1, false, false, false, run_restarts},
     {"strangers", "nor when nobody remembers the first", 3, 1, false, false, false, run_strangers},
     {"bursts", "ceilings follow the traffic up and down", 0, 2, false, false, false, run_bursts},
+    {.name = "mixed",
+     .promise = "who does not know batches of raises is told each alone",
+     .members = 3,
+     .clients = 4,
+     .holders_only = true,
+     .run = run_mixed},
     {"expiry", "no key is used past 180 s or kept past 540 s", 0, 1, false, false, false,
      run_expiry},
     {"split", "nobody is deaf for 16 s, and a second after healing all is well", 0, 4, false, false,
@@ -750,7 +730,13 @@ const struct scenario scenarios[] = {
      .clients = 2,
      .active = true,
      .holders_only = true,
-     .run = run_flaps},
+     .run = scenario_flaps},
+    {.name = "crashes",
+     .promise = "so is a daemon that crashes again and again",
+     .clients = 2,
+     .active = true,
+     .holders_only = true,
+     .run = scenario_crashes},
     {0},
 };
 

@@ -106,6 +106,7 @@ struct machine {
     uint64_t drift_from_ns;
     enum receiver_kind receiver; /* a client's */
     bool has_backup;             /* of the database, to be rolled back to */
+    bool earlier_build;          /* it says so in its greeting (ADR 0015) */
     unsigned revokes_open[SIM_POOL_PEERS];
     uint64_t revoked_gen[SIM_POOL_PEERS]; /* one more than the highest that it confirmed */
     struct node *node;
@@ -123,8 +124,10 @@ struct machine {
     struct staged *staged;
     unsigned staged_count;
     bool address_present[SIM_VIPS_MAX + 1], address_kept[SIM_VIPS_MAX + 1];
-    unsigned wants_addresses;             /* bit n: VIP slot n */
-    unsigned drained;                     /* durable; as wants_addresses */
+    unsigned wants_addresses;               /* bit n: VIP slot n */
+    unsigned drained;                       /* durable; as wants_addresses */
+    struct flap_memory flaps[SIM_VIPS_MAX]; /* of this boot */
+    unsigned flap_count;
     uint8_t route[SIM_VIPS_MAX + 1];      /* its kernel's: member that has the VIP's pool */
     uint8_t guest_route[SIM_CLIENTS_MAX]; /* of single clients; 0: none */
     bool suppress_facts;
@@ -192,7 +195,10 @@ struct world {
     bool attacker_believed; /* data from it was the first copy to get through */
     uint64_t packet_id;
     uint64_t faults_end_ns;
-    bool warm;     /* session keys never leave a member */
+    bool mixed; /* some members are of an earlier build */
+    struct damping_rules damping;
+    uint64_t raises_alone, raises_together; /* messages to those, and to the others */
+    bool warm;                              /* session keys never leave a member */
     bool lossless; /* only planned moves: every packet is delivered, no session is made anew */
     struct oracle *oracle;
     uint8_t hub_private[32], cookie_key[32];

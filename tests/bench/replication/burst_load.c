@@ -13,13 +13,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "bench/tunnel/busy.h"
-#include "noise/noise.h"
 #include "wg/aead.h"
-#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #define BURST 10
@@ -43,10 +40,10 @@ static void receive_all(struct clients *l, struct answers *a)
     }
 }
 
-static void burst_all(struct clients *l, struct answers *a, double seconds, uint64_t idle_ns,
-                      uint32_t source, uint32_t destination)
+static void burst_all(struct busy *b, struct answers *a, uint64_t idle_ns)
 {
-    uint64_t next = clock_boot_ns(), end = next + (uint64_t)(seconds * NS_PER_S), now;
+    uint64_t next = clock_boot_ns(), end = next + (uint64_t)(b->seconds * NS_PER_S), now;
+    struct clients *l = &b->clients;
     struct pollfd p = {.fd = l->fd, .events = POLLIN};
     struct aead *aead = aead_new();
     unsigned turn = 0;
@@ -58,7 +55,7 @@ static void burst_all(struct clients *l, struct answers *a, double seconds, uint
             next += idle_ns / l->count;
             a->burst_ns[i] = now;
             for (unsigned n = 0; n < BURST; n++)
-                client_send_ping(l, &l->all[i], aead, source + i, destination);
+                client_send_ping(l, &l->all[i], aead, b->source + i, b->destination);
         }
         now = clock_boot_ns();
         uint64_t wait = next > now ? next - now : 0;
@@ -72,32 +69,21 @@ static void burst_all(struct clients *l, struct answers *a, double seconds, uint
 
 int main(int argc, char **argv)
 {
-    struct clients l;
-    struct in_addr source, destination;
-    uint64_t idle_ms = argc == 10 ? strtoull(argv[7], NULL, 10) : 0;
+    struct busy b;
+    int status = busy_init(&b, argc, argv, "bench-bursts", "IDLE-MS");
 
-    if (!idle_ms || inet_pton(AF_INET, argv[8], &source) != 1 ||
-        inet_pton(AF_INET, argv[9], &destination) != 1) {
-        fputs("usage: bench-bursts ADDRESS PORT HUB-KEY SOURCE CLIENTS SECONDS IDLE-MS "
-              "INNER-SOURCE DESTINATION\n",
-              stderr);
-        return 2;
-    }
-    if (noise_init() < 0 || clients_init(&l, argv[1], argv[2], argv[3], argv[4], argv[5]) < 0)
-        return 1;
-    double seconds = atof(argv[6]);
-    struct answers a = {.room = (size_t)(seconds * 1000 / (double)idle_ms + 2) * l.count * BURST};
-    a.burst_ns = calloc(l.count, sizeof(*a.burst_ns));
+    if (status)
+        return status;
+    struct answers a = {.room = (size_t)(b.seconds * 1000 / (double)b.pace + 2) * b.clients.count *
+                                BURST};
+    a.burst_ns = calloc(b.clients.count, sizeof(*a.burst_ns));
     a.us = calloc(a.room, sizeof(*a.us));
-    if (!a.burst_ns || !a.us || !clients_make_sessions(&l)) {
-        fputs("bench-bursts: no memory, or not all clients have a session\n", stderr);
+    if (!a.burst_ns || !a.us) {
+        fputs("bench-bursts: no memory\n", stderr);
         return 1;
     }
-    prctl(PR_SET_TIMERSLACK, 1);
-    puts("ready");
-    fflush(stdout);
-    burst_all(&l, &a, seconds, idle_ms * NS_PER_MS, ntohl(source.s_addr),
-              ntohl(destination.s_addr));
+    clients_ready();
+    burst_all(&b, &a, b.pace * NS_PER_MS);
     for (size_t i = 0; i < a.count; i++)
         printf("%u\n", a.us[i]);
     free(a.burst_ns);

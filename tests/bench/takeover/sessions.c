@@ -20,7 +20,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -206,9 +205,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < l.clients.count; i++)
         client_send_data(&l.clients, &l.clients.all[i], l.aead, ntohl(source.s_addr) + i,
                          ntohl(destination.s_addr));
-    prctl(PR_SET_TIMERSLACK, 1);
-    puts("ready");
-    fflush(stdout);
+    clients_ready();
     serve(&l, strtoull(argv[6], NULL, 10), ntohl(source.s_addr), ntohl(destination.s_addr));
     return fclose(l.out) == 0 ? 0 : 1;
 }

@@ -1,9 +1,14 @@
 #include "bench/tunnel/busy.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "noise/noise.h"
 #include "wg/aead.h"
+#include <arpa/inet.h>
 #include <netinet/ip_icmp.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #define IN_FLIGHT 16 /* sessions that are being made: no load that a hub asks cookies for */
@@ -54,6 +59,38 @@ bool clients_make_sessions(struct clients *l)
                 client_forget(l, &l->all[i]);
     }
     return ready == l->count;
+}
+
+void clients_ready(void)
+{
+    prctl(PR_SET_TIMERSLACK, 1);
+    puts("ready");
+    fflush(stdout);
+}
+
+int busy_init(struct busy *b, int argc, char **argv, const char *program, const char *pace)
+{
+    struct in_addr source, destination;
+
+    *b = (struct busy){.pace = argc == 10 ? strtoull(argv[7], NULL, 10) : 0};
+    if (!b->pace || inet_pton(AF_INET, argv[8], &source) != 1 ||
+        inet_pton(AF_INET, argv[9], &destination) != 1) {
+        fprintf(stderr,
+                "usage: %s ADDRESS PORT HUB-KEY SOURCE CLIENTS SECONDS %s INNER-SOURCE "
+                "INNER-DESTINATION\n",
+                program, pace);
+        return 2;
+    }
+    b->seconds = atof(argv[6]);
+    b->source = ntohl(source.s_addr);
+    b->destination = ntohl(destination.s_addr);
+    if (noise_init() < 0 ||
+        clients_init(&b->clients, argv[1], argv[2], argv[3], argv[4], argv[5]) < 0)
+        return 1;
+    if (clients_make_sessions(&b->clients))
+        return 0;
+    fprintf(stderr, "%s: not all clients have a session\n", program);
+    return 1;
 }
 
 static uint16_t checksum(const uint8_t *p, size_t len)

@@ -8,6 +8,21 @@ struct aead;
 
 /* Every client gets one; false: not all within the time. */
 bool clients_make_sessions(struct clients *l);
+/* Tells who waits for it that measuring begins. */
+void clients_ready(void);
+
+/* A command line: ADDRESS PORT HUB-KEY SOURCE CLIENTS SECONDS PACE INNER-SOURCE INNER-DESTINATION
+ */
+struct busy {
+    struct clients clients;
+    double seconds;
+    uint64_t pace;                /* how fast; each program says what it is */
+    uint32_t source, destination; /* inside, host order */
+};
+
+/* Reads it and makes the sessions. Not 0: an exit status; why, is said. @program: its name, @pace:
+ * that of its argument. */
+int busy_init(struct busy *b, int argc, char **argv, const char *program, const char *pace);
 /* A small UDP packet from @source to @destination through the tunnel of @c. */
 void client_send_data(struct clients *l, struct client *c, struct aead *aead, uint32_t source,
                       uint32_t destination);

@@ -238,7 +238,7 @@ TEST(a_session_younger_than_the_step_is_a_handshake_at_the_sibling)
     struct status *s = two_members();
 
     status_add_session(&s->peer[0], "current", 1, false, 2900);
-    status_add_session(&s->peer[1], "current", 1, false, 2980); /* perhaps of before */
+    status_add_session(&s->peer[1], "current", 1, false, 2950); /* perhaps of before */
     status_add_session(&s->peer[2], "current", 1, false, 10);   /* of another VIP */
     drill_begin(d, true, "m1", NOW);
     drill_sessions(d, s, NOW + 3 * NS_PER_S);

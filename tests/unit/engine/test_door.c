@@ -190,6 +190,78 @@ TEST(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many)
     pair_free(&p);
 }
 
+/* On the door's own thread, as if it had just looked at its sockets: there is more to read, and an
+ * answer that main was not told of. */
+static int reads_and_reads(struct worker *w, void *job)
+{
+    struct pool *p = &w->e->pool;
+
+    w->more = true;
+    p->door.untold = true;
+    return engine_handshake(w->e, job);
+}
+
+/* The same, but main has not taken what it was told of before. */
+static int may_not_serve(struct worker *w, void *job)
+{
+    struct pool *p = &w->e->pool;
+
+    pthread_mutex_lock(&p->result_lock);
+    p->result_count = RESULTS_MAX;
+    pthread_mutex_unlock(&p->result_lock);
+    p->door.untold = true;
+    return engine_handshake(w->e, job);
+}
+
+static unsigned results(struct pool *p)
+{
+    pthread_mutex_lock(&p->result_lock);
+    unsigned count = p->result_count;
+    pthread_mutex_unlock(&p->result_lock);
+    return count;
+}
+
+TEST(a_door_that_goes_on_reading_calls_who_serves_and_tells_main)
+{
+    struct pair p = pair_new(1);
+    struct pool *pool = &p.a->engine->pool;
+    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+
+    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
+    engine_set_identity(p.a->engine, NULL, NULL);
+    turn_for(20);                         /* nobody has anything to say any more */
+    pthread_mutex_lock(&pool->take_lock); /* nor does the door get to serve */
+    pthread_mutex_lock(&pool->result_lock);
+    pool->result_count = 1;
+    pthread_mutex_unlock(&pool->result_lock);
+    assert_int_equal(worker_run(door_of(p.a->engine), reads_and_reads, &job), 0);
+    UNTIL(atomic_load(&pool->awake) == 1);
+    UNTIL(results(pool) == 0); /* main took it */
+    pthread_mutex_unlock(&pool->take_lock);
+    UNTIL(p.a->results[HANDSHAKE_DROP_UNKNOWN] == 1);
+    pair_free(&p);
+}
+
+TEST(a_door_whose_results_nobody_takes_tells_main_and_lets_others_wait)
+{
+    struct pair p = pair_new(1);
+    struct pool *pool = &p.a->engine->pool;
+    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+
+    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
+    engine_set_identity(p.a->engine, NULL, NULL);
+    turn_for(20);
+    assert_int_equal(worker_run(door_of(p.a->engine), may_not_serve, &job), 0);
+    uint64_t end = clock_boot_ns() + 10 * NS_PER_S;
+    while (!served(&pool->threads[0]) && !served(&pool->threads[1]) && clock_boot_ns() < end)
+        usleep(500); /* main looks at nothing */
+    assert_int_equal(served(&pool->threads[0]) + served(&pool->threads[1]), 1);
+    assert_int_equal(served(&pool->door), 0);
+    UNTIL(results(pool) == 0);
+    UNTIL(p.a->results[HANDSHAKE_DROP_UNKNOWN] == 1);
+    pair_free(&p);
+}
+
 ENGINES_MAIN(E(under_load_a_cookie_is_asked_for_and_then_served),
              E(a_copy_of_an_initiation_is_dropped_before_it_counts),
              E(who_was_refused_is_told_once_with_a_count),
@@ -197,4 +269,6 @@ ENGINES_MAIN(E(under_load_a_cookie_is_asked_for_and_then_served),
              E(the_handshake_queue_is_bounded_and_a_long_one_is_load),
              E(what_is_no_data_comes_in_at_the_door),
              E(data_behind_a_handshake_message_in_a_burst_is_delivered),
-             E(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many))
+             E(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many),
+             E(a_door_that_goes_on_reading_calls_who_serves_and_tells_main),
+             E(a_door_whose_results_nobody_takes_tells_main_and_lets_others_wait))

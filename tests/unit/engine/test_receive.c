@@ -2,6 +2,8 @@
  * its key, and workers that stand still. */
 #include "base/bytes.h"
 #include "engines.h"
+#include <netinet/in.h>
+#include <netinet/udp.h>
 
 TEST(a_packet_is_delivered_once)
 {
@@ -62,6 +64,74 @@ TEST(a_source_that_is_not_the_peers_is_not_delivered)
     struct engine_counters n = hub_counters(c.hub);
     assert_int_equal(n.rx[RX_DROP_SOURCE], 2);
     assert_int_equal(n.rx_no_peer, 1);
+    crafted_free(&c);
+}
+
+static uint16_t port_of_endpoint(const struct crafted *c)
+{
+    struct endpoint at, local;
+    uint32_t ifindex;
+
+    return peer_endpoint_get(c->peer->wg, &at, &local, &ifindex) ? at.port : 0;
+}
+
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_in at;
+    socklen_t len = sizeof(at);
+
+    getsockname(fd, (struct sockaddr *)&at, &len);
+    return ntohs(at.sin_port);
+}
+
+/* R1, E1: no effect of a packet before it is authentic, and new. */
+TEST(only_what_is_accepted_says_where_the_peer_is)
+{
+    struct crafted c = crafted_new(&(struct hub_options){.workers = 1});
+    int elsewhere = lab_socket(NULL, SOCK_DGRAM, "127.0.0.1", 0);
+    uint8_t m[256];
+
+    send_crafted(&c, 5, 2, "from here");
+    UNTIL(got(c.inside, "from here"));
+    assert_int_equal(port_of_endpoint(&c), port_of(c.outside));
+
+    size_t len = seal(&c, m, 6, 2, "forged");
+    m[len - 1] ^= 1;
+    lab_send_to(elsewhere, "127.0.0.1", c.hub->port, m, len);
+    UNTIL(hub_counters(c.hub).rx[RX_DROP_AUTH] == 1);
+    len = seal(&c, m, 5, 2, "a copy");
+    lab_send_to(elsewhere, "127.0.0.1", c.hub->port, m, len);
+    UNTIL(hub_counters(c.hub).rx[RX_DROP_REPLAY] == 1);
+    len = seal(&c, m, 4, 2, "late"); /* what was overtaken is news, but no news of the place */
+    lab_send_to(elsewhere, "127.0.0.1", c.hub->port, m, len);
+    UNTIL(got(c.inside, "late"));
+    assert_int_equal(port_of_endpoint(&c), port_of(c.outside));
+
+    len = seal(&c, m, 7, 2, "from there");
+    lab_send_to(elsewhere, "127.0.0.1", c.hub->port, m, len);
+    UNTIL(got(c.inside, "from there"));
+    assert_int_equal(port_of_endpoint(&c), port_of(elsewhere));
+    lab_close(elsewhere);
+    crafted_free(&c);
+}
+
+TEST(of_a_burst_the_highest_counter_counts)
+{
+    struct crafted c = crafted_new(&(struct hub_options){.workers = 1});
+    int elsewhere = lab_socket(NULL, SOCK_DGRAM, "127.0.0.1", 0);
+    uint8_t m[256], other[256];
+    int segment = (int)seal(&c, m, 9, 2, "first");
+
+    size_t len = (size_t)segment + seal(&c, m + segment, 5, 2, "later");
+    assert_int_equal(setsockopt(c.outside, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
+    lab_send_to(c.outside, "127.0.0.1", c.hub->port, m, len);
+    UNTIL(got(c.inside, "first"));
+    UNTIL(got(c.inside, "later"));
+    len = seal(&c, other, 7, 2, "between");
+    lab_send_to(elsewhere, "127.0.0.1", c.hub->port, other, len);
+    UNTIL(got(c.inside, "between"));
+    assert_int_equal(port_of_endpoint(&c), port_of(c.outside));
+    lab_close(elsewhere);
     crafted_free(&c);
 }
 
@@ -340,7 +410,8 @@ TEST(no_effect_is_lost_when_the_ring_overflows)
 ENGINES_MAIN(E(a_packet_is_delivered_once),
              E(forged_cut_and_unknown_packets_are_dropped_and_counted),
              E(a_source_that_is_not_the_peers_is_not_delivered),
-             E(keepalives_are_accepted_and_go_nowhere),
+             E(only_what_is_accepted_says_where_the_peer_is),
+             E(of_a_burst_the_highest_counter_counts), E(keepalives_are_accepted_and_go_nowhere),
              E(sessions_stay_on_the_worker_of_their_index),
              E(pinned_workers_stay_on_cpus_of_their_own), E(what_is_queued_can_be_thrown_away),
              E(what_a_worker_stages_for_a_peer_that_is_gone_is_dropped),

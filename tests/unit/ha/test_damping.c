@@ -148,9 +148,11 @@ TEST(after_a_calm_it_begins_anew)
     uint64_t s;
 
     flaps(&d, 3, 1);
-    now += 10 * NS_PER_S;
+    now += 10 * NS_PER_S + 56 * NS_PER_S; /* its time, and flaps before the calm is long enough */
     flaps(&d, 3, 1);
-    now += 20 * NS_PER_S + 60 * NS_PER_S; /* its time, and the calm */
+    assert_int_equal(verdict(&d, false, &s), WITHHELD_FLAPPING);
+    assert_int_equal(s, 20);
+    now += 20 * NS_PER_S + 59 * NS_PER_S; /* its time, and the calm */
     flaps(&d, 3, 1);
     assert_int_equal(verdict(&d, false, &s), WITHHELD_FLAPPING);
     assert_int_equal(s, 10);

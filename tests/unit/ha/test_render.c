@@ -18,6 +18,7 @@
 struct file {
     unsigned self, members;
     const char *node, *vip, *more_vips, *keepalived, *addresses;
+    bool sync_v6;
 };
 
 static const char pair[] = "Outer = 203.0.113.100/24 dev eth0\n"
@@ -41,12 +42,12 @@ static struct conf *conf_of(const struct file *f)
     for (unsigned i = 1; i <= f->members; i++) {
         n += (size_t)snprintf(text + n, sizeof(text) - n,
                               "[Member m%u]\nId = %u\nSyncPublicKey = %s\n"
-                              "SyncAddress = 192.168.99.%u:51900\n",
+                              "SyncAddress = %s%u%s:51900\n",
                               i, i,
                               public_keys[i == f->self ? 1
                                           : i == 1     ? f->self
                                                        : i],
-                              i);
+                              f->sync_v6 ? "[fd99::" : "192.168.99.", i, f->sync_v6 ? "]" : "");
         if (f->addresses)
             n += (size_t)snprintf(text + n, sizeof(text) - n, f->addresses, i, i);
     }
@@ -172,26 +173,22 @@ TEST(its_names_are_those_that_the_fifo_reader_knows)
 {
     _cleanup_(freep) char *t = rendered(&(struct file){.self = 1, .members = 2});
     static const struct {
-        const char *kind;
+        const char *head;
         enum fifo_part part;
-    } all[] = {{"vrrp_sync_group ", FIFO_WHOLE}, {"vrrp_instance ", FIFO_OUTER}};
+    } all[] = {{"vrrp_sync_group GM_1", FIFO_WHOLE},
+               {"vrrp_instance GM_1_OUTER", FIFO_OUTER},
+               {"vrrp_instance GM_1_INNER", FIFO_INNER}};
 
     for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
-        const char *name = strstr(t, all[i].kind);
         struct fifo_line line = {0};
         enum fifo_part part;
         uint16_t vip;
 
-        assert_non_null(name);
-        name += strlen(all[i].kind);
-        memcpy(line.name, name, strcspn(name, " "));
-        if (!fifo_vip(&line, &vip, &part))
-            fail_msg("%s", line.name);
+        assert_non_null(block(t, all[i].head));
+        strcpy(line.name, strchr(all[i].head, ' ') + 1);
+        assert_true(fifo_vip(&line, &vip, &part));
         assert_int_equal(vip, 1);
-        if (i == 0)
-            assert_int_equal(part, all[i].part);
-        else
-            assert_true(part == FIFO_OUTER || part == FIFO_INNER);
+        assert_int_equal(part, all[i].part);
     }
 }
 
@@ -504,6 +501,37 @@ TEST(connections_of_members_and_of_the_tunnel_itself_are_not_told)
                         "IPv4_address 203.0.113.2 | IPv4_address 203.0.113.100");
 }
 
+TEST(nor_are_those_of_vips_of_both_families_whose_siblings_speak_ipv6)
+{
+    char error[RENDER_ERROR_LEN];
+    struct file f = {.self = 1,
+                     .members = 2,
+                     .keepalived = CONNTRACKD,
+                     .addresses = "OuterAddress = 2001:db8::%u\n# member %u has no other one\n",
+                     .vip = "Outer = 2001:db8::100/64 dev eth0, 203.0.113.100/24 dev eth2\n"
+                            "Inner = fd00::100/64 dev eth1\nVridOuter = 51\nVridInner = 61\n",
+                     .more_vips = "[Vip second]\nVipId = 2\nHub = main\nPort = 51821\n"
+                                  "Outer = 2001:db8::101/64 dev eth0\nVridOuter = 52\n"
+                                  "Members = m2, m1\n",
+                     .sync_v6 = true};
+    _cleanup_(freep) char *two = conntrackd_of(&f, 0, error);
+
+    /* A VIP's address on the LAN is that of no connection that is tracked. */
+    assert_string_equal(block(two, "Address Ignore"),
+                        "IPv4_address 127.0.0.1 | IPv6_address ::1 | IPv6_address fd99::1 | "
+                        "IPv6_address 2001:db8::1 | IPv6_address fd99::2 | "
+                        "IPv6_address 2001:db8::2 | IPv6_address 2001:db8::100 | "
+                        "IPv4_address 203.0.113.100 | IPv6_address 2001:db8::101");
+    assert_string_equal(block(two, "UDP"),
+                        "IPv6_address fd99::1 | IPv6_Destination_Address fd99::2 | Port 3780 | "
+                        "Interface sync0 | Checksum On");
+    f.members = 3;
+    f.addresses = NULL;
+    _cleanup_(freep) char *three = conntrackd_of(&f, 0, error);
+    assert_string_equal(block(three, "Multicast"),
+                        "IPv6_address ff15::50 | Group 3780 | Interface sync0 | Checksum On");
+}
+
 TEST(conntrackd_is_rendered_when_it_is_asked_for_and_there_is_a_sibling)
 {
     char error[RENDER_ERROR_LEN];
@@ -517,6 +545,7 @@ TEST(conntrackd_is_rendered_when_it_is_asked_for_and_there_is_a_sibling)
 
 TEST_MAIN(T(two_members_speak_conntrackds_acknowledged_protocol), T(more_members_speak_multicast),
           T(connections_of_members_and_of_the_tunnel_itself_are_not_told),
+          T(nor_are_those_of_vips_of_both_families_whose_siblings_speak_ipv6),
           T(conntrackd_is_rendered_when_it_is_asked_for_and_there_is_a_sibling),
           T(a_vip_of_two_sides_is_two_instances_in_a_sync_group),
           T(keepalived_is_told_of_the_fifo_and_of_both_files),

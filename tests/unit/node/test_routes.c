@@ -83,6 +83,10 @@ static void op_set_fit(void *ctx, uint16_t slot, bool fit)
 {
 }
 
+static void op_save_flaps(void *ctx, const struct flap_memory *all, unsigned count)
+{
+}
+
 static struct ip_prefix net(const char *text)
 {
     struct ip_prefix p;
@@ -121,7 +125,8 @@ static struct lan *lan_new(void)
                            .ask_again = op_nothing,
                            .read_addresses = op_slot,
                            .set_weight = op_set_weight,
-                           .set_fit = op_set_fit};
+                           .set_fit = op_set_fit,
+                           .save_flaps = op_save_flaps};
     char error[STORE_ERROR_LEN];
 
     assert_non_null(l);
