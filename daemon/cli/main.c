@@ -87,7 +87,7 @@ static const struct command commands[] = {
      "  -j, --json    {\"schema\": 1, \"up\": ..., \"verdict\": ..., \"findings\": [...], "
      "\"facts\": {...}}\n"
      "\n"
-     "Exit code 0: it is up; 4: it is down.",
+     "Exit code 0: it is up; 4: it is down, or another member serves it.",
      "guardmount why alice", cmd_why},
     {"doctor", "[--all] [--keepalived FILE]", "what is wrong with this machine, and what to do",
      "  --all         also what is good\n"
@@ -412,7 +412,7 @@ static int unknown(const char *word)
         /* A word cut short is as good as a slip. */
         unsigned d =
             strlen(word) >= 2 && strncmp(name, word, strlen(word)) == 0 ? 1 : distance(word, name);
-        if (d < least && d < strlen(name)) {
+        if (d < least && 2 * d <= strlen(name)) {
             least = d;
             hint = name;
         }

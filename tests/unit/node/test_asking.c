@@ -43,31 +43,6 @@ static void learn(struct hub *h, const struct node_peer *p, uint16_t port)
     rescue_learn(h->node, p, &at);
 }
 
-TEST(data_under_an_unknown_key_has_its_peer_asked_once_in_five_seconds)
-{
-    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
-    struct hub *h = owner(&c);
-    struct node_peer *p = hub_add_peer(h, 4000);
-
-    assert_int_equal(rescued(h, 4000), 0); /* nobody knows who is there */
-    learn(h, p, 4000);
-    assert_int_equal(rescued(h, 4001), 0);
-    assert_int_equal(rescued(h, 4000), 1);
-    assert_int_equal(h->asked_count, 1);
-    assert_int_equal(h->asked[0], p->wg.id);
-    p->initiate_queued = false; /* it is out, and lost */
-    p->timers.retry_at_ns = 0;
-    for (unsigned i = 0; i < 49; i++) {
-        hub_pass(h, 100);
-        p->initiate_queued = false;
-        assert_int_equal(rescued(h, 4000), 1);
-    }
-    hub_pass(h, 200);
-    p->initiate_queued = false;
-    assert_int_equal(rescued(h, 4000), 2);
-    hub_free(h);
-}
-
 TEST(nobody_is_asked_because_of_data_from_where_he_is_no_more)
 {
     const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
@@ -143,7 +118,6 @@ static int arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(data_under_an_unknown_key_has_its_peer_asked_once_in_five_seconds),
         T(nobody_is_asked_because_of_data_from_where_he_is_no_more),
         T(forged_data_from_many_places_asks_200_a_second),
         T(a_warm_takeover_asks_who_was_active_last_first_and_some_at_a_time)};

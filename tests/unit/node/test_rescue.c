@@ -73,6 +73,10 @@ static void op_set_weight(void *ctx, uint16_t slot, int weight)
 {
 }
 
+static void op_save_flaps(void *ctx, const struct flap_memory *all, unsigned count)
+{
+}
+
 static void op_reserve_stamps(void *ctx, uint64_t real_ns)
 {
 }
@@ -137,6 +141,7 @@ static const struct node_ops surroundings = {
     .retire = op_retire,
     .set_identity = op_set_identity,
     .handshake = op_handshake,
+    .save_flaps = op_save_flaps,
     .add_initiation = op_add_initiation,
     .remove_initiation = op_remove_initiation,
     .set_last_mac1 = op_set_last_mac1,
