@@ -88,13 +88,15 @@ void x25519_keygen(const struct rng *rng, uint8_t ret_private[32], uint8_t ret_p
 
 /* ---- several at once ---- */
 
-const struct x25519_lanes *x25519_lanes_here(void)
+const struct x25519_lanes *x25519_lanes_here(unsigned which)
 {
 #ifdef GM_X25519_LANES
     __builtin_cpu_init(); /* what it finds the system keeps registers for, too */
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512ifma"))
+        __builtin_cpu_supports("avx512ifma") && which-- == 0)
         return &x25519_avx512;
+    if (__builtin_cpu_supports("avx2") && which == 0)
+        return &x25519_avx2;
 #endif
     return NULL;
 }
@@ -148,5 +150,5 @@ void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *const 
 
 void x25519_batch(struct x25519_job *const *jobs, unsigned n)
 {
-    x25519_batch_in(x25519_lanes_here(), jobs, n);
+    x25519_batch_in(x25519_lanes_here(0), jobs, n);
 }

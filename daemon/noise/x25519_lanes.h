@@ -22,11 +22,11 @@ struct x25519_lanes {
     void (*run)(struct x25519_job *const *jobs, unsigned n);
 };
 
-/* What this machine has; NULL: nothing. */
-const struct x25519_lanes *x25519_lanes_here(void);
+/* What this machine has, the fastest first; NULL: no more. */
+const struct x25519_lanes *x25519_lanes_here(unsigned which);
 /* x25519_batch() with these lanes; NULL: by the library alone. */
 void x25519_batch_in(const struct x25519_lanes *lanes, struct x25519_job *const *jobs, unsigned n);
 
 #ifdef GM_X25519_LANES
-extern const struct x25519_lanes x25519_avx512;
+extern const struct x25519_lanes x25519_avx2, x25519_avx512;
 #endif
