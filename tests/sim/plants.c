@@ -79,7 +79,7 @@ const struct plant plants[] = {
     {"flaps-not-damped", "flaps", 1, "a member that flaps takes its VIP back each time"},
     {"damped-is-unfit", "flaps", 1, "who flapped does not serve though it is the only one"},
     {"routes-to-lower-claims", "active", 226, "a route follows an older claim"},
-    {"waiting-left-behind", "active-moves", 139, "what waited for a VIP that went elsewhere"},
+    {"waiting-left-behind", "active-moves", 179, "what waited for a VIP that went elsewhere"},
     {"guests-unexplained", "strayed", 1, "nobody is told why he gets a guest's packets"},
     {"answered-vip-untold", "strayed", 7, "the VIP of a session that the hub began is not told"},
     {"place-of-another-vip", "guests", 1, "a key of an earlier VIP takes its peer back there"},
