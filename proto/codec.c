@@ -433,11 +433,7 @@ int codec_encode(const struct sync_msg *m, const struct codec_key *key, const st
         s.endpoint = &w.endpoint.body;
         break;
     case SYNC_STAMP:
-        guardmount__stamp__init(&w.stamp);
-        w.stamp.hub = m->stamp.hub;
-        w.stamp.peer = wire_bytes(m->stamp.peer.b, sizeof(m->stamp.peer.b));
-        w.stamp.received = wire_bytes(m->stamp.received, sizeof(m->stamp.received));
-        w.stamp.sent_real_ns = m->stamp.sent_real_ns;
+        wire_put_stamp(&w.stamp, &m->stamp);
         s.stamp = &w.stamp;
         break;
     case SYNC_PEER:
@@ -606,14 +602,6 @@ static void get_endpoint(bool *ok, const Guardmount__EndpointMoved *b, struct sy
     e->idle_ms = b->idle_ms;
 }
 
-static void get_stamp(bool *ok, const Guardmount__Stamp *b, struct sync_stamp *st)
-{
-    st->hub = (uint8_t)wire_in(ok, b->hub, 1, HUB_ID_MAX);
-    wire_get_bytes(ok, &b->peer, st->peer.b, sizeof(st->peer.b));
-    wire_get_bytes(ok, &b->received, st->received, sizeof(st->received));
-    st->sent_real_ns = b->sent_real_ns;
-}
-
 static void get_claim(bool *ok, const Guardmount__Claim *b, struct sync_claim *c)
 {
     c->vip = (uint16_t)wire_in(ok, b->vip, 1, UINT16_MAX);
@@ -718,7 +706,7 @@ static int get_body(const Guardmount__SyncMessage *s, const struct codec_key *ke
         get_endpoint(&ok, s->endpoint, &m->endpoint);
         break;
     case SYNC_STAMP:
-        get_stamp(&ok, s->stamp, &m->stamp);
+        wire_get_stamp(&ok, s->stamp, &m->stamp);
         break;
     case SYNC_PEER:
         r = wire_get_peer(s->peer, key, &m->peer, &m->part);

@@ -125,6 +125,25 @@ void wire_get_version(const Guardmount__EndpointVersion *w, struct endpoint_vers
 
 /* ---- sessions ---- */
 
+void wire_put_stamp(Guardmount__Stamp *w, const struct sync_stamp *st)
+{
+    guardmount__stamp__init(w);
+    w->hub = st->hub;
+    w->peer = wire_bytes(st->peer.b, sizeof(st->peer.b));
+    w->received = wire_bytes(st->received, sizeof(st->received));
+    w->sent_real_ns = st->sent_real_ns;
+    w->generation = st->generation;
+}
+
+void wire_get_stamp(bool *ok, const Guardmount__Stamp *w, struct sync_stamp *ret)
+{
+    ret->hub = (uint8_t)wire_in(ok, w->hub, 1, HUB_ID_MAX);
+    wire_get_bytes(ok, &w->peer, ret->peer.b, sizeof(ret->peer.b));
+    wire_get_bytes(ok, &w->received, ret->received, sizeof(ret->received));
+    ret->sent_real_ns = w->sent_real_ns;
+    ret->generation = w->generation;
+}
+
 void wire_put_session(struct wire_session *w, const struct session *s, const struct codec_key *key,
                       const struct rng *rng)
 {

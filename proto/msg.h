@@ -137,6 +137,7 @@ struct sync_stamp {
     struct public_key peer;
     uint8_t received[TAI64N_LEN]; /* highest accepted from the peer */
     uint64_t sent_real_ns;        /* last stamp that any member sent to it; 0: none */
+    uint64_t generation;          /* of its newest key (E1); 0: not told */
 };
 
 struct sync_claim {

@@ -41,6 +41,8 @@ Guardmount__Endpoint *wire_put_endpoint(Guardmount__Endpoint *w, const struct en
 void wire_get_endpoint(bool *ok, const Guardmount__Endpoint *w, struct endpoint *ret);
 void wire_put_version(Guardmount__EndpointVersion *w, const struct endpoint_version *v);
 void wire_get_version(const Guardmount__EndpointVersion *w, struct endpoint_version *ret);
+void wire_put_stamp(Guardmount__Stamp *w, const struct sync_stamp *st);
+void wire_get_stamp(bool *ok, const Guardmount__Stamp *w, struct sync_stamp *ret);
 
 struct wire_session {
     Guardmount__SessionRecord record;

@@ -256,6 +256,14 @@ uint32_t lease_bypassed(struct lease *l, uint64_t top)
     return became;
 }
 
+bool lease_is_dirty(const struct lease *l, uint8_t member)
+{
+    for (unsigned i = 0; i < HOLDERS_MAX; i++)
+        if (l->holder[i].member == member)
+            return l->holder[i].dirty || l->holder[i].recovering || l->holder[i].cleaned;
+    return false;
+}
+
 uint32_t lease_take_cleaned(struct lease *l)
 {
     uint32_t members = 0;

@@ -62,6 +62,8 @@ void lease_acked(struct lease *l, uint8_t member, uint64_t limit, uint32_t seq, 
 /* Accepted up to @top beyond the ceiling: marks holders with acked < top dirty; returns a bit set
  * of the members that became dirty just now. */
 uint32_t lease_bypassed(struct lease *l, uint64_t top);
+/* Was it told so, and not yet that it is clean again? */
+bool lease_is_dirty(const struct lease *l, uint8_t member);
 /* Members that became clean again since the last call (bit set): they acked an L above all that was
  * accepted, and a later lease_propose(), with the ceiling in force, found that it still is. */
 uint32_t lease_take_cleaned(struct lease *l);

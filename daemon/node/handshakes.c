@@ -69,10 +69,8 @@ static bool initiation_queue(struct node *n, struct node_peer *p, struct instant
     if (stamp > n->stamp_floor)
         n->stamp_floor = stamp;
     if (clustered(n)) {
-        struct sync_msg m = {
-            .kind = SYNC_STAMP,
-            .stamp = {.hub = n->conf.hub, .peer = p->wg.key, .sent_real_ns = stamp}};
-        memcpy(m.stamp.received, p->received, TAI64N_LEN);
+        struct sync_msg m = peer_stamps(n, p);
+
         siblings_send_all(n, &m, now);
     }
     return true;
@@ -369,15 +367,10 @@ static struct node_key *new_key(struct node *n, struct node_peer *p, struct hand
         .vip = initiator ? atomic_load(&p->wg.vip) : r->vip,
     };
     memcpy(s.peer_stamp, p->received, TAI64N_LEN);
-    for (uint8_t i = 1; i < MEMBERS_MAX; i++) { /* H2: to holders the key's record says it */
-        if (!n->sibling[i].up || (!n->conf.warm && vip_backup(n, s.vip, n->conf.self, i)))
-            continue;
-        struct sync_msg m = {
-            .kind = SYNC_STAMP,
-            .stamp = {.hub = n->conf.hub, .peer = p->wg.key, .sent_real_ns = p->sent_real_ns}};
-        memcpy(m.stamp.received, p->received, TAI64N_LEN);
-        siblings_send(n, &n->sibling[i], &m, NULL, now);
-    }
+    struct sync_msg m = peer_stamps(n, p);
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++) /* H2: to holders the key's record says it */
+        if (n->conf.warm || !vip_backup(n, s.vip, n->conf.self, i))
+            siblings_send(n, &n->sibling[i], &m, NULL, now);
     if (n->conf.warm)
         p->endpoint_told_ns = 0; /* its first packet tells where it is, with the new generation */
     struct node_key *k = key_install(n, p, &s, 0, now);

@@ -57,7 +57,8 @@ struct node_key {
     uint16_t told_slot; /* VIP that siblings were told last */
     bool want_flush;    /* a packet waits */
     bool ours;          /* main's view: we own it and siblings were told */
-    /* Why a replica is not adoptable; stale: its owner has connected anew and not sent it yet. */
+    /* Why a replica is not adoptable; stale: its owner adopted it, or has connected anew, and has
+     * not sent it yet. */
     bool dirty, stale, collided, quarantined;
     bool released; /* a replica: its owner said that it gave it up, and nobody took it since */
     uint16_t held_asleep; /* who held it when we fell asleep, until the gap is over (R12) */
@@ -130,12 +131,13 @@ struct sibling {
 struct vip_run {
     struct vip conf;
     struct failover failover;
-    uint8_t claimant;        /* sibling that last claimed it; self; 0 */
-    uint64_t claim_epoch;    /* highest seen */
-    uint64_t claimant_epoch; /* of the sibling that is claimant; 0: it was lost since */
-    uint8_t route_to;        /* where its pools lead: a sibling, self; 0: not yet told */
-    uint64_t wake_serial;    /* T6: keepalives go on */
-    struct list *wake_key;   /* next key to look at; NULL: done */
+    uint64_t claims[MEMBERS_MAX]; /* of siblings that hold it and were not lost since; 0: none */
+    uint8_t claimant;             /* who has the highest claim; self; the one before it; 0 */
+    uint64_t claim_epoch;         /* highest seen */
+    uint64_t claimant_epoch;      /* of the sibling that is claimant; 0: it was lost since */
+    uint8_t route_to;             /* where its pools lead: a sibling, self; 0: not yet told */
+    uint64_t wake_serial;         /* T6: keepalives go on */
+    struct list *wake_key;        /* next key to look at; NULL: done */
     /* What nobody touched is adopted all the same, a while later: siblings that come back must be
      * sent it, or the next failover loses it. */
     struct list *settle_key; /* as wake_key */
@@ -308,6 +310,7 @@ void peer_tell_endpoint(struct node *n, struct node_peer *p, struct instant now)
 /* Where it is and which VIP it talks to, as siblings are told. False: nobody knows. */
 bool peer_place(const struct node *n, struct node_peer *p, struct instant now,
                 struct sync_msg *ret);
+struct sync_msg peer_stamps(const struct node *n, const struct node_peer *p);
 void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TAI64N_LEN]);
 
 /* tenure.c: expiry, rotation */
@@ -371,6 +374,7 @@ void keys_vip_changed(struct node *n, struct node_peer *p, struct instant now);
 void key_wiped(struct node *n, struct node_key *k, uint8_t member); /* by a dismissed holder */
 void key_release(struct node *n, struct node_key *k, struct instant now); /* R11's final state */
 struct sync_msg key_adopted_message(const struct node *n, const struct node_key *k);
+/* To all; and the record, without which nobody may adopt it from us, to its holders. */
 void key_tell_adopted(struct node *n, struct node_key *k, struct instant now);
 void key_heard_adopted(struct node *n, struct node_key *k, uint8_t member,
                        const struct sync_adopted *a);
@@ -429,6 +433,7 @@ uint64_t vips_tick(struct node *n, struct instant now);
 void vips_announce(struct node *n);
 void vips_others(struct node *n); /* gate.vip[].others after a link came or went */
 void vips_sibling_down(struct node *n, uint8_t member); /* its claims are void */
+bool claim_outranks(uint64_t epoch, uint8_t member, uint64_t other_epoch, uint8_t other);
 void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c,
                       struct instant now);
 void readiness(struct node *n, struct instant now);

@@ -233,6 +233,7 @@ bool key_record(struct node *n, struct node_key *k, struct sibling *s, struct in
     k->told_slot = atomic_load(&k->kp->vip);
     m.session.vip = vip_id_of_slot(n, k->told_slot);
     m.session.active = key_recent(k, now.boot_ns);
+    m.session.dirty = lease_is_dirty(&k->lease, s->id);
     memcpy(m.session.peer_stamp, k->peer->received, TAI64N_LEN);
     /* Where the peer is belongs to the VIP that it talks to (E3); a key of an earlier one would
      * take it back there. */
@@ -291,14 +292,20 @@ static void forget_holder(struct node *n, struct node_key *k, uint8_t member)
         key_apply_ceiling(n, k);
 }
 
-void key_wiped(struct node *n, struct node_key *k, uint8_t member)
+/* A dismissed holder is none any more: whoever found no room joins. */
+static void replace_holder(struct node *n, struct node_key *k, uint8_t member)
 {
-    if (!(k->dismissed >> member & 1))
-        return;
     forget_holder(n, k, member);
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
         if (n->sibling[i].up && !(k->held_by >> i & 1))
             key_replicate_to(n, k, &n->sibling[i], n->now);
+}
+
+void key_wiped(struct node *n, struct node_key *k, uint8_t member)
+{
+    if (!(k->dismissed >> member & 1))
+        return;
+    replace_holder(n, k, member);
     n->ops.wake_held(n->ops.ctx);
 }
 
@@ -320,7 +327,10 @@ void keys_drop_holder(struct node *n, uint8_t member)
 
         if (!(k->held_by >> member & 1))
             continue;
-        forget_holder(n, k, member);
+        if ((k->dismissed >> member & 1) && k->ours)
+            replace_holder(n, k, member);
+        else
+            forget_holder(n, k, member);
     }
     n->ops.wake_held(n->ops.ctx);
 }
@@ -472,8 +482,11 @@ void key_tell_adopted(struct node *n, struct node_key *k, struct instant now)
 {
     struct sync_msg m = key_adopted_message(n, k);
 
-    if (clustered(n))
-        siblings_send_all(n, &m, now);
+    if (!clustered(n))
+        return;
+    siblings_send_all(n, &m, now);
+    if (!PLANTED("no-holder-after-adoption"))
+        key_replicate(n, k, now);
 }
 
 /* A worker touched the replica first and made it ours (R8); siblings must hear of it (R10), and
@@ -493,10 +506,8 @@ void key_adopted(struct node *n, struct node_key *k, struct instant now)
     n->counters.adopted_hot++;
     n->owned_count++;
     holders_restart(k, floor);
-    key_tell_adopted(n, k, now);
     k->adopting = true;
-    if (!PLANTED("no-holder-after-adoption"))
-        key_replicate(n, k, now);
+    key_tell_adopted(n, k, now);
     k->adopting = false;
     key_apply_ceiling(n, k);
     want_raise(n, k, true);
@@ -532,9 +543,10 @@ void key_yield(struct node *n, struct node_key *k, uint8_t owner, uint64_t limit
     become_replica(n, k, owner, limit, term);
     keypair_told(k->kp, n->gate, n->now.boot_ns);
     k->dirty = false; /* its new owner tells if it is */
-    /* An owner that does not count us among its holders asks us for nothing, and tells us nothing.
-     */
-    k->stale = !vip_backup(n, atomic_load(&k->kp->vip), owner, n->conf.self);
+    /* R15: its record follows if it counts us among its holders. If not, as when the places of
+     * holders are taken, it asks us for nothing. */
+    k->stale =
+        !PLANTED("told-is-asked") || !vip_backup(n, atomic_load(&k->kp->vip), owner, n->conf.self);
     key_set_adoptable(k);
     if (was_ours) {
         n->counters.yielded++;

@@ -52,6 +52,18 @@ void peer_arm(struct node *n, struct node_peer *p, uint64_t at_ns)
         heap_set(&n->timers, &p->timer, at_ns);
 }
 
+struct sync_msg peer_stamps(const struct node *n, const struct node_peer *p)
+{
+    struct sync_msg m = {.kind = SYNC_STAMP,
+                         .stamp = {.hub = n->conf.hub,
+                                   .peer = p->wg.key,
+                                   .sent_real_ns = p->sent_real_ns,
+                                   .generation = p->generation}};
+
+    memcpy(m.stamp.received, p->received, TAI64N_LEN);
+    return m;
+}
+
 void peer_take_stamp(struct node *n, struct node_peer *p, const uint8_t stamp[TAI64N_LEN])
 {
     if (memcmp(stamp, p->received, TAI64N_LEN) <= 0)

@@ -35,10 +35,7 @@ uint8_t node_route(const struct node *n, uint16_t slot)
         return self;
     if (PLANTED("routes-to-lower-claims"))
         return to;
-    return v->claimant_epoch > v->failover.epoch ||
-                   (v->claimant_epoch == v->failover.epoch && to > self)
-               ? to
-               : self;
+    return claim_outranks(v->claimant_epoch, to, v->failover.epoch, self) ? to : self;
 }
 
 static void put(struct node *n, uint16_t slot, const struct ip_prefix *dst, uint8_t to)

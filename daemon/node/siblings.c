@@ -461,6 +461,7 @@ static void heard_stamp(struct node *n, const struct sync_stamp *st)
     if (!p || st->hub != n->conf.hub)
         return;
     p->sent_real_ns = MAX(p->sent_real_ns, st->sent_real_ns);
+    p->generation = MAX(p->generation, st->generation);
     peer_take_stamp(n, p, st->received);
 }
 

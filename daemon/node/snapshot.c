@@ -63,11 +63,7 @@ bool snapshot_next(void *ctx, uint8_t member, uint64_t *cursor, struct sync_msg 
                 struct node_peer *p = wp->owner_data;
                 if (!p->sent_real_ns && secret_is_zero(p->received, TAI64N_LEN))
                     continue;
-                *ret = (struct sync_msg){.kind = SYNC_STAMP,
-                                         .stamp = {.hub = n->conf.hub,
-                                                   .peer = wp->key,
-                                                   .sent_real_ns = p->sent_real_ns}};
-                memcpy(ret->stamp.received, p->received, TAI64N_LEN);
+                *ret = peer_stamps(n, p);
                 return true;
             }
             break;

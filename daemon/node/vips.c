@@ -89,6 +89,33 @@ static void open_gate(struct node *n, uint16_t slot, struct instant now)
          (struct notice){.kind = NOTICE_VIP_OWNED, .vip = v->conf.id, .number = v->failover.epoch});
 }
 
+bool claim_outranks(uint64_t epoch, uint8_t member, uint64_t other_epoch, uint8_t other)
+{
+    return epoch > other_epoch || (epoch == other_epoch && member > other);
+}
+
+/* The highest claim of those that are left counts. Where nobody is, the last one to have it is
+ * still named, but nothing is sent there. */
+static void look_at_claims(struct node *n, uint16_t slot)
+{
+    struct vip_run *v = &n->vip[slot];
+    uint8_t to = failover_owned(&v->failover) ? n->conf.self : 0;
+    uint64_t epoch = to ? v->failover.epoch : 0;
+
+    for (uint8_t i = 1; i < MEMBERS_MAX; i++)
+        if (v->claims[i] && claim_outranks(v->claims[i], i, epoch, to)) {
+            to = i;
+            epoch = v->claims[i];
+        }
+    v->claimant_epoch = epoch;
+    if (!to || to == v->claimant)
+        return;
+    v->claimant = to;
+    if (to != n->conf.self)
+        note(n, (struct notice){
+                    .kind = NOTICE_VIP_CLAIMED, .vip = v->conf.id, .member = to, .number = epoch});
+}
+
 /* R11's final state: nothing is accepted any more, so the backups may start right above it. */
 static void close_gate(struct node *n, uint16_t slot, const char *cause, struct instant now)
 {
@@ -108,6 +135,7 @@ static void close_gate(struct node *n, uint16_t slot, const char *cause, struct 
     vips_claim(n, slot, false, NULL, now);
     if (v->claimant == n->conf.self)
         v->claimant = 0;
+    look_at_claims(n, slot);
     routes_look(n, slot);
     note(n, (struct notice){.kind = NOTICE_VIP_RELEASED,
                             .vip = v->conf.id,
@@ -327,20 +355,12 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
     struct vip_run *v = &n->vip[slot];
     set_rival(n, slot, member, c->held);
     v->claim_epoch = MAX(v->claim_epoch, c->epoch);
-    bool unknown = !v->claimant || (v->claimant != n->conf.self && !v->claimant_epoch);
-    if (c->held && (c->epoch >= v->claim_epoch || unknown)) {
-        v->claimant_epoch = c->epoch;
-        if (v->claimant != member)
-            note(n, (struct notice){.kind = NOTICE_VIP_CLAIMED,
-                                    .vip = v->conf.id,
-                                    .member = member,
-                                    .number = c->epoch});
-        v->claimant = member;
-    }
+    v->claims[member] = c->held ? c->epoch : 0;
+    if (!c->held && v->claimant == member)
+        v->claimant = 0;
+    look_at_claims(n, slot);
     if (c->held)
         flaps_claim_heard(n, slot, member, now);
-    if (!c->held && v->claimant == member)
-        v->claimant = failover_owned(&v->failover) ? n->conf.self : 0;
     /* O9: advisory. It silences nobody; but look whether we still have the address. */
     if (c->held && failover_owned(&v->failover))
         n->ops.read_addresses(n->ops.ctx, slot);
@@ -355,7 +375,8 @@ void vips_claim_heard(struct node *n, uint8_t member, const struct sync_claim *c
     if (!c->held && failover_owned(&v->failover) && c->epoch >= v->failover.epoch) {
         v->failover.epoch = ++v->claim_epoch;
         vips_claim(n, slot, true, NULL, now);
-    } else if (c->held && !failover_owned(&v->failover) && c->epoch < v->failover.epoch) {
+    } else if (c->held && !failover_owned(&v->failover) &&
+               claim_outranks(v->failover.epoch, n->conf.self, c->epoch, member)) {
         vips_claim(n, slot, false, &n->sibling[member], now);
     }
     moves_claim_heard(n, slot, member, c, now);
@@ -366,8 +387,8 @@ void vips_sibling_down(struct node *n, uint8_t member)
 {
     for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++) {
         set_rival(n, slot, member, false);
-        if (n->vip[slot].claimant == member)
-            n->vip[slot].claimant_epoch = 0;
+        n->vip[slot].claims[member] = 0;
+        look_at_claims(n, slot);
         routes_look(n, slot);
     }
     routes_sibling_down(n);

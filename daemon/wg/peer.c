@@ -285,6 +285,15 @@ static unsigned advance(struct wg_peer *p, struct keypair *k, struct keypair **r
     return count;
 }
 
+/* Two that made one each without having heard of the other number them alike; the peer talks by the
+ * later one. */
+static bool made_after(const struct keypair *a, const struct keypair *b)
+{
+    if (a->generation != b->generation)
+        return a->generation > b->generation;
+    return (int64_t)(atomic_load(&a->born_ns) - atomic_load(&b->born_ns)) > 0;
+}
+
 /* Oldest first; replicas need not come in that order. */
 static unsigned add_next(struct wg_peer *p, struct keypair *k, struct keypair **ret_out)
 {
@@ -300,7 +309,7 @@ static unsigned add_next(struct wg_peer *p, struct keypair *k, struct keypair **
         memmove(s->next, s->next + 1, sizeof(s->next) - sizeof(s->next[0]));
         used--;
     }
-    for (i = used; i > 0 && s->next[i - 1]->generation > k->generation; i--)
+    for (i = used; i > 0 && made_after(s->next[i - 1], k); i--)
         s->next[i] = s->next[i - 1];
     s->next[i] = k;
     return count;
@@ -330,7 +339,7 @@ unsigned peer_confirm(struct wg_peer *p, struct keypair *k, struct keypair **ret
     memmove(s->next, s->next + i + 1, (NEXT_SLOTS - i - 1) * sizeof(s->next[0]));
     memset(s->next + NEXT_SLOTS - i - 1, 0, (i + 1) * sizeof(s->next[0]));
     struct keypair *current = current_of(p);
-    if (!current || current->generation < k->generation)
+    if (!current || made_after(k, current))
         return advance(p, k, ret_out, count);
     /* Crossing initiations: this data left before the peer heard of our newer key. If both ends
      * went back to the older one, each would take the other for the initiator, and nobody would
@@ -381,7 +390,7 @@ unsigned peer_install_replica(struct wg_peer *p, struct keypair *k, enum session
             set_current(p, k);
             return 0;
         }
-        if (k->generation > current->generation)
+        if (made_after(k, current))
             return advance(p, k, ret_out, 0); /* as it did at its owner */
         /* Two owners before a heal: the later handshake is the one the client talks by, so the
          * older key is good for receiving only. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LANS_NOTICED_NS (900 * NS_PER_MS)
+#define ADOPTIONS_MAX 20
 #define CUT_OFF_SILENT_NS (250 * NS_PER_MS)
 
 /* The client's session is known to its owner alone, and the owner dies: the successor must not
@@ -317,6 +318,136 @@ void scenario_switch(struct world *w, uint64_t seconds)
         violation(w, "a client that changed the VIP is not heard");
     if (scenario_handshakes(w) != before)
         violation(w, "a client that changed the VIP needs a handshake");
+}
+
+static void cut_pair(bool cut[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1], unsigned a, unsigned b,
+                     bool begin)
+{
+    cut[a][b] = cut[b][a] = begin;
+}
+
+/* Member 4 took a session while it did not hear member 3, which goes on with it, under a VIP that 4
+ * keeps nothing of and then under one that it does. It is told so when they meet, but the place of
+ * a holder is taken until member 2 has wiped what it had; so it is asked for nothing, and when 3
+ * dies what it kept of the session is worth nothing. */
+void scenario_unasked(struct world *w, uint64_t seconds)
+{
+    struct machine *c = client(w, 0), *keeps = &w->machine[2], *slow = &w->machine[1];
+
+    c->up_every_ns = 20 * NS_PER_MS;
+    c->down_every_ns = 3600 * NS_PER_S;
+    w->attacker = false;
+    c->talks = 3; /* holders: 4 and 1 */
+    machine_crash(c);
+    machine_start(c);
+    machine_add_peers(c);
+    traffic_plan(w, c);
+    move_to(keeps, 1); /* holders: 1 and 2 */
+    run_for(w, 3000);
+    cut_pair(w->cut_sync, 3, 4, true);
+    cut_pair(w->cut_vrrp, 3, 4, true);
+    w->divided = true; /* the client is with 3 */
+    w->side[0] = w->divided_sides[0] = w->divided_sides[1] = 3;
+    run_for(w, 2000);
+    if (!gate_owned(&keeps->gate, 1) || !gate_owned(&w->machine[3].gate, 3)) {
+        violation(w, "the VIPs are not where they should be");
+        return;
+    }
+    c->talks = 1;
+    machine_add_peers(c);
+    run_for(w, 500);
+    cut_pair(w->cut_vrrp, 3, 4, false);
+    run_for(w, 500);
+    w->divided = false;
+    machine_freeze(slow, true);
+    c->talks = 3;
+    machine_add_peers(c);
+    run_for(w, 50);
+    cut_pair(w->cut_sync, 3, 4, false);
+    w->attacker = w->attacker_stays = true;
+    run_for(w, 500);
+    machine_crash(keeps);
+    run_for(w, 300);
+    w->replay_one_in = 1;
+    run_for(w, 3000);
+    if (clean(w) && c->last_up_ns < w->now_ns - 100 * NS_PER_MS)
+        violation(w, "the client is not heard");
+}
+
+/* The client is heard by this member and no other, whoever has the VIP. No session is made anew, so
+ * that one key is all that the members have to agree on. */
+static void hear_at(struct world *w, unsigned member, uint64_t ms)
+{
+    w->divided = true;
+    w->side[0] = w->divided_sides[0] = w->divided_sides[1] = (uint8_t)member;
+    run_for(w, ms);
+}
+
+static void replay_from_now_on(struct world *w, uint64_t ms)
+{
+    w->replay_one_in = 1;
+    run_for(w, ms);
+}
+
+static void traffic(struct world *w, uint64_t up_ms)
+{
+    client(w, 0)->up_every_ns = up_ms * NS_PER_MS;
+    client(w, 0)->down_every_ns = 3600 * NS_PER_S;
+    traffic_plan(w, client(w, 0));
+}
+
+static void one_talks(struct world *w, uint64_t every_ms)
+{
+    w->attacker = w->attacker_stays = true; /* it listens */
+    w->replay_one_in = UINT_MAX;
+    traffic(w, every_ms);
+}
+
+/* Two have the VIP and talk to each other. What one of them accepted while it had the key the other
+ * does not accept again when the client comes back to it. */
+void scenario_yields(struct world *w, uint64_t seconds)
+{
+    unsigned first = w->arp[1], second = first == 1 ? 2 : 1;
+
+    one_talks(w, 20);
+    run_for(w, 2000);
+    cut_pair(w->cut_vrrp, first, second, true);
+    hear_at(w, first, 1000);
+    w->no_handshakes = true;
+    hear_at(w, second, 400);
+    if (node_counters(w->machine[second - 1].node)->adopted_hot == 0)
+        violation(w, "the second of two did not take the session");
+    hear_at(w, first, 20 + world_random(w, 100));
+    replay_from_now_on(w, 2000);
+    for (unsigned i = 0; i < w->members; i++)
+        if (node_counters(w->machine[i].node)->sync_messages[SYNC_ADOPTED] > ADOPTIONS_MAX)
+            violation(w, "two take a session from each other again and again");
+}
+
+/* Members 2 and 3 have the VIP and do not hear each other; 1 holds the session for both. What it
+ * promised to one of them the other cannot undo by coming down. */
+void scenario_promises(struct world *w, uint64_t seconds)
+{
+    one_talks(w, 4);
+    move_to(&w->machine[2], 1);
+    run_for(w, 3000);
+    cut_pair(w->cut_sync, 2, 3, true);
+    cut_pair(w->cut_vrrp, 2, 3, true);
+    hear_at(w, 3, 2500);
+    if (!gate_owned(&w->machine[1].gate, 1) || !gate_owned(&w->machine[2].gate, 1))
+        violation(w, "the VIP is not with two");
+    w->no_handshakes = true;
+    client(w, 0)->up_every_ns = NS_PER_MS; /* so that there is a way to come down */
+    hear_at(w, 2, 500);
+    client(w, 0)->up_every_ns = 4 * NS_PER_MS;
+    hear_at(w, 3, 100);
+    client(w, 0)->up_every_ns = 3600 * NS_PER_S;
+    run_for(w, 2500); /* both come down */
+    traffic(w, 4);
+    machine_crash(&w->machine[1]);
+    machine_crash(&w->machine[2]);
+    w->divided = false;
+    replay_from_now_on(w, 3000);
 }
 
 /* The owner's LANs die while its sync channel lives, and it goes on until its probes tell. Half of

@@ -276,6 +276,9 @@ void world_send(struct world *w, struct machine *from, const struct endpoint *so
     world_note(w, bytes, len);
     if (from->member) {
         struct oracle_who who = machine_who(from);
+
+        if (w->sync_lag_ns) /* whatever it says to siblings leaves later than this */
+            who.apart = ~0u;
         oracle_sent(w->oracle, w->now_ns, &who, bytes, len);
         watch_sent(w, to, bytes);
         if (w->cut_wan[from->member])

@@ -194,6 +194,8 @@ TEST(pools_lead_to_the_tunnel_until_an_owner_is_known_and_then_to_it)
     claim(l, 3, 7, 2, true);
     assert_told(l, 0, 1, "10.1.0.0/24", 3);
     claim(l, 3, 7, 2, false);
+    assert_told(l, 0, 1, "10.1.0.0/24", 1); /* it never let go */
+    claim(l, 1, 7, 1, false);
     assert_told(l, 0, 1, "10.1.0.0/24", SELF);
     lan_free(l);
 }
@@ -250,6 +252,23 @@ TEST(what_a_lost_sibling_claimed_counts_no_more)
     assert_told(l, 0, 1, "10.1.0.0/24", SELF);
     claim(l, 3, 7, 2, true); /* lower, and the only one that is known to live */
     assert_told(l, 0, 1, "10.1.0.0/24", 3);
+    lan_free(l);
+}
+
+TEST(who_claimed_less_than_a_lost_sibling_is_known_to_have_the_vip_all_the_same)
+{
+    struct lan *l = lan_new();
+
+    claim(l, 1, 7, 2, true);
+    claim(l, 3, 7, 3, true); /* both have it: one of them is about to hear of the other */
+    assert_told(l, 0, 1, "10.1.0.0/24", 3);
+    l->count = 0;
+    vips_sibling_down(l->node, 3);
+    assert_told(l, 0, 1, "10.1.0.0/24", 1);
+    assert_int_equal(node_vip_claimant(l->node, 1), 1);
+    vips_sibling_down(l->node, 1); /* the last one to have it: named, but nothing is sent there */
+    assert_int_equal(node_vip_claimant(l->node, 1), 1);
+    assert_int_equal(node_route(l->node, 1), SELF);
     lan_free(l);
 }
 
@@ -342,6 +361,8 @@ TEST_MAIN(T(pools_lead_to_the_tunnel_until_an_owner_is_known_and_then_to_it),
           T(an_owner_takes_its_packets_itself_whatever_siblings_claim),
           T(no_packet_goes_to_a_member_whose_claim_is_not_above_our_own),
           T(who_keeps_a_vip_with_the_lower_claim_claims_anew),
-          T(what_a_lost_sibling_claimed_counts_no_more), T(what_the_kernel_refused_is_told_again),
+          T(what_a_lost_sibling_claimed_counts_no_more),
+          T(who_claimed_less_than_a_lost_sibling_is_known_to_have_the_vip_all_the_same),
+          T(what_the_kernel_refused_is_told_again),
           T(a_peer_is_at_home_where_its_pool_is_and_has_routes_of_its_own_elsewhere),
           T(guests_of_other_pools_are_bounded))

@@ -310,7 +310,8 @@ void sample_msg(const struct rng *r, enum sync_kind kind, struct sync_msg *ret)
         rng_fill(r, m.endpoint.peer.b, 32);
         break;
     case SYNC_STAMP:
-        m.stamp = (struct sync_stamp){.hub = hub(r), .sent_real_ns = number(r)};
+        m.stamp =
+            (struct sync_stamp){.hub = hub(r), .sent_real_ns = number(r), .generation = number(r)};
         rng_fill(r, m.stamp.peer.b, 32);
         rng_fill(r, m.stamp.received, TAI64N_LEN);
         break;
@@ -480,7 +481,8 @@ bool sample_equal(const struct sync_msg *a, const struct sync_msg *b)
     case SYNC_STAMP:
         return a->stamp.hub == b->stamp.hub && public_key_equal(&a->stamp.peer, &b->stamp.peer) &&
                memcmp(a->stamp.received, b->stamp.received, TAI64N_LEN) == 0 &&
-               a->stamp.sent_real_ns == b->stamp.sent_real_ns;
+               a->stamp.sent_real_ns == b->stamp.sent_real_ns &&
+               a->stamp.generation == b->stamp.generation;
     case SYNC_PEER:
         return peer_equal(a->peer, b->peer);
     case SYNC_CLAIM:

@@ -365,12 +365,16 @@ TEST(a_bypass_makes_only_the_slow_holder_dirty)
     assert_int_equal(lease_bypassed(&l, 101), 1 << 3);
     assert_int_equal(lease_ceiling(&l), limit);
     assert_int_equal(lease_bypassed(&l, 101), 0); /* known already */
+    assert_true(lease_is_dirty(&l, 3));
+    assert_false(lease_is_dirty(&l, 2));
     /* It acks in the end, above all that was accepted. */
     lease_acked(&l, 3, limit, l.seq, 101);
     assert_int_equal(lease_take_cleaned(&l), 0);
+    assert_true(lease_is_dirty(&l, 3)); /* as it was told last */
     uint64_t again;
     lease_propose(&l, 101, S, false, &again, &lower);
     assert_int_equal(lease_take_cleaned(&l), 1 << 3);
+    assert_false(lease_is_dirty(&l, 3));
     assert_int_equal(lease_take_cleaned(&l), 0);
 }
 

@@ -259,6 +259,21 @@ TEST(replicas_go_where_their_record_says)
     keypair_free(newer);
 }
 
+TEST(of_two_keys_that_were_numbered_alike_the_later_one_is_current)
+{
+    struct keypair *earlier = key(2), *later = key(2);
+
+    atomic_store(&earlier->born_ns, 5 * NS_PER_S);
+    atomic_store(&later->born_ns, 6 * NS_PER_S);
+    peer_install_replica(&peer, earlier, SLOT_CURRENT, out);
+    assert_int_equal(peer_install_replica(&peer, later, SLOT_CURRENT, out), 0);
+    assert_ptr_equal(atomic_load(&peer.current), later);
+    assert_ptr_equal(peer_slots(&peer)->previous, earlier);
+    assert_int_equal(peer_install_replica(&peer, earlier, SLOT_CURRENT, out), 0);
+    assert_ptr_equal(atomic_load(&peer.current), later); /* whichever is told last */
+    free_all((struct keypair *[]){earlier, later}, 2);
+}
+
 TEST(next_keys_are_ordered_by_age_however_they_come)
 {
     struct keypair *a = key(1), *b = key(2), *c = key(3);
@@ -389,6 +404,7 @@ TEST_MAIN(F(a_new_peer_is_empty), F(an_idle_peer_shares_what_it_does_not_need),
           F(a_confirmed_key_is_current_and_older_unconfirmed_ones_fall_out),
           F(late_data_on_an_older_next_does_not_displace_a_newer_current),
           F(a_key_can_be_forgotten_in_every_slot), F(replicas_go_where_their_record_says),
+          F(of_two_keys_that_were_numbered_alike_the_later_one_is_current),
           F(next_keys_are_ordered_by_age_however_they_come),
           F(the_endpoint_follows_the_newest_packet_only),
           F(a_configured_endpoint_holds_until_the_peer_is_heard_again),
