@@ -156,7 +156,7 @@ static void ask_again(struct node *n, uint16_t slot, struct instant now)
 {
     struct vip_run *v = &n->vip[slot];
 
-    if ((v->asked_ns && now.boot_ns - v->asked_ns < AGE_TERM_NS) ||
+    if (!gate_owned(n->gate, slot) || (v->asked_ns && now.boot_ns - v->asked_ns < AGE_TERM_NS) ||
         now.boot_ns - atomic_load(&n->gate->vip[slot].since_ns) < LONG_HERE_NS)
         return;
     v->asked_ns = now.boot_ns;
@@ -191,6 +191,7 @@ static uint64_t outbid_again(struct node *n, uint16_t slot, struct instant now)
         return v->outbid_again_ns;
     v->outbid_again_ns = 0;
     atomic_fetch_add(&n->gate->suspicion, 1);
+    ask_again(n, slot, now); /* not all switches are as quick as the first */
     return NEVER;
 }
 

@@ -174,10 +174,15 @@ TEST(another_master_is_a_reason_to_ask_again_and_one_that_hands_over_is_none)
     hub_pass(h, 10);
     vips_claim_heard(h->node, 2, &gone, h->now);
     assert_int_equal(h->asked_again, 2);
+    hub_pass(h, 250);
+    assert_int_equal(h->asked_again, 3); /* half a second after it was heard */
+    hub_pass(h, 250);
+    hub_tell(h, FAILOVER_LINE_RX_LOWER, false);
+    assert_int_equal(h->asked_again, 4);
     hub_tell(h, FAILOVER_ADDRESS_DOWN, false);
     hub_pass(h, 1000);
     vips_claim_heard(h->node, 2, &gone, h->now);
-    assert_int_equal(h->asked_again, 2); /* it is not ours */
+    assert_int_equal(h->asked_again, 4); /* it is not ours */
     hub_free(h);
 }
 
