@@ -53,11 +53,19 @@ def test_power_cut_of_the_owner_carries_every_stream_on(lab, run):
         f"adopted {dict(adopted)}, hub began {len(begun_by_hub)} handshakes"
 
 
+def flaps(lab, m):
+    """Counted by the member since its daemon started."""
+    return sum(value for name, value in lab.metrics(m).items()
+               if name.startswith("guardmount_vip_flaps_total"))
+
+
 @OFTEN
 def test_daemon_killed_alone(lab, run):
     owner, _ = run_fault(lab, lab.kill_daemon, shift=run)
     assert owner.keepalived.alive(), "only the daemon was killed"
     assert lab.wait_owner(among=lab.others(owner)) is not owner
+    lab.start_member(owner)
+    assert flaps(lab, owner) == 1, "that was one"
 
 
 @TWICE
@@ -76,6 +84,8 @@ def test_graceful_stop_of_a_member_loses_no_session(lab, run):
 def test_graceful_stop_of_the_daemon_alone(lab, run):
     owner, _ = run_fault(lab, lab.stop_daemon, shift=run)
     assert lab.wait_owner(among=lab.others(owner)) is not owner
+    lab.start_member(owner)
+    assert flaps(lab, owner) == 0, "it was meant"
 
 
 @pytest.mark.parametrize("lan", ["wan", "lan"])

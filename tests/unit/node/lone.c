@@ -26,6 +26,8 @@ static void op_notice(void *ctx, const struct notice *notice)
     h->candidate += notice->kind == NOTICE_VIP_CANDIDATE;
     if (notice->kind == NOTICE_VIP_WITHHELD)
         h->withheld = *notice;
+    if (notice->kind == NOTICE_HANDSHAKE_REFUSED)
+        h->refused = *notice;
 }
 
 static void op_announce(void *ctx, uint16_t slot)

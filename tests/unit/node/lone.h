@@ -20,7 +20,7 @@ struct hub {
     bool fit, second_fit, kept;
     char log[4096];
     unsigned owned, released, candidate; /* notices */
-    struct notice withheld;              /* the last one */
+    struct notice withheld, refused;     /* the last ones */
     unsigned saved_count;
     uint16_t saved[VIPS_MAX];
     uint64_t asked[ASKED_MAX]; /* peers, for a session */

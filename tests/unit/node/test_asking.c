@@ -1,5 +1,5 @@
-/* When the hub asks its peers for a session: one that a sibling could not tell us of, and those of
- * a VIP that came in warm mode. */
+/* Who asks whom for a session: the hub for one that a sibling could not tell us of, and for those
+ * of a VIP that came in warm mode; peers that are refused. */
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/secret.h"
@@ -43,6 +43,34 @@ static void learn(struct hub *h, const struct node_peer *p, uint16_t port)
     rescue_learn(h->node, p, &at);
 }
 
+TEST(data_under_an_unknown_key_has_its_peer_asked_ever_more_rarely_until_it_answers)
+{
+    static const uint64_t at_ms[] = {0, 250, 750, 1750, 3750, 7750, 12750};
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
+    struct hub *h = owner(&c);
+    struct node_peer *p = hub_add_peer(h, 4000);
+    uint64_t times = 0;
+
+    assert_int_equal(rescued(h, 4000), 0); /* nobody knows who is there */
+    learn(h, p, 4000);
+    assert_int_equal(rescued(h, 4001), 0);
+    for (uint64_t ms = 0; ms < 13000; ms += 10, hub_pass(h, 10)) {
+        p->initiate_queued = false; /* what went out is lost */
+        times += times < ARRAY_LEN(at_ms) && ms == at_ms[times];
+        assert_int_equal(rescued(h, 4000), times);
+    }
+    assert_int_equal(times, ARRAY_LEN(at_ms));
+    assert_int_equal(h->asked[0], p->wg.id);
+    p->timers.session_ns = h->now.boot_ns; /* it answers */
+    hub_pass(h, 4990);
+    p->initiate_queued = false;
+    assert_int_equal(rescued(h, 4000), times);
+    hub_pass(h, 10);
+    p->initiate_queued = false;
+    assert_int_equal(rescued(h, 4000), times + 1);
+    hub_free(h);
+}
+
 TEST(nobody_is_asked_because_of_data_from_where_he_is_no_more)
 {
     const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
@@ -76,6 +104,45 @@ TEST(forged_data_from_many_places_asks_200_a_second)
     for (uint16_t i = 0; i < 400; i++)
         rescued(h, 4000 + i);
     assert_int_equal(rescued(h, 4000), 299);
+    hub_free(h);
+}
+
+/* ---- who asks us ---- */
+
+/* An initiation with the @stamp-th stamp comes; why it is refused. */
+static enum notice_reason refusal(struct hub *h, const struct node_peer *p, uint8_t stamp)
+{
+    struct handshake_result r = {
+        .verdict = HANDSHAKE_INITIATION_VALID, .vip = 1, .peer_id = p->wg.id, .stamp = {stamp}};
+
+    h->refused = (struct notice){0};
+    node_handshake(h->node, &r, h->now);
+    return h->refused.reason;
+}
+
+TEST(who_is_refused_a_session_is_told_why)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
+    struct hub *h = owner(&c);
+    struct node_peer *p = hub_add_peer(h, 4000);
+
+    p->received[0] = 7;
+    assert_int_equal(refusal(h, p, 6), REASON_STALE_STAMP);
+    assert_int_equal(refusal(h, p, 7), REASON_STALE_STAMP);
+    assert_int_equal(node_counters(h->node)->stamps_stale, 2);
+    p->last_accepted_ns = h->now.boot_ns - INITIATION_MIN_GAP_NS + 1;
+    assert_int_equal(refusal(h, p, 8), REASON_TOO_SOON);
+    p->last_accepted_ns = 0;
+    atomic_store(&h->gate.resume_ns, h->now.boot_ns + 1);
+    assert_int_equal(refusal(h, p, 8), REASON_RESUMING);
+    atomic_store(&h->gate.resume_ns, 0);
+    h->node->vip[1].fit = false;
+    assert_int_equal(refusal(h, p, 8), REASON_NOT_READY);
+    h->node->vip[1].fit = true;
+    hub_tell(h, FAILOVER_LINE_BACKUP, false);
+    assert_int_equal(refusal(h, p, 8), REASON_WRONG_MEMBER);
+    assert_int_equal(h->refused.number, 1);
+    assert_memory_equal(&h->refused.peer, &p->wg.key, sizeof(p->wg.key));
     hub_free(h);
 }
 
@@ -118,8 +185,9 @@ static int arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(data_under_an_unknown_key_has_its_peer_asked_ever_more_rarely_until_it_answers),
         T(nobody_is_asked_because_of_data_from_where_he_is_no_more),
-        T(forged_data_from_many_places_asks_200_a_second),
+        T(forged_data_from_many_places_asks_200_a_second), T(who_is_refused_a_session_is_told_why),
         T(a_warm_takeover_asks_who_was_active_last_first_and_some_at_a_time)};
 
     test_init();
