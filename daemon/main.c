@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
+#define GO_ON (-1)
 
 static void usage(FILE *out)
 {
@@ -99,16 +100,9 @@ static int daemonize(int ready, bool keep_output)
     return 0;
 }
 
-int main(int argc, char **argv)
+/* What to end with; GO_ON: nothing is wrong. */
+static int take_arguments(int argc, char **argv, struct app_options *o, bool *foreground)
 {
-    const char *offloads = getenv("GUARDMOUNT_OFFLOADS");
-    const char *level_text = getenv("LOG_LEVEL"), *fg = getenv("WG_PROCESS_FOREGROUND");
-    struct app_options o = {.offloads = OFFLOAD_ALL};
-    enum log_level level = LOG_LEVEL_ERROR;
-    bool foreground = fg && strcmp(fg, "1") == 0;
-    struct app *a;
-    int ready = -1, r;
-
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
             printf("guardmountd %s\n", GM_VERSION);
@@ -119,28 +113,40 @@ int main(int argc, char **argv)
             return 0;
         }
         if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
-            o.conf_path = argv[++i];
+            o->conf_path = argv[++i];
         } else if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "--foreground") == 0) {
-            foreground = true;
-        } else if (argv[i][0] == '-' || o.ifname) {
-            fprintf(stderr, "guardmountd: unexpected argument '%s'\n", argv[i]);
+            *foreground = true;
+        } else if (argv[i][0] == '-' || o->ifname) {
+            fprintf(stderr,
+                    strcmp(argv[i], "-c") == 0 ? "guardmountd: %s needs the name of a file\n"
+                                               : "guardmountd: unexpected argument '%s'\n",
+                    argv[i]);
             usage(stderr);
             return EXIT_USAGE;
         } else {
-            o.ifname = argv[i];
+            o->ifname = argv[i];
         }
     }
-    if (!o.ifname == !o.conf_path) { /* one of them */
+    if (!o->ifname == !o->conf_path) { /* one of them */
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (o.ifname && !name_ok(o.ifname)) {
+    if (o->ifname && !name_ok(o->ifname)) {
         fprintf(stderr,
                 "guardmountd: '%s' cannot be an interface name: 1 to 15 characters, no "
                 "blank, no '/'\n",
-                o.ifname);
+                o->ifname);
         return EXIT_USAGE;
     }
+    return GO_ON;
+}
+
+/* The same of what the environment says. */
+static int take_environment(struct app_options *o)
+{
+    const char *offloads = getenv("GUARDMOUNT_OFFLOADS"), *level_text = getenv("LOG_LEVEL");
+    enum log_level level = LOG_LEVEL_ERROR;
+
     if (level_text && *level_text && log_level_parse(level_text, &level) < 0) {
         fprintf(stderr,
                 "guardmountd: LOG_LEVEL=%s is none of silent, error, warn, info, verbose, "
@@ -148,30 +154,50 @@ int main(int argc, char **argv)
                 level_text);
         return EXIT_USAGE;
     }
-    if (offloads && *offloads && offload_parse(offloads, &o.offloads) < 0) {
+    if (offloads && *offloads && offload_parse(offloads, &o->offloads) < 0) {
         fprintf(stderr, "guardmountd: GUARDMOUNT_OFFLOADS=%s: expected " OFFLOAD_EXPECTED "\n",
                 offloads);
         return EXIT_USAGE;
     }
     log_set_level(level);
-    log_set_tag(o.ifname ? o.ifname : "guardmountd");
-    if (o.conf_path && offloads && *offloads)
+    log_set_tag(o->ifname ? o->ifname : "guardmountd");
+    if (o->conf_path && offloads && *offloads)
         log_warn("GUARDMOUNT_OFFLOADS is ignored", "hint=%s",
                  "a member follows Offloads in [Node] of its configuration");
-    if (!inherited("WG_TUN_FD", &o.tun_fd) || !inherited("WG_UAPI_FD", &o.uapi_fd))
+    if (!inherited("WG_TUN_FD", &o->tun_fd) || !inherited("WG_UAPI_FD", &o->uapi_fd))
         return EXIT_USAGE;
+    return GO_ON;
+}
+
+/* One that comes before the loop listens waits for it. */
+static void block_ends(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGHUP);
+    sigprocmask(SIG_BLOCK, ret, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    const char *level_text = getenv("LOG_LEVEL"), *fg = getenv("WG_PROCESS_FOREGROUND");
+    struct app_options o = {.offloads = OFFLOAD_ALL};
+    bool foreground = fg && strcmp(fg, "1") == 0;
+    struct app *a;
+    sigset_t ends;
+    int ready = -1, r = take_arguments(argc, argv, &o, &foreground);
+
+    if (r == GO_ON)
+        r = take_environment(&o);
+    if (r != GO_ON)
+        return r;
     if ((r = privilege_harden()) < 0) { /* K3 */
         log_error("the process cannot be closed to others", "error=%s", strerror(-r));
         return 1;
     }
 
-    /* One that comes before the loop listens waits for it. */
-    sigset_t ends;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGHUP);
-    sigprocmask(SIG_BLOCK, &ends, NULL);
+    block_ends(&ends);
     if (!foreground && (r = fork_off(&ready)) < 0) {
         log_error("cannot turn into a daemon", "error=%s", strerror(-r));
         return 1;

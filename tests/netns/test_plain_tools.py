@@ -52,6 +52,8 @@ def test_version_and_usage(net):
     for wrong in ([], ["-x"], ["one", "two"], ["-f"], ["a-name-that-is-too-long"], ["a/b"]):
         status, out = exit_status_in(net.left.ns, [GUARDMOUNTD, *wrong])
         assert status == 2 and out, f"{wrong}: {status}"
+    status, out = exit_status_in(net.left.ns, [GUARDMOUNTD, "-c"])
+    assert status == 2 and "-c needs the name of a file" in out, out
 
 
 def test_it_goes_to_the_background_when_both_are_there(net):
