@@ -210,7 +210,7 @@ const struct peer *app_group_find(const struct app *a, const char *name); /* NUL
 int app_group_change(const struct app *a, const struct peer_command *c, struct change *ret,
                      char message[CONTROL_MESSAGE_LEN]);
 
-/* app_peers.c */
+/* app_see.c */
 void app_fill_peers(struct app *a, struct status *s, unsigned rows, struct instant now);
 int app_fill_why(void *ctx, const struct control_request *r, struct control_why *ret,
                  char ret_message[CONTROL_MESSAGE_LEN]);

@@ -1,4 +1,4 @@
-/* What the operator's command is told of peers. */
+/* What the operator's command is told of peers as they run: the rows of status, and why. */
 #include "app_internal.h"
 #include "base/bytes.h"
 #include <string.h>
