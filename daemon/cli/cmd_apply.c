@@ -355,8 +355,8 @@ static int apply(const struct cli *c, struct apply *a, bool overlap)
     else
         show_text(a);
     if (a->claims.errors)
-        return cli_fail(EXIT_FAILED, "%u errors in %s; nothing was changed", a->claims.errors,
-                        a->path);
+        return cli_fail(EXIT_FAILED, "%u error%s in %s; nothing was changed", a->claims.errors,
+                        a->claims.errors == 1 ? "" : "s", a->path);
     if (*a->failure)
         return cli_fail(r,
                         "%s: %s; say it again when that is mended: what is so already is skipped",

@@ -310,8 +310,9 @@ static void show_text(const struct import *im)
         printf("+ %s  %s%s%s%s\n", p->name, *list ? list : "-", p->has_psk ? "  psk" : "",
                *p->endpoint ? "  " : "", p->endpoint);
     }
-    printf("%u peers %s, %u were here already\n", im->dry_run ? im->conf.count : im->added,
-           im->dry_run ? "would be added" : "added", im->same);
+    unsigned count = im->dry_run ? im->conf.count : im->added;
+    printf("%u peer%s %s, %u %s here already\n", count, count == 1 ? "" : "s",
+           im->dry_run ? "would be added" : "added", im->same, im->same == 1 ? "was" : "were");
 }
 
 static int finish(const struct cli *c, const struct import *im, int r)
@@ -321,8 +322,8 @@ static int finish(const struct cli *c, const struct import *im, int r)
     else
         show_text(im);
     if (im->conf.errors)
-        return cli_fail(EXIT_FAILED, "%u errors in %s; nothing was added", im->conf.errors,
-                        im->path);
+        return cli_fail(EXIT_FAILED, "%u error%s in %s; nothing was added", im->conf.errors,
+                        im->conf.errors == 1 ? "" : "s", im->path);
     if (*im->failure)
         return cli_fail(r,
                         "%s; say the import again when that is mended: what was added is skipped",

@@ -412,7 +412,7 @@ static int unknown(const char *word)
         /* A word cut short is as good as a slip. */
         unsigned d =
             strlen(word) >= 2 && strncmp(name, word, strlen(word)) == 0 ? 1 : distance(word, name);
-        if (d < least && d < strlen(name)) {
+        if (d < least && 2 * d <= strlen(name)) {
             least = d;
             hint = name;
         }

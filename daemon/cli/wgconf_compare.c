@@ -49,6 +49,15 @@ static const char *where(const struct wgconf *w, const struct wgpeer *p, char bu
     return buf;
 }
 
+/* What came by wg has no name. */
+static const char *called(const struct wgpeer *p, char buf[KEY_TEXT_LEN + 1])
+{
+    if (*p->name)
+        return p->name;
+    key_to_base64(p->key.b, buf);
+    return buf;
+}
+
 static bool same(const struct wgpeer *a, const struct wgpeer *b)
 {
     bool good = strcmp(a->name, b->name) == 0 && public_key_equal(&a->key, &b->key) &&
@@ -83,7 +92,7 @@ static unsigned drop_same(struct wgconf *w, const struct wgpeer **order)
 static int twice(struct wgconf *w, const struct wgpeer **order, unsigned count, bool key)
 {
     int r = 0;
-    char buf[40];
+    char buf[40], text[KEY_TEXT_LEN + 1];
 
     qsort(order, count, sizeof(*order), key ? by_key : by_name);
     for (unsigned i = 1; r >= 0 && i < count; i++) {
@@ -91,10 +100,17 @@ static int twice(struct wgconf *w, const struct wgpeer **order, unsigned count, 
 
         if (!b->line || (key ? !public_key_equal(&a->key, &b->key) : strcmp(a->name, b->name) != 0))
             continue;
-        r = key ? wgconf_refuse(w, b->line, "the key of peer '%s' is that of peer '%s' (%s)",
-                                b->name, a->name, where(w, a, buf))
-                : wgconf_refuse(w, b->line, "two peers are called '%s'; the other one is in %s",
-                                b->name, where(w, a, buf));
+        if (key && !*a->name)
+            r = wgconf_refuse(w, b->line,
+                              "peer '%s' is here already, without a name: guardmount peer set %s "
+                              "--name %s",
+                              b->name, called(a, text), b->name);
+        else if (key)
+            r = wgconf_refuse(w, b->line, "the key of peer '%s' is that of peer '%s' (%s)", b->name,
+                              a->name, where(w, a, buf));
+        else
+            r = wgconf_refuse(w, b->line, "two peers are called '%s'; the other one is in %s",
+                              b->name, where(w, a, buf));
     }
     return r;
 }
@@ -115,15 +131,15 @@ static int overlaps(struct wgconf *w, const struct wgpeer **order, unsigned coun
             all[at++] = (struct place){order[i], &order[i]->allowed[n]};
     qsort(all, places, sizeof(*all), place_order);
     for (unsigned i = 0; r >= 0 && i < places; i++) {
-        char own[PREFIX_TEXT_LEN], other[PREFIX_TEXT_LEN], buf[40];
+        char own[PREFIX_TEXT_LEN], other[PREFIX_TEXT_LEN], buf[40], text[KEY_TEXT_LEN + 1];
         struct place in = all[i], out = outer;
 
         if (!outer.peer || !prefix_overlaps(outer.prefix, in.prefix)) {
             outer = in;
             continue;
         }
-        if (out.peer == in.peer || (!out.peer->line && !in.peer->line))
-            continue;
+        if ((!out.peer->line && !in.peer->line) || public_key_equal(&out.peer->key, &in.peer->key))
+            continue;                         /* two of one key have been told */
         if (in.peer->line < out.peer->line) { /* said of the later one */
             in = out;
             out = all[i];
@@ -132,7 +148,7 @@ static int overlaps(struct wgconf *w, const struct wgpeer **order, unsigned coun
                           "%s of peer '%s' overlaps with %s of peer '%s' (%s); --overlap: the "
                           "narrower one is to win",
                           prefix_format(in.prefix, own), in.peer->name,
-                          prefix_format(out.prefix, other), out.peer->name,
+                          prefix_format(out.prefix, other), called(out.peer, text),
                           where(w, out.peer, buf));
     }
     free(all);

@@ -268,6 +268,7 @@ TEST(wrong_use_is_exit_code_2_with_a_hint)
         {"status -c", "needs a value"},
         {"--color=pink status", "not 'pink'"},
         {"help frob", "unknown command 'frob'"},
+        {"foo", "unknown command 'foo'; 'guardmount help' lists all"},
     };
     struct house *h = *state;
     char command[256];

@@ -163,8 +163,25 @@ TEST(what_the_cluster_has_is_compared_too)
     expect(c, 1, "10.0.0.0/30 of peer 'net' overlaps with 10.0.0.2/32 of peer 'alice'");
     assert_int_equal(h->count, 6);
     write_in(h, "wg0.conf", "# net\n[Peer]\n" KEY(H) "AllowedIPs = 10.0.0.0/30\n");
-    expect(run(h, "import --overlap wg0.conf"), 0, "1 peers added");
+    expect(run(h, "import --overlap wg0.conf"), 0, "1 peer added");
     assert_true(h->peer[6].overlap);
+}
+
+TEST(a_peer_that_came_by_wg_is_told_by_its_key)
+{
+    struct house *h = *state;
+
+    write_in(h, "wg0.conf", "# a\n[Peer]\n" KEY(A) "AllowedIPs = 10.0.0.0/24\n");
+    expect(run(h, "import wg0.conf"), 0, "1 peer added, 0 were here already");
+    h->peer[0].peer[0] = '\0';
+    const struct child *c = run(h, "import wg0.conf");
+    expect(c, 1,
+           "wg0.conf:2: peer 'a' is here already, without a name: guardmount peer set "
+           "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= --name a\n");
+    expect(c, 1, "1 error in wg0.conf; nothing was added"); /* not that it overlaps with itself */
+    write_in(h, "wg0.conf", "# b\n[Peer]\n" KEY(B) "AllowedIPs = 10.0.0.9\n");
+    expect(run(h, "import wg0.conf"), 1,
+           "of peer 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=' (this cluster)");
 }
 
 TEST(nested_networks_of_two_peers_are_found_behind_those_of_one)
@@ -305,7 +322,7 @@ TEST(wrong_use_is_refused)
 TEST_MAIN(TH(peers_come_with_the_names_of_their_comments),
           TH(interface_and_hooks_are_reported_and_no_key_is_shown),
           TH(file_with_an_error_adds_nobody_and_all_errors_are_listed),
-          TH(what_the_cluster_has_is_compared_too),
+          TH(what_the_cluster_has_is_compared_too), TH(a_peer_that_came_by_wg_is_told_by_its_key),
           TH(nested_networks_of_two_peers_are_found_behind_those_of_one),
           TH(export_is_imported_as_the_same_peers), TH(export_as_json_tells_all_fields),
           TH(refusal_in_the_middle_says_where_and_the_rest_can_follow),
