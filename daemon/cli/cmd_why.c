@@ -89,7 +89,10 @@ static void show_text(const struct shown *x, const struct why *w)
     key_to_base64(x->y->key.b, key);
     printf("%s%s%s is %s%s%s: %s\n", *x->y->name ? x->y->name : key, *x->y->name ? " " : "",
            *x->y->name ? key : "", tone_on(x->color, w->up ? TONE_GOOD : TONE_BAD),
-           w->up ? "up" : "down", tone_off(x->color), w->finding[0].sentence);
+           w->up          ? "up"
+           : w->elsewhere ? "another member's"
+                          : "down",
+           tone_off(x->color), w->finding[0].sentence);
     if (*w->finding[0].remedy)
         printf("  what to do: %s\n", w->finding[0].remedy);
     for (unsigned i = 1; i < w->count; i++)

@@ -87,7 +87,7 @@ static const struct command commands[] = {
      "  -j, --json    {\"schema\": 1, \"up\": ..., \"verdict\": ..., \"findings\": [...], "
      "\"facts\": {...}}\n"
      "\n"
-     "Exit code 0: it is up; 4: it is down.",
+     "Exit code 0: it is up; 4: it is down, or another member serves it.",
      "guardmount why alice", cmd_why},
     {"doctor", "[--all] [--keepalived FILE]", "what is wrong with this machine, and what to do",
      "  --all         also what is good\n"

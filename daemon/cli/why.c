@@ -134,6 +134,7 @@ static bool judge_member(const struct control_why *y, struct why *w)
         return true;
     }
     if (!y->vip_owned && y->owner) {
+        w->elsewhere = true;
         snprintf(remedy, sizeof(remedy), "ask there: guardmount why, on %s", y->owner_name);
         find(w, notice_reasons[REASON_WRONG_MEMBER].name, remedy,
              "its VIP %s is served by %s, not by this member", y->vip, y->owner_name);

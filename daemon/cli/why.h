@@ -10,6 +10,7 @@
 
 struct why {
     bool up;
+    bool elsewhere; /* another member serves it, and knows */
     /* The first one is the verdict; others may add to it. */
     struct why_finding {
         char code[32]; /* stable; a reason of model/notice.h, or one of why.c's own */

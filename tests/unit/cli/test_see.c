@@ -144,6 +144,12 @@ TEST(why_is_one_screen)
         "  traffic         1.0 KiB received, 0 B sent\n"
         "  AllowedIPs      10.77.0.2/32\n"
         "  refused         12 s ago, 192.0.2.1:5, stale-stamp (5 times)\n");
+    h->why.vip_owned = false;
+    h->why.owner = 2;
+    strcpy(h->why.owner_name, "berlin");
+    expect(guardmount(h, "", "why alice"), 4,
+           " is another member's: its VIP main is served by berlin, not by this member");
+    h->why.vip_owned = true;
     json_t *o = json_of(guardmount(h, "", "why alice --json"));
     assert_int_equal(json_unpack(o, "{s:s, s:b, s:{s:{s:s, s:i}}}", "verdict", &verdict, "up", &up,
                                  "facts", "refused", "reason", &reason, "count", &count),
