@@ -158,6 +158,21 @@ def check_completions(root):
     assert c.of_helper("check-config", "") == [":files"]
     assert c.of_helper("--color", "") == ["auto", "always", "never"]
 
+    assert c.of_helper("drill", "--method", "") == ["drain", "stop", "kill", "freeze", "isolate"]
+
+    # What the daemon knows: here one that is asked in vain, but for its status.
+    daemon = root / "with-a-daemon"
+    daemon.write_text(f"""#!/bin/sh
+[ "$1" = status ] || exec '{c.guardmount}' "$@"
+printf '{{\\n  "name": "m1",\\n  "members": [\\n    {{\\n      "name": "m1"\\n    }},\\n    {{\\n      "name": "m2"\\n    }}\\n  ],\\n'
+printf '  "vips": [\\n    {{\\n      "name": "main"\\n    }}\\n  ]\\n}}\\n'
+""")
+    daemon.chmod(0o755)
+    c.env["GUARDMOUNT"] = str(daemon)
+    assert c.of_helper("drain", "") == ["m1", "m2"] == c.of_helper("promote", "main", "")
+    assert c.of_helper("promote", "") == ["main"] == c.of_helper("drain", "--vip", "")
+    c.env["GUARDMOUNT"] = str(c.guardmount)
+
     st = sorted(x for x in commands if x.startswith("st"))
     assert c.of_bash("st") == st and sorted(c.of_fish("st")) == st, (c.of_bash("st"), c.of_fish("st"))
     assert set(c.of_zsh("st")) == set(commands), c.of_zsh("st")  # zsh filters by itself

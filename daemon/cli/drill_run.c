@@ -175,17 +175,30 @@ static int wait_until(const struct drill_run *r, uint64_t ms, bool restoring, bo
     return status;
 }
 
+/* Whoever does not come back is waited for once, by the step or after it. */
+static int wait_return(struct drill_run *r, bool restoring, bool *ret)
+{
+    uint64_t now = clock_boot_ns();
+
+    if (!r->return_until_ns)
+        r->return_until_ns = now + RETURN_MS * NS_PER_MS;
+    uint64_t left_ms = (r->return_until_ns - MIN(r->return_until_ns, now)) / NS_PER_MS;
+    return wait_until(r, MAX(left_ms, LOOK_EVERY_MS), restoring, ret, drill_owner_back);
+}
+
 /* Until sessions could move without a loss; in vain it is the daemon that refuses. */
-static int wait_ready(const struct drill_run *r, bool away)
+static int wait_ready(struct drill_run *r, bool away)
 {
     bool ready;
 
+    if (away)
+        r->return_until_ns = 0;
     if (r->d->forced && (away || r->d->method == METHOD_DRAIN))
         return EXIT_GOOD;
     while (!interrupted && clock_boot_ns() < r->isolated_until_ns)
         cli_sleep(LOOK_EVERY_MS * NS_PER_MS);
     return away ? wait_until(r, WAIT_MS, false, &ready, drill_in_sync)
-                : wait_until(r, RETURN_MS, false, &ready, drill_owner_back);
+                : wait_return(r, false, &ready);
 }
 
 /* @began_ns: of the waiting, which may have been none. */
@@ -451,7 +464,7 @@ static int restore(struct drill_run *r)
     if (status == EXIT_GOOD)
         status = look(r, &home, owner);
     if (status == EXIT_GOOD && !home && r->d->method != METHOD_DRAIN)
-        status = wait_until(r, RETURN_MS, true, &back, drill_owner_back);
+        status = wait_return(r, true, &back);
     if (status == EXIT_GOOD && !home && back)
         status = order(r, MOVE_PROMOTE);
     until = clock_boot_ns() + WAIT_MS * NS_PER_MS;

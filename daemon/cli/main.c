@@ -49,7 +49,7 @@ static const struct command commands[] = {
     {"drill", "--vip VIP [--method METHOD] [--repeat N] [--report FILE] [--force]",
      "prove on this cluster that a failover works: there and back, measured",
      "  --vip VIP     which\n"
-     "  --method METHOD\n"
+     "  --method drain|stop|kill|freeze|isolate\n"
      "                how it leaves its owner. Run it on the owner: drain (a planned move; the\n"
      "                default), isolate (its LANs are dead for a while; needs root and nft). On a\n"
      "                sibling, which watches: stop, kill, freeze (the owner's daemon; Faults = on\n"
