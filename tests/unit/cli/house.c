@@ -30,7 +30,7 @@ static void fill(void *ctx, const struct control_request *r, struct status *s)
     }
 }
 
-/* As the daemon does, with every VIP called "main". */
+/* As the daemon does, with every VIP of one name. */
 static void events(void *ctx, const struct control_request *r, struct control_events *ret)
 {
     static struct notice rows[CONTROL_EVENTS_MAX];
@@ -47,7 +47,7 @@ static void events(void *ctx, const struct control_request *r, struct control_ev
         for (unsigned f = 0; f < NOTICE_FIELDS; f++)
             if (notice_kinds[rows[i].kind].fields >> f & 1) {
                 strcpy(e->field[e->field_count].key, notice_fields[f].name);
-                notice_value(&rows[i], f, "main", e->field[e->field_count++].value);
+                notice_value(&rows[i], f, h->vip_name, e->field[e->field_count++].value);
             }
     }
 }
@@ -188,6 +188,7 @@ int house_setup(void **state)
     h->journal = journal_new();
     assert_non_null(h->journal);
     h->peers = 2;
+    h->vip_name = "main";
     h->drill = (struct control_drill){
         .max_takeover_ms = 1000, .max_gap_ms = 2000, .max_lost = 100, .interfaces = "no such"};
     *state = h;

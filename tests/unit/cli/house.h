@@ -18,6 +18,7 @@ struct house {
     unsigned peers;
     uint16_t peers_vip;           /* theirs; 0: any */
     struct journal *journal;      /* events that are answered */
+    const char *vip_name;         /* of every VIP in them; "main" */
     struct control_move moved;    /* as last asked; done at once */
     unsigned lag_ms;              /* of a move's events behind its command */
     const char *refuse;           /* what a move is refused with; NULL: it is done */

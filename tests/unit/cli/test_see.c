@@ -55,6 +55,29 @@ TEST(events_are_json_lines_with_numbers_as_numbers)
     json_decref(o);
 }
 
+/* Texts come from a daemon of whatever build. */
+TEST(no_text_breaks_out_of_its_json)
+{
+    static const char hostile[] = "a\"b\\c\td\n{\x01", shown[] = "a\"b\\c?d?{?";
+    struct house *h = *state;
+    const char *text;
+
+    h->vip_name = hostile;
+    happened(h, NOTICE_VIP_OWNED, T0);
+    json_t *o = json_of(guardmount(h, "", "events --json"));
+    assert_int_equal(json_unpack(o, "{s:s}", "vip", &text), 0);
+    assert_string_equal(text, shown);
+    json_decref(o);
+
+    strcpy(h->why.name, "alice");
+    strcpy(h->why.state, "active");
+    strcpy(h->why.allowed, hostile);
+    o = json_of(guardmount(h, "", "why alice --json"));
+    assert_int_equal(json_unpack(o, "{s:{s:s}}", "facts", "allowed_ips", &text), 0);
+    assert_string_equal(text, shown);
+    json_decref(o);
+}
+
 TEST(events_can_be_asked_for_by_age)
 {
     struct house *h = *state;
@@ -313,7 +336,7 @@ TEST(wrong_use_is_exit_code_2)
 }
 
 TEST_MAIN(TD(events_are_lines_with_stable_names), TD(events_are_json_lines_with_numbers_as_numbers),
-          TD(events_can_be_asked_for_by_age),
+          TD(no_text_breaks_out_of_its_json), TD(events_can_be_asked_for_by_age),
           TD(a_full_journal_is_read_in_pieces_and_says_what_it_lost),
           TD(following_shows_what_happens_later), TD(why_is_one_screen),
           TD(monitors_get_one_line_and_their_exit_codes), TD(status_can_be_watched),

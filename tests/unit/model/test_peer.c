@@ -259,7 +259,33 @@ TEST(key_ids_are_equal_when_all_of_them_is)
     assert_true(sizeof(struct session_keys) <= SECRET_SLOT_LEN); /* it lives in a slot */
 }
 
-TEST_MAIN(T(preshared_key_of_zeros_is_none), T(allowed_prefix_stands_once), T(copy_shares_nothing),
+TEST(who_is_revoked_removed_or_not_yet_in_is_not_served)
+{
+    struct peer *p = peer_new(1, &key);
+
+    assert_true(peer_enabled(p, 1000));
+    p->state = PEER_REVOKED;
+    assert_false(peer_enabled(p, 1000));
+    p->state = PEER_REMOVED;
+    assert_false(peer_enabled(p, 1000));
+    p->state = PEER_ACTIVE;
+    p->disabled = true;
+    assert_false(peer_enabled(p, 1000));
+    p->disabled = false;
+    p->pending = true;
+    assert_false(peer_enabled(p, 1000));
+    p->pending = false;
+    p->is_group = true;
+    assert_false(peer_enabled(p, 1000));
+    p->is_group = false;
+    p->expires_s = 1001;
+    assert_true(peer_enabled(p, 1000));
+    assert_false(peer_enabled(p, 1001));
+    peer_free(p);
+}
+
+TEST_MAIN(T(who_is_revoked_removed_or_not_yet_in_is_not_served), T(preshared_key_of_zeros_is_none),
+          T(allowed_prefix_stands_once), T(copy_shares_nothing),
           T(versions_are_ordered_by_clock_then_member_then_sequence),
           T(merge_takes_what_is_newer_field_by_field),
           T(revocation_wins_in_its_generation_whatever_the_clocks_say),

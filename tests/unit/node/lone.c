@@ -122,6 +122,14 @@ static void op_nothing(void *ctx)
 
 static void op_set_identity(void *ctx, struct identity *id, struct cookie_secret *cookies)
 {
+    struct hub *h = ctx;
+
+    if (h->identity)
+        secret_free(h->identity->private_key);
+    free(h->identity);
+    free(h->cookies);
+    h->identity = id;
+    h->cookies = cookies;
 }
 
 static void op_reserve_stamps(void *ctx, uint64_t real_ns)
@@ -197,6 +205,7 @@ struct hub *hub_new(const struct node_config *with)
 void hub_free(struct hub *h)
 {
     node_free(h->node);
+    op_set_identity(h, NULL, NULL);
     store_close(h->store);
     free(h);
 }

@@ -18,6 +18,8 @@ struct hub {
     unsigned closed; /* links, a bit each */
     int weight;
     bool fit, second_fit, kept;
+    struct identity *identity;
+    struct cookie_secret *cookies;
     char log[4096];
     unsigned owned, released, candidate; /* notices */
     struct notice withheld, refused;     /* the last ones */
