@@ -43,8 +43,12 @@ TEST(many_raises_stretch_the_horizon_within_two_seconds)
     run(&h, 1, 6000);
     assert_int_equal(h.ns, 250 * MS);
     assert_int_equal(horizon_batch_ns(&h), 250 * MS / 8);
-    run(&h, 60, 79000);
+    run(&h, 60, HORIZON_RAISES_MOST_PER_S / 5 * 4); /* not more than four fifths of the most */
     assert_int_equal(h.ns, 250 * MS);
+    run(&h, 60, 450); /* nor fewer than what would not swing back */
+    assert_int_equal(h.ns, 250 * MS);
+    run(&h, 1, 449);
+    assert_int_equal(h.ns, 125 * MS);
 }
 
 TEST(a_horizon_is_never_longer_than_a_failover_for_what_is_only_dear)
