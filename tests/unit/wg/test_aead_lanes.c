@@ -52,11 +52,13 @@ static void check(const struct aead_lanes *l, const struct rng *rng, const uint8
         assert_int_equal(ops[i].dst[lens[i] + AEAD_TAG_LEN], 0x5a);
         ops[i].src = ops[i].dst;
         ops[i].dst = in_place ? ops[i].dst : opened[i];
+        opened[i][lens[i]] = 0x5a;
     }
     assert_int_equal(l->open(key, ops, n), n);
     for (unsigned i = 0; i < n; i++) {
         assert_true(ops[i].ok);
         assert_memory_equal(ops[i].dst, plain[i], lens[i]);
+        assert_int_equal(opened[i][lens[i]], 0x5a);
     }
 }
 
