@@ -99,16 +99,23 @@ TEST(without_an_identity_jobs_fail_and_say_so)
     pair_free(&p);
 }
 
+/* For want of an identity; main is told so. */
+static struct handshake_job job_that_fails(struct pair *p)
+{
+    engine_set_identity(p->a->engine, NULL, NULL);
+    return (struct handshake_job){.kind = HANDSHAKE_INITIATE,
+                                  .queued_ns = clock_boot_ns(),
+                                  .peer_id = hub_add_peer(p->a, &p->b->key, NULL, 2)->wg->id};
+}
+
 TEST(the_handshake_queue_is_bounded_and_a_long_one_is_load)
 {
     struct pair p = pair_new(1);
     struct pool *pool = &p.a->engine->pool;
-    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+    struct handshake_job job = job_that_fails(&p);
     unsigned taken = 0;
 
-    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
-    engine_set_identity(p.a->engine, NULL, NULL); /* each will fail, and is told so */
-    pthread_mutex_lock(&pool->take_lock);         /* nobody serves */
+    pthread_mutex_lock(&pool->take_lock); /* nobody serves */
     while (engine_handshake(p.a->engine, &job) == 0)
         taken++;
     pthread_mutex_unlock(&pool->take_lock);
@@ -169,12 +176,10 @@ TEST(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many)
 {
     struct pair p = pair_new(1);
     struct pool *pool = &p.a->engine->pool;
-    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+    struct handshake_job job = job_that_fails(&p);
     const unsigned many = 10 * JOBS_PER_THREAD;
     struct stall stall;
 
-    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
-    engine_set_identity(p.a->engine, NULL, NULL); /* each will fail, and is told so */
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(engine_handshake(p.a->engine, &job), 0);
         UNTIL(p.a->results[HANDSHAKE_DROP_UNKNOWN] == i + 1);
@@ -225,10 +230,8 @@ TEST(a_door_that_goes_on_reading_calls_who_serves_and_tells_main)
 {
     struct pair p = pair_new(1);
     struct pool *pool = &p.a->engine->pool;
-    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+    struct handshake_job job = job_that_fails(&p);
 
-    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
-    engine_set_identity(p.a->engine, NULL, NULL);
     turn_for(20);                         /* nobody has anything to say any more */
     pthread_mutex_lock(&pool->take_lock); /* nor does the door get to serve */
     pthread_mutex_lock(&pool->result_lock);
@@ -246,10 +249,8 @@ TEST(a_door_whose_results_nobody_takes_tells_main_and_lets_others_wait)
 {
     struct pair p = pair_new(1);
     struct pool *pool = &p.a->engine->pool;
-    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+    struct handshake_job job = job_that_fails(&p);
 
-    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
-    engine_set_identity(p.a->engine, NULL, NULL);
     turn_for(20);
     assert_int_equal(worker_run(door_of(p.a->engine), may_not_serve, &job), 0);
     uint64_t end = clock_boot_ns() + 10 * NS_PER_S;
