@@ -101,6 +101,43 @@ static int op_handshake(void *ctx, const struct handshake_job *job)
     return 0;
 }
 
+static int op_add_initiation(void *ctx, struct initiation *i)
+{
+    return 0;
+}
+
+static void op_remove_initiation(void *ctx, struct initiation *i)
+{
+}
+
+static void op_set_last_mac1(void *ctx, struct wg_peer *p, const uint8_t mac1[16])
+{
+}
+
+static void op_send(void *ctx, uint16_t slot, const struct endpoint *to,
+                    const struct endpoint *local, uint32_t ifindex, const void *message, size_t len)
+{
+    ((struct hub *)ctx)->sent++;
+}
+
+static int op_add_keypair(void *ctx, struct keypair *k)
+{
+    return 0;
+}
+
+static void op_remove_keypair(void *ctx, struct keypair *k)
+{
+}
+
+static enum tx_verdict op_send_keepalive(void *ctx, struct wg_peer *p, uint64_t now_ns)
+{
+    return TX_OK;
+}
+
+static void op_flush_staged(void *ctx, struct wg_peer *p, uint64_t now_ns)
+{
+}
+
 static int op_add_peer(void *ctx, struct wg_peer *p, struct remote_secret *s)
 {
     secret_free(s);
@@ -147,6 +184,14 @@ static const struct node_ops surroundings = {.log = op_log,
                                              .announce = op_announce,
                                              .ask_again = op_ask_again,
                                              .handshake = op_handshake,
+                                             .add_initiation = op_add_initiation,
+                                             .remove_initiation = op_remove_initiation,
+                                             .set_last_mac1 = op_set_last_mac1,
+                                             .send = op_send,
+                                             .add_keypair = op_add_keypair,
+                                             .remove_keypair = op_remove_keypair,
+                                             .send_keepalive = op_send_keepalive,
+                                             .flush_staged = op_flush_staged,
                                              .add_peer = op_add_peer,
                                              .remove_peer = op_peer,
                                              .drop_staged = op_peer,
@@ -248,6 +293,19 @@ struct hub *hub_ready(const struct node_config *with)
 
     node_engine_fit(h->node, true, h->now);
     hub_pass(h, 100);
+    return h;
+}
+
+struct hub *hub_owner(const struct node_config *with)
+{
+    struct secret32 key = {{1}};
+    struct hub *h = hub_ready(with);
+
+    assert_int_equal(node_set_private_key(h->node, &key, h->now), 0);
+    hub_tell(h, FAILOVER_WRITER_UP, false);
+    hub_tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_true(gate_owned(&h->gate, 1));
+    hub_pass(h, 3000); /* as many may be asked as at most */
     return h;
 }
 

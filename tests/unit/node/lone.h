@@ -27,6 +27,7 @@ struct hub {
     uint16_t saved[VIPS_MAX];
     uint64_t asked[ASKED_MAX]; /* peers, for a session */
     unsigned asked_count;
+    unsigned sent;       /* messages of handshakes */
     unsigned kept_count; /* flaps */
     struct flap_memory flaps[VIPS_MAX];
 };
@@ -42,3 +43,5 @@ struct node_peer *hub_add_peer(struct hub *h, uint16_t port);
 void hub_pass(struct hub *h, uint64_t ms);
 void hub_tell(struct hub *h, enum failover_kind kind, bool at_start); /* of slot 1 */
 struct hub *hub_ready(const struct node_config *with);                /* and its engine is fit */
+/* And it has the VIP for three seconds, and a key to ask with. */
+struct hub *hub_owner(const struct node_config *with);

@@ -5,20 +5,6 @@
 #include "base/secret.h"
 #include "unit/node/lone.h"
 
-/* It has the VIP, and a key to ask with. */
-static struct hub *owner(const struct node_config *with)
-{
-    struct secret32 key = {{1}};
-    struct hub *h = hub_ready(with);
-
-    assert_int_equal(node_set_private_key(h->node, &key, h->now), 0);
-    hub_tell(h, FAILOVER_WRITER_UP, false);
-    hub_tell(h, FAILOVER_ADDRESS_UP, false);
-    assert_true(gate_owned(&h->gate, 1));
-    hub_pass(h, 3000); /* as many may be asked as at most */
-    return h;
-}
-
 static struct endpoint place(uint16_t port)
 {
     struct endpoint at = {.port = port};
@@ -43,39 +29,11 @@ static void learn(struct hub *h, const struct node_peer *p, uint16_t port)
     rescue_learn(h->node, p, &at);
 }
 
-TEST(data_under_an_unknown_key_has_its_peer_asked_ever_more_rarely_until_it_answers)
-{
-    static const uint64_t at_ms[] = {0, 250, 750, 1750, 3750, 7750, 12750};
-    const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
-    struct hub *h = owner(&c);
-    struct node_peer *p = hub_add_peer(h, 4000);
-    uint64_t times = 0;
-
-    assert_int_equal(rescued(h, 4000), 0); /* nobody knows who is there */
-    learn(h, p, 4000);
-    assert_int_equal(rescued(h, 4001), 0);
-    for (uint64_t ms = 0; ms < 13000; ms += 10, hub_pass(h, 10)) {
-        p->initiate_queued = false; /* what went out is lost */
-        times += times < ARRAY_LEN(at_ms) && ms == at_ms[times];
-        assert_int_equal(rescued(h, 4000), times);
-    }
-    assert_int_equal(times, ARRAY_LEN(at_ms));
-    assert_int_equal(h->asked[0], p->wg.id);
-    p->timers.session_ns = h->now.boot_ns; /* it answers */
-    hub_pass(h, 4990);
-    p->initiate_queued = false;
-    assert_int_equal(rescued(h, 4000), times);
-    hub_pass(h, 10);
-    p->initiate_queued = false;
-    assert_int_equal(rescued(h, 4000), times + 1);
-    hub_free(h);
-}
-
 TEST(nobody_is_asked_because_of_data_from_where_he_is_no_more)
 {
     const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
     struct endpoint moved = place(4001), local = {0};
-    struct hub *h = owner(&c);
+    struct hub *h = hub_owner(&c);
     struct node_peer *p = hub_add_peer(h, 4000);
 
     learn(h, p, 4000);
@@ -91,7 +49,7 @@ TEST(nobody_is_asked_because_of_data_from_where_he_is_no_more)
 TEST(forged_data_from_many_places_asks_200_a_second)
 {
     const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
-    struct hub *h = owner(&c);
+    struct hub *h = hub_owner(&c);
     const uint64_t us = NS_PER_US;
 
     for (uint16_t i = 0; i < 400; i++)
@@ -123,7 +81,7 @@ static enum notice_reason refusal(struct hub *h, const struct node_peer *p, uint
 TEST(who_is_refused_a_session_is_told_why)
 {
     const struct node_config c = {.solo_start_after_ns = 1, .members = {2}};
-    struct hub *h = owner(&c);
+    struct hub *h = hub_owner(&c);
     struct node_peer *p = hub_add_peer(h, 4000);
 
     p->received[0] = 7;
@@ -154,7 +112,7 @@ TEST(a_warm_takeover_asks_who_was_active_last_first_and_some_at_a_time)
     static const unsigned order[] = {1, 6, 4, 3, 0, 2}; /* the last one has no session any more */
     const struct node_config c = {.solo_start_after_ns = 1, .members = {2}, .warm = true};
     uint64_t ids[ARRAY_LEN(idle_ms)];
-    struct hub *h = owner(&c);
+    struct hub *h = hub_owner(&c);
 
     hub_tell(h, FAILOVER_LINE_BACKUP, false);
     for (uint16_t i = 0; i < ARRAY_LEN(idle_ms); i++) {
@@ -185,7 +143,6 @@ static int arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(data_under_an_unknown_key_has_its_peer_asked_ever_more_rarely_until_it_answers),
         T(nobody_is_asked_because_of_data_from_where_he_is_no_more),
         T(forged_data_from_many_places_asks_200_a_second), T(who_is_refused_a_session_is_told_why),
         T(a_warm_takeover_asks_who_was_active_last_first_and_some_at_a_time)};
