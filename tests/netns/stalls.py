@@ -34,6 +34,12 @@ class StallMeter:
             self.stalls.append((float(ended), int(cpu), float(length)))
         return [(cpu, length) for ended, cpu, length in self.stalls if ended >= moment]
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def stop(self):
         self.process.stdin.close()
         try:

@@ -1,10 +1,12 @@
 /* The process that takes VIPs from a daemon that stands still (O3); real processes, a scratch
  * directory. Bounds are loose: machines under test are loaded. */
 #include "base/clock.h"
+#include "base/err.h"
 #include "ha/fifo.h"
 #include "ha/health.h"
 #include "ha/sentinel.h"
 #include "lib/test.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -346,6 +348,27 @@ TEST(a_sentinel_that_dies_is_missed)
     sentinel_end(s);
 }
 
+/* The kernel closes the last one first when the daemon dies. */
+TEST(the_pipe_is_the_last_of_the_files)
+{
+    struct sentinel *s = start();
+    DIR *files = opendir("/proc/self/fd");
+    int last = -1;
+    char link[64], target[64];
+
+    assert_non_null(files);
+    for (struct dirent *d; (d = readdir(files));)
+        last = MAX(last, atoi(d->d_name));
+    closedir(files);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", last);
+    ssize_t len = readlink(link, target, sizeof(target) - 1);
+    bool inherited = !(fcntl(last, F_GETFD) & FD_CLOEXEC);
+    sentinel_end(s);
+    assert_true(len > 0 && strncmp(target, "pipe:", 5) == 0);
+    assert_false(inherited);
+    assert_int_equal(fcntl(last, F_GETFD), -1);
+}
+
 TEST(all_beat_when_each_has_begun_and_none_is_old)
 {
     struct sentinel *s = start();
@@ -375,4 +398,5 @@ TEST_MAIN(TS(health_is_there_while_the_daemon_beats_and_is_fit, set_up, clean_up
           TS(a_second_daemon_is_refused_and_does_the_first_no_harm, set_up, clean_up),
           TS(a_sentinel_that_cannot_be_confined_is_none, set_up, clean_up),
           TS(a_sentinel_that_dies_is_missed, set_up, clean_up),
+          TS(the_pipe_is_the_last_of_the_files, set_up, clean_up),
           TS(all_beat_when_each_has_begun_and_none_is_old, set_up, clean_up))
