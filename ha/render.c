@@ -174,7 +174,7 @@ static void put_globals(struct writer *w)
     fprintf(w->out,
             "    vrrp_garp_master_delay 1\n"
             "    vrrp_garp_master_repeat 3\n"
-            "    vrrp_garp_master_refresh 60\n"
+            "    vrrp_garp_master_refresh 10\n"
             "    vrrp_garp_lower_prio_delay 1\n"
             "    vrrp_garp_lower_prio_repeat 3\n"
             "    vrrp_higher_prio_send_advert on\n"

@@ -395,10 +395,19 @@ void vips_sibling_down(struct node *n, uint8_t member)
     routes_sibling_down(n);
 }
 
+/* O7: what its owner announced while a LAN was dead here nobody heard, and keepalived does not know
+ * that. */
 void node_lans(struct node *n, uint32_t known, uint32_t alive, struct instant now)
 {
+    uint32_t back = alive & ~n->lans_alive;
+
+    siblings_now(n, now);
     n->lans_known = known;
     n->lans_alive = alive;
+    for (uint16_t slot = 1; slot <= n->conf.vip_count; slot++)
+        if ((back & n->conf.lans[slot]) && failover_owned(&n->vip[slot].failover) &&
+            !PLANTED("silent-after-a-cut"))
+            n->ops.announce(n->ops.ctx, slot);
     readiness(n, now);
 }
 

@@ -17,9 +17,27 @@ struct instant machine_now(const struct machine *m)
                             .real_ns = 1700000000 * NS_PER_S + now + (uint64_t)m->clock_ahead_ns};
 }
 
+/* ha/lanprobe. */
+static void probe(struct machine *m)
+{
+    struct world *w = m->world;
+
+    if (!w->cut_wan[m->member])
+        m->lan_heard_ns = w->now_ns;
+    bool alive = w->now_ns - m->lan_heard_ns < SIM_LAN_DEAD_NS;
+    if (m->lans_told && alive == m->lans_alive)
+        return;
+    m->lans_told = true;
+    m->lans_alive = alive;
+    node_lans(m->node, SIM_LANS, alive ? SIM_LANS : 0, machine_now(m));
+}
+
 static void machine_tick(struct machine *m)
 {
     struct instant now = machine_now(m);
+
+    if (m->world->probes && m->member)
+        probe(m);
     m->ticked_real_ns = now.real_ns;
     uint64_t next = node_tick(m->node, now);
     uint64_t wait = next <= now.boot_ns ? NS_PER_MS : MIN(next - now.boot_ns, 50 * NS_PER_MS);
@@ -216,7 +234,7 @@ int machine_start(struct machine *m)
     if (m->member)
         oracle_born(w->oracle, m->member);
     m->alive = true;
-    m->frozen = m->frozen_daemon = false;
+    m->frozen = m->frozen_daemon = m->lans_told = false;
     m->gate = (struct gate){0};
     memset(m->link_up, 0, sizeof(m->link_up));
     memset(m->revokes_open, 0, sizeof(m->revokes_open));

@@ -61,6 +61,7 @@ static unsigned run(const struct options *o, uint64_t seed)
     w->warm = s->warm;
     w->operators = s->operators;
     w->disk = o->disk;
+    w->probes = seed % 2;
     w->attacker = seed % 3 != 0;
     for (unsigned i = 0; i < w->members + w->clients; i++)
         if (machine_start(&w->machine[i]) < 0)

@@ -66,8 +66,9 @@ const struct plant plants[] = {
     /* Ownership. */
     {"gate-left-open", "faults", 1, "a member goes on without the VIP"},
     {"address-not-looked-at", "faults", 22, "the VIP's address may go, and nobody looks"},
-    {"no-announcement", "faults", 108, "a master does not announce itself again"},
-    {"lesser-not-outbid", "split", 14,
+    {"no-announcement", "unannounced", 2, "a master does not announce itself again"},
+    {"silent-after-a-cut", "unannounced", 1, "nor when its LAN is back"},
+    {"lesser-not-outbid", "split", 43,
      "a master that hears a lesser one goes on under the old terms"},
     {"rescued-once", "split", 2,
      "an initiation of a rescue that was lost is not followed by another"},

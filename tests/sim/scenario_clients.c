@@ -457,6 +457,7 @@ void scenario_cut_off(struct world *w, uint64_t seconds)
 {
     struct machine *dead = owner(w);
 
+    w->probes = false; /* what they say is said here */
     w->attacker_stays = true;
     for (unsigned i = 0; i < w->clients; i++) {
         client(w, i)->up_every_ns = client(w, i)->down_every_ns = 20 * NS_PER_MS;
@@ -495,12 +496,44 @@ void scenario_cut_off(struct world *w, uint64_t seconds)
         violation(w, "who is cut off has the VIP");
 }
 
+/* A backup's LANs die, then the owner: it takes the VIP, and nobody hears it say so. When its LANs
+ * are back there is nothing for VRRP to decide, but neighbours still look for the dead one. Its
+ * probes tell the owner, or the other one's return. */
+void scenario_unannounced(struct world *w, uint64_t seconds)
+{
+    struct machine *dies = owner(w), *cut = &w->machine[dies == w->machine];
+
+    w->probes = world_random(w, 2);
+    for (unsigned i = 0; i < w->clients; i++) {
+        client(w, i)->up_every_ns = client(w, i)->down_every_ns = 20 * NS_PER_MS;
+        traffic_plan(w, client(w, i));
+    }
+    run_for(w, 2000);
+    w->cut_wan[cut->member] = true;
+    run_for(w, world_random(w, 200));
+    machine_crash(dies);
+    run_for(w, 2000);
+    if (!gate_owned(&cut->gate, 1) || owner(w) != dies)
+        violation(w, "the VIP did not change, or somebody heard of it");
+    w->cut_wan[cut->member] = false;
+    run_for(w, 1000);
+    if (!w->probes) {
+        machine_start(dies);
+        run_for(w, 1000);
+    }
+    for (unsigned i = 0; i < w->clients; i++)
+        if (MIN(client(w, i)->last_up_ns, client(w, i)->last_down_ns) < w->now_ns - 100 * NS_PER_MS)
+            oracle_violation(w->oracle, w->now_ns, "client %u does not find the owner",
+                             client(w, i)->number + 1);
+}
+
 /* VRRP alone is cut, so both have the VIP, and neighbours learned it from the second last; that one
  * has to let go, and does not come back. */
 void scenario_let_go(struct world *w, uint64_t seconds)
 {
     struct machine *first = owner(w), *second = &w->machine[first == w->machine];
 
+    w->probes = false; /* what they say is said here */
     for (unsigned i = 0; i < w->clients; i++) {
         client(w, i)->up_every_ns = client(w, i)->down_every_ns = 20 * NS_PER_MS;
         traffic_plan(w, client(w, i));

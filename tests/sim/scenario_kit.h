@@ -52,4 +52,5 @@ void scenario_promises(struct world *w, uint64_t seconds);
 void scenario_unasked(struct world *w, uint64_t seconds);
 void scenario_switch(struct world *w, uint64_t seconds);
 void scenario_cut_off(struct world *w, uint64_t seconds);
+void scenario_unannounced(struct world *w, uint64_t seconds);
 void scenario_let_go(struct world *w, uint64_t seconds);

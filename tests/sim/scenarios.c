@@ -662,6 +662,8 @@ const struct scenario scenarios[] = {
      false, scenario_cut_off},
     {"let-go", "the last of two that have a VIP is heard at once", 2, 2, false, false, false,
      scenario_let_go},
+    {"unannounced", "an owner that nobody heard take the VIP is found", 2, 2, false, false, false,
+     scenario_unannounced},
     {"late-acks", "what was accepted in bypass is not accepted again", 0, 2, false, false, false,
      run_late_acks},
     {"sleepers", "who wakes up alone accepts nothing twice", 2, 2, false, false, false,

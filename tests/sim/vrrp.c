@@ -90,6 +90,7 @@ void vrrp_run(struct machine *m, uint16_t slot, enum vrrp_turn turn)
     if (m->frozen)
         return;
     if (turn == VRRP_ANNOUNCE) {
+        v->announced_ns = w->now_ns;
         if (v->master && !w->cut_wan[m->member])
             w->arp[slot] = m->member;
         return;
@@ -118,6 +119,8 @@ void vrrp_run(struct machine *m, uint16_t slot, enum vrrp_turn turn)
             v->heard_ns = w->now_ns;
         }
     }
+    if (v->master && !w->probes && w->now_ns - v->announced_ns >= SIM_REFRESH_NS)
+        vrrp_event(m, 0, slot, VRRP_ANNOUNCE);
     if (turn == VRRP_ADVERT && !v->master &&
         w->now_ns - v->heard_ns > 3 * SIM_ADVERT_NS + m->member * NS_PER_MS)
         become(m, slot, true);

@@ -22,6 +22,8 @@
 #define SIM_WORK_MAX 65536 /* events in all */
 #define SIM_WAN_DELAY_NS (2 * NS_PER_MS)
 #define SIM_LAN_DELAY_NS (150 * NS_PER_US)
+#define SIM_REFRESH_NS (10 * NS_PER_S) /* as rendered */
+#define SIM_LAN_DEAD_NS (600 * NS_PER_MS)
 #define SIM_ADVERT_NS (100 * NS_PER_MS)
 #define SIM_LANS 3                           /* of each member, a bit each; every VIP needs both */
 #define SIM_ANNOUNCE_LATE_NS (8 * NS_PER_MS) /* switches learn of a new master within this */
@@ -81,6 +83,7 @@ struct staged {
 struct vrrp { /* a model of keepalived on one member, one VIP */
     bool master;
     uint64_t heard_ns; /* last advert of an equal or better master */
+    uint64_t announced_ns;
     int weight;
     bool fit;
 };
@@ -124,6 +127,8 @@ struct machine {
     struct staged *staged;
     unsigned staged_count;
     bool address_present[SIM_VIPS_MAX + 1], address_kept[SIM_VIPS_MAX + 1];
+    uint64_t lan_heard_ns; /* when its LAN last carried something */
+    bool lans_told, lans_alive;
     unsigned wants_addresses;               /* bit n: VIP slot n */
     unsigned drained;                       /* durable; as wants_addresses */
     struct flap_memory flaps[SIM_VIPS_MAX]; /* of this boot */
@@ -198,7 +203,8 @@ struct world {
     bool mixed; /* some members are of an earlier build */
     struct damping_rules damping;
     uint64_t raises_alone, raises_together; /* messages to those, and to the others */
-    bool warm;                              /* session keys never leave a member */
+    bool probes;   /* members ask something on their LANs; else keepalived announces now and then */
+    bool warm;     /* session keys never leave a member */
     bool lossless; /* only planned moves: every packet is delivered, no session is made anew */
     struct oracle *oracle;
     uint8_t hub_private[32], cookie_key[32];

@@ -161,7 +161,7 @@ TEST(keepalived_is_told_of_the_fifo_and_of_both_files)
     assert_has(global, "vrrp_notify_fifo /run/gm-x/vrrp.fifo");
     assert_has(global, "router_id m1");
     assert_has(global, "enable_script_security");
-    assert_has(global, "vrrp_garp_master_refresh 60");
+    assert_has(global, "vrrp_garp_master_refresh 10");
     /* "reverse" without "init_file": what is missing or 0 is FAULT. */
     assert_string_equal(block(t, "track_file gm_health_1"),
                         "file /run/gm-x/" HEALTH_FILE "-1 | weight 0 reverse");

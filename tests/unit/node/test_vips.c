@@ -83,6 +83,26 @@ TEST(two_heartbeats_missed_are_enough_for_the_one_that_the_vip_came_from)
     assert_int_equal(given_up(200, true), 1u << 2 | 1u << 3);
 }
 
+TEST(when_a_lan_is_back_its_neighbours_are_told_again)
+{
+    const struct node_config c = {.solo_start_after_ns = 1, .lans = {[1] = 1}};
+    struct hub *h = hub_ready(&c);
+
+    node_lans(h->node, 3, 3, h->now);
+    assert_int_equal(h->announced, 0); /* the VIP is not ours */
+    hub_tell(h, FAILOVER_WRITER_UP, false);
+    hub_tell(h, FAILOVER_ADDRESS_UP, false);
+    assert_int_equal(h->announced, 1);
+    node_lans(h->node, 3, 2, h->now);
+    assert_int_equal(h->announced, 1); /* nobody would hear it */
+    node_lans(h->node, 3, 3, h->now);
+    assert_int_equal(h->announced, 2);
+    node_lans(h->node, 3, 1, h->now);
+    node_lans(h->node, 3, 3, h->now);
+    assert_int_equal(h->announced, 2); /* that LAN is not the VIP's */
+    hub_free(h);
+}
+
 TEST(any_part_of_the_predicate_that_goes_takes_the_vip)
 {
     static const enum failover_kind ends[] = {FAILOVER_ADDRESS_DOWN, FAILOVER_LINE_BACKUP,
@@ -442,6 +462,7 @@ TEST(what_the_node_says_is_text_that_nobody_forges)
 
 TEST_MAIN(T(a_vip_is_ours_from_the_address_on_and_not_a_moment_longer),
           T(when_the_other_of_two_lets_go_neighbours_are_told_again),
+          T(when_a_lan_is_back_its_neighbours_are_told_again),
           T(two_heartbeats_missed_are_enough_for_the_one_that_the_vip_came_from),
           T(any_part_of_the_predicate_that_goes_takes_the_vip),
           T(a_new_stay_never_goes_on_under_the_old_terms),
