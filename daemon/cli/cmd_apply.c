@@ -308,9 +308,7 @@ static void show_json(const struct apply *a)
         json_array_append_new(errors, json_pack("{s:s}", "text", a->failure));
     json_object_set_new(o, "unchanged", json_integer(same));
     json_object_set_new(o, "errors", errors);
-    json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(o);
+    cli_json(o, false);
 }
 
 static void show_text(const struct apply *a)

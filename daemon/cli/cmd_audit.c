@@ -86,9 +86,7 @@ static int show_verdict(const struct cli *c, const struct chain *chain)
         json_t *o = json_pack("{s:i, s:b, s:I, s:I, s:s, s:s}", "schema", SCHEMA, "intact", good,
                               "first", (json_int_t)chain->first, "last", (json_int_t)chain->last,
                               "hash", hash, "problem", chain->problem);
-        json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-        putchar('\n');
-        json_decref(o);
+        cli_json(o, false);
     } else if (good && chain->first) {
         printf("entries %" PRIu64 " to %" PRIu64 " are as they were written\n"
                "note for the next time: --expect %" PRIu64 ":%s\n",
@@ -121,9 +119,7 @@ static void show_entry(const struct reading *r, const struct audit_entry *e)
     hex_encode(e->hash, sizeof(e->hash), hash);
     json_t *o = json_pack("{s:i, s:I, s:s, s:s}", "schema", SCHEMA, "serial", (json_int_t)e->serial,
                           "text", e->text, "hash", hash);
-    json_dumpf(o, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(o);
+    cli_json(o, true);
 }
 
 static void take_entry(const struct reading *r, const struct audit_entry *e)

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "cli/cluster.h"
 #include "cli/draft.h"
+#include "cli/writer.h"
 #include "ha/render.h"
 #include <fcntl.h>
 #include <jansson.h>
@@ -166,7 +167,6 @@ static void print_steps(const struct draft *d, const char *path)
 static int report_json(const struct draft *d, const char *path, const char *key)
 {
     json_t *o, *members;
-    int r;
 
     members = json_array();
     for (unsigned i = 0; i < d->member_count; i++)
@@ -175,10 +175,7 @@ static int report_json(const struct draft *d, const char *path, const char *key)
     o = json_pack("{s:i, s:s, s:s, s:s, s:o}", "schema", 1, "cluster", d->word[DRAFT_NAME],
                   d->alone ? "config" : "directory", path, "hub_public_key", key, "members",
                   members);
-    r = o ? json_dumpf(o, stdout, JSON_COMPACT) : -1;
-    puts("");
-    json_decref(o);
-    return r == 0 ? EXIT_GOOD : cli_fail(EXIT_FAILED, "the output cannot be written");
+    return cli_json(o, true);
 }
 
 /* ---- the two ways ---- */

@@ -11,7 +11,6 @@
 static int show_json(const struct doctor *d)
 {
     json_t *list = json_array(), *o;
-    int r;
 
     for (unsigned i = 0; i < d->count; i++) {
         const struct finding *f = &d->finding[i];
@@ -23,10 +22,7 @@ static int show_json(const struct doctor *d)
         json_array_append_new(list, row);
     }
     o = json_pack("{s:i, s:b, s:o}", "schema", SCHEMA, "healthy", d->faults == 0, "findings", list);
-    r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+    return cli_json(o, false);
 }
 
 static void show_text(const struct doctor *d, bool color, bool all)

@@ -16,22 +16,12 @@
 #define MS_MOST 60000
 #define LOST_MOST 100000
 
-static int print_json(const struct drill *d)
-{
-    json_t *o = drill_json(d);
-    int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
-
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
-}
-
 static int tell(const struct drill_run *r)
 {
     int status = EXIT_GOOD;
 
     if (r->c->json)
-        status = print_json(r->d);
+        status = cli_json(drill_json(r->d), false);
     else
         drill_text(r->d, color_wanted(r->c, stdout), stdout);
     if (r->report) {

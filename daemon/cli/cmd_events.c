@@ -75,9 +75,7 @@ static void print_json(const struct control_event *e)
                             : json_string(e->field[i].value);
         json_object_set_new(o, e->field[i].key, value);
     }
-    json_dumpf(o, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(o);
+    cli_json(o, true);
 }
 
 static void print_missed(const struct reading *r, uint64_t missed)

@@ -3,6 +3,7 @@
 #include "base/secret.h"
 #include "cli/cli.h"
 #include "cli/row.h"
+#include "cli/writer.h"
 #include <jansson.h>
 #include <string.h>
 
@@ -39,17 +40,13 @@ static int write_json(const struct peer_rows *rows, const struct peer_rows *grou
 {
     json_t *list = json_array(), *named = json_array();
     json_t *o = json_pack("{s:i, s:o, s:o}", "schema", SCHEMA, "groups", named, "peers", list);
-    int r;
 
     for (unsigned i = 0; i < groups->count; i++)
         json_array_append_new(named, row_group_json(&groups->row[i]));
 
     for (unsigned i = 0; i < rows->count; i++)
         json_array_append_new(list, row_peer_json(&rows->row[i], true));
-    r = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+    return cli_json(o, false);
 }
 
 int cmd_export(const struct cli *c, int argc, char **argv)

@@ -101,7 +101,6 @@ static int take_arguments(struct peer_command *c, const struct verb *v, char **a
 static int show_json(const struct peer_rows *rows, bool one)
 {
     json_t *o = json_pack("{s:i}", "schema", SCHEMA), *list = one ? NULL : json_array();
-    int r;
 
     for (unsigned i = 0; i < rows->count; i++)
         if (one)
@@ -110,10 +109,7 @@ static int show_json(const struct peer_rows *rows, bool one)
             json_array_append_new(list, row_group_json(&rows->row[i]));
     if (list)
         json_object_set_new(o, "groups", list);
-    r = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+    return cli_json(o, false);
 }
 
 static const char *networks(const struct peer_row *r)

@@ -13,16 +13,12 @@ enum { MONITOR_OK, MONITOR_WARNING, MONITOR_CRITICAL, MONITOR_UNKNOWN };
 static int show_json(const struct health *h)
 {
     json_t *reasons = json_array(), *o;
-    int r;
 
     for (unsigned i = 0; i < h->count; i++)
         json_array_append_new(reasons, json_string(h->reason[i]));
     o = json_pack("{s:i, s:b, s:b, s:o}", "schema", SCHEMA, "healthy", h->count == 0, "critical",
                   h->critical, "reasons", reasons);
-    r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+    return cli_json(o, false);
 }
 
 static int show(const struct cli *c, const struct health *h)

@@ -274,7 +274,6 @@ static int add_all(const struct cli *c, struct import *im)
 static int show_json(const struct import *im, unsigned named)
 {
     json_t *added = json_array(), *errors = json_array(), *remarks = json_array(), *o;
-    int r;
 
     for (unsigned i = 0; i < named; i++)
         json_array_append_new(added, json_string(im->conf.peer[i].name));
@@ -288,10 +287,7 @@ static int show_json(const struct import *im, unsigned named)
         json_array_append_new(errors, json_pack("{s:s}", "text", im->failure));
     o = json_pack("{s:i, s:b, s:o, s:i, s:o, s:o}", "schema", SCHEMA, "dry_run", im->dry_run,
                   "added", added, "unchanged", (int)im->same, "errors", errors, "remarks", remarks);
-    r = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(o);
-    return r;
+    return cli_json(o, false);
 }
 
 static void show_text(const struct import *im)

@@ -199,15 +199,6 @@ static json_t *members_json(const struct seen *s)
     return list;
 }
 
-static int print_json(json_t *o)
-{
-    int r = o ? json_dumpf(o, stdout, JSON_COMPACT) : -1;
-
-    puts("");
-    json_decref(o);
-    return r == 0 ? EXIT_GOOD : cli_fail(EXIT_FAILED, "the output cannot be written");
-}
-
 static int look(const struct cli *c, const struct cluster_words *w, struct seen *ret)
 {
     struct control_request request = {.version = CONTROL_VERSION, .kind = CONTROL_STATUS};
@@ -241,8 +232,9 @@ int cluster_members(const struct cli *c, int argc, char **argv)
     if (status == EXIT_GOOD)
         status = look(c, &w, &s);
     if (status == EXIT_GOOD && c->json)
-        status = print_json(json_pack("{s:i, s:s, s:o}", "schema", 1, "cluster", s.conf->cluster,
-                                      "members", members_json(&s)));
+        status = cli_json(json_pack("{s:i, s:s, s:o}", "schema", 1, "cluster", s.conf->cluster,
+                                    "members", members_json(&s)),
+                          true);
     else if (status == EXIT_GOOD)
         show_table(c, &s);
     seen_done(&s);
@@ -263,9 +255,10 @@ int cluster_status(const struct cli *c, int argc, char **argv)
     all = count_members(&s, false);
     good = count_members(&s, true);
     if (c->json) {
-        status = print_json(json_pack("{s:i, s:s, s:b, s:i, s:i, s:o}", "schema", 1, "cluster",
-                                      s.conf->cluster, "healthy", good == all, "count", (int)all,
-                                      "good", (int)good, "members", members_json(&s)));
+        status = cli_json(json_pack("{s:i, s:s, s:b, s:i, s:i, s:o}", "schema", 1, "cluster",
+                                    s.conf->cluster, "healthy", good == all, "count", (int)all,
+                                    "good", (int)good, "members", members_json(&s)),
+                          true);
     } else {
         printf("%s: %u member%s, %u in sync%s\n\n", s.conf->cluster, all, all == 1 ? "" : "s", good,
                s.status ? "" : "; no guardmountd answers here");

@@ -151,15 +151,6 @@ static void print_text(const struct wish *w, const struct status *s, bool done)
                    w->arrived[i] ? "" : ", and has not moved");
 }
 
-static int print_json(json_t *o)
-{
-    int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
-
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
-}
-
 static int result_json(const struct wish *w, const struct status *s, bool done)
 {
     json_t *vips = json_array();
@@ -178,9 +169,9 @@ static int result_json(const struct wish *w, const struct status *s, bool done)
             json_object_set_new(o, "took_ms", json_integer((json_int_t)w->arrived_ms[i]));
         json_array_append_new(vips, o);
     }
-    return print_json(json_pack("{s:i, s:s, s:s, s:b, s:o}", "schema", SCHEMA, "action",
-                                verbs[w->move.kind], "member", w->member, "done", done, "vips",
-                                vips));
+    return cli_json(json_pack("{s:i, s:s, s:s, s:b, s:o}", "schema", SCHEMA, "action",
+                              verbs[w->move.kind], "member", w->member, "done", done, "vips", vips),
+                    false);
 }
 
 static int ask(const struct cli *c, struct wish *w)
@@ -337,8 +328,9 @@ int cmd_upgrade_check(const struct cli *c, int argc, char **argv)
     json_t *list = objections(s);
     bool safe = json_array_size(list) == 0;
     if (c->json) {
-        r = print_json(json_pack("{s:i, s:s, s:b, s:O}", "schema", SCHEMA, "member", s->name,
-                                 "safe", safe, "reasons", list));
+        r = cli_json(json_pack("{s:i, s:s, s:b, s:O}", "schema", SCHEMA, "member", s->name, "safe",
+                               safe, "reasons", list),
+                     false);
     } else {
         printf("%s: %s\n", s->name, safe ? "safe to restart" : "not safe to restart:");
         for (size_t i = 0; i < json_array_size(list); i++)

@@ -309,7 +309,6 @@ static int make_keys(struct asked *a, bool json)
 static int show_json(const struct peer_rows *rows, bool one)
 {
     json_t *o = json_pack("{s:i}", "schema", SCHEMA), *list = one ? NULL : json_array();
-    int r;
 
     for (unsigned i = 0; i < rows->count; i++)
         if (one)
@@ -320,10 +319,7 @@ static int show_json(const struct peer_rows *rows, bool one)
         json_object_set_new(o, "peers", list);
     if (*rows->note)
         json_object_set_new(o, "note", json_string(rows->note));
-    r = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+    return cli_json(o, false);
 }
 
 /* A key that waits has no name of its own: whose it will be. */

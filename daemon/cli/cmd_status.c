@@ -314,17 +314,6 @@ static json_t *peers_json(const struct shown *x)
     return list;
 }
 
-/* An object a line when it is not the only one. */
-static int print_json(json_t *o, bool line)
-{
-    int r = o ? json_dumpf(o, stdout, (line ? JSON_COMPACT : JSON_INDENT(2)) | JSON_PRESERVE_ORDER)
-              : -1;
-
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
-}
-
 static int status_json(const struct shown *x)
 {
     const struct status *s = x->s;
@@ -343,7 +332,7 @@ static int status_json(const struct shown *x)
         json_object_set_new(o, "peers", peers_json(x));
         json_object_set_new(o, "peers_cut", json_boolean(s->peers_cut));
     }
-    return print_json(o, x->watched);
+    return cli_json(o, x->watched);
 }
 
 static int show_once(const struct cli *c, struct shown *x)

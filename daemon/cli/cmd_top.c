@@ -232,7 +232,6 @@ static int full_screen(struct top *t)
 static int print_json(const struct top *t, double seconds)
 {
     json_t *list = json_array(), *o;
-    int r;
 
     for (unsigned i = 0; i < t->count; i++) {
         const struct rate_row *row = &t->row[i];
@@ -250,10 +249,7 @@ static int print_json(const struct top *t, double seconds)
     }
     o = json_pack("{s:i, s:f, s:s, s:o}", "schema", SCHEMA, "seconds", seconds, "order",
                   rate_order_names[t->order], "peers", list);
-    r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+    return cli_json(o, false);
 }
 
 static int print_once(struct top *t)

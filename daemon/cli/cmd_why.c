@@ -169,7 +169,6 @@ static int show_json(const struct control_why *y, const struct why *w)
 {
     char key[KEY_TEXT_LEN + 1];
     json_t *findings = json_array(), *o;
-    int r;
 
     for (unsigned i = 0; i < w->count; i++)
         json_array_append_new(findings,
@@ -179,10 +178,7 @@ static int show_json(const struct control_why *y, const struct why *w)
     o = json_pack("{s:i, s:s, s:s, s:b, s:s, s:o, s:o}", "schema", SCHEMA, "public_key", key,
                   "name", y->name, "up", w->up, "verdict", w->finding[0].code, "findings", findings,
                   "facts", facts_json(y));
-    r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
-    putchar('\n');
-    json_decref(o);
-    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+    return cli_json(o, false);
 }
 
 int cmd_why(const struct cli *c, int argc, char **argv)

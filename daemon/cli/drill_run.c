@@ -195,19 +195,19 @@ static int wait_ready(struct drill_run *r, bool away)
         r->return_until_ns = 0;
     if (r->d->forced && (away || r->d->method == METHOD_DRAIN))
         return EXIT_GOOD;
-    while (!interrupted && clock_boot_ns() < r->isolated_until_ns)
+    while (!interrupted && clock_boot_ns() < r->held_until_ns)
         cli_sleep(LOOK_EVERY_MS * NS_PER_MS);
     return away ? wait_until(r, WAIT_MS, false, &ready, drill_in_sync)
                 : wait_return(r, false, &ready);
 }
 
-/* @began_ns: of the waiting, which may have been none. */
-static void rest(uint64_t began_ns)
+/* @began_ns: of the waiting, which may have been none. Then it came back when it was let go. */
+static void rest(const struct drill_run *r, uint64_t began_ns)
 {
-    uint64_t until = clock_boot_ns() + REST_MS * NS_PER_MS;
     bool waited = since_ms(began_ns) >= LOOK_EVERY_MS;
+    uint64_t until = (waited ? clock_boot_ns() : r->held_until_ns) + REST_MS * NS_PER_MS;
 
-    while (waited && !interrupted && clock_boot_ns() < until)
+    while (!interrupted && clock_boot_ns() < until)
         cli_sleep(LOOK_EVERY_MS * NS_PER_MS);
 }
 
@@ -253,10 +253,10 @@ static int command(struct drill_run *r, bool away)
     }
     if (r->d->method == METHOD_DRAIN)
         return order(r, MOVE_DRAIN);
-    if (r->d->method == METHOD_ISOLATE) {
-        r->isolated_until_ns = clock_boot_ns() + r->hold_ns;
+    if (r->d->method == METHOD_ISOLATE || r->d->method == METHOD_FREEZE)
+        r->held_until_ns = clock_boot_ns() + r->hold_ns;
+    if (r->d->method == METHOD_ISOLATE)
         return isolate_begin(r->interfaces, r->sync_port, (unsigned)(r->hold_ns / NS_PER_MS));
-    }
     status = ask_drill(r, DRILL_FAULT, (uint32_t)(r->hold_ns / NS_PER_MS), false, &reply);
     if (status == EXIT_GOOD)
         control_reply_done(&reply);
@@ -373,7 +373,7 @@ static int step(struct drill_run *r, bool away)
     if (status == EXIT_GOOD)
         status = wait_ready(r, away);
     if (status == EXIT_GOOD && !away && r->d->method != METHOD_DRAIN)
-        rest(began_ns);
+        rest(r, began_ns);
     if (status == EXIT_GOOD && !interrupted)
         status = look_if_returned(r, away, &returned);
     if (status != EXIT_GOOD || interrupted)

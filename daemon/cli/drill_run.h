@@ -15,8 +15,8 @@ struct drill_run {
     uint64_t serial;             /* of the last event that was read */
     uint64_t settle_ns, hold_ns; /* hold: of a freeze, of an isolation */
     uint64_t asked_ns;           /* when peers began to be asked */
-    uint64_t isolated_until_ns;
-    uint64_t return_until_ns; /* so long the owner is waited for, in all; 0: it is not gone */
+    uint64_t held_until_ns;      /* of a freeze, of an isolation; else 0 */
+    uint64_t return_until_ns;    /* so long the owner is waited for, in all; 0: it is not gone */
     char interfaces[CONTROL_IFNAMES_MAX + 1]; /* of the VIP */
     uint16_t sync_port;
 

@@ -25,6 +25,16 @@ int cli_fail(int status, const char *format, ...)
     return status;
 }
 
+int cli_json(json_t *o, bool line)
+{
+    int r = o ? json_dumpf(o, stdout, (line ? JSON_COMPACT : JSON_INDENT(2)) | JSON_PRESERVE_ORDER)
+              : -1;
+
+    putchar('\n');
+    json_decref(o);
+    return r < 0 ? cli_fail(EXIT_FAILED, "the JSON cannot be written") : EXIT_GOOD;
+}
+
 bool reader_gone(void)
 {
     struct pollfd p = {.fd = STDOUT_FILENO};

@@ -3,6 +3,7 @@
  * Threads: one. Never: says something by colour alone. */
 #pragma once
 #include "cli/cli.h"
+#include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -30,6 +31,10 @@ void table_cell(struct table *t, enum tone tone, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Prints and frees. Nothing but the heads: prints nothing. */
 void table_end(struct table *t, bool color, FILE *out);
+
+/* To standard output, and frees it. @line: one line, as one of many. NULL: no memory. An exit code.
+ */
+int cli_json(json_t *o, bool line);
 
 /* Whoever reads a pipe of ours, such as head, went away. */
 bool reader_gone(void);

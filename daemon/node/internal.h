@@ -495,11 +495,20 @@ bool moves_give_up(struct node *n, uint16_t slot, struct instant now);
 bool moves_outranks(const struct node *n, uint16_t slot, uint8_t a, uint8_t b);
 bool is_listed(const struct node *n, uint16_t slot, uint8_t member); /* among its Members */
 void moves_drain_all(struct node *n, struct instant now);
-/* May @member give away @only (0: all), as far as it is known here? */
-int moves_may_drain(const struct node *n, uint16_t only, uint8_t member,
-                    char reason[MOVE_REASON_LEN], struct instant now);
+/* Siblings hear that a VIP which we have will go, or stays after all. */
+void moves_tell(struct node *n, uint16_t slot, struct instant now);
+/* Could somebody else carry on with every session of the VIP that @owner has? */
+bool moves_successor_ready(const struct node *n, uint16_t slot, uint8_t owner, struct instant now);
 void moves_heard(struct node *n, uint8_t member, const struct sync_move *m, struct instant now);
 uint64_t moves_tick(struct node *n, uint16_t slot, struct instant now);
+
+/* orders.c */
+/* May @member give away @only (0: all), as far as it is known here? */
+int orders_may_drain(const struct node *n, uint16_t only, uint8_t member,
+                     char reason[MOVE_REASON_LEN], struct instant now);
+/* Of this member. */
+int orders_carry_out(struct node *n, const struct sync_move *m, uint16_t slot,
+                     char reason[MOVE_REASON_LEN], struct instant now);
 
 /* flaps.c */
 void flaps_init(struct node *n, struct instant now);

@@ -437,15 +437,15 @@ TEST(a_sibling_is_not_drained_when_nobody_is_left_to_go_on)
     struct hub *h = third_of_three();
     char reason[MOVE_REASON_LEN];
 
-    assert_int_equal(moves_may_drain(h->node, 1, 2, reason, h->now), 0); /* we could */
-    assert_int_equal(moves_may_drain(h->node, 1, 3, reason, h->now), 0); /* it has no VIP */
+    assert_int_equal(orders_may_drain(h->node, 1, 2, reason, h->now), 0); /* we could */
+    assert_int_equal(orders_may_drain(h->node, 1, 3, reason, h->now), 0); /* it has no VIP */
     assert_int_equal(move_of(h, MOVE_DRAIN, 1, false, reason), 0);
-    assert_int_equal(moves_may_drain(h->node, 1, 2, reason, h->now), -EAGAIN);
+    assert_int_equal(orders_may_drain(h->node, 1, 2, reason, h->now), -EAGAIN);
     assert_non_null(strstr(reason, "could take the VIP main"));
-    assert_int_equal(moves_may_drain(h->node, 0, 3, reason, h->now), 0);
+    assert_int_equal(orders_may_drain(h->node, 0, 3, reason, h->now), 0);
     assert_int_equal(move_of(h, MOVE_UNDRAIN, 1, false, reason), 0);
     node_engine_fit(h->node, false, h->now);
-    assert_int_equal(moves_may_drain(h->node, 0, 2, reason, h->now), -EAGAIN);
+    assert_int_equal(orders_may_drain(h->node, 0, 2, reason, h->now), -EAGAIN);
     hub_free(h);
 }
 
