@@ -23,17 +23,17 @@ static void on_serving(uv_idle_t *h)
         pool_call(p, atomic_load(&p->depth) > 0);
         return;
     }
-    if (pool_room(p) > 0 && pool_serve(&p->door))
+    if (pool_serve(&p->door))
         return;
     pool_tell(&p->door);
     uv_idle_stop(h);
     atomic_store(&p->door_awake, false);
     /* Who pushed before it could see this did not wake us. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (pool_room(p) == 0)
-        pool_call(p, 1); /* one that may wait */
-    else if (pool_serve(&p->door))
+    if (pool_serve(&p->door))
         door_begin(w);
+    else if (atomic_load(&p->depth) > 0) /* main has enough results: one that may wait for it */
+        pool_call(p, 1);
 }
 
 void door_begin(struct worker *w)

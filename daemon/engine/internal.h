@@ -439,7 +439,7 @@ struct pool {
     pthread_mutex_t result_lock;
     pthread_cond_t result_room;
     struct result_node *first, *last;
-    unsigned result_count;
+    unsigned result_count, reserved; /* RESULTS_MAX together */
     /* For main to take. */
     pthread_mutex_t refusal_lock;
     struct engine_refusal refusals[ENGINE_REFUSALS_MAX];
@@ -452,10 +452,10 @@ void pool_stop(struct engine *e);
 void pool_done(struct engine *e);
 /* @producer: a packet thread's number, or their count for main. False: full. */
 bool pool_push(struct engine *e, unsigned producer, const struct handshake_job *job);
-/* Serve what waits in the queue, up to HANDSHAKE_BATCH_MAX jobs. False: there was none. */
+/* Serve what waits in the queue, up to HANDSHAKE_BATCH_MAX jobs. False: nothing did, or main has
+ * not taken enough results (which the door does not wait for). */
 bool pool_serve(struct pool_thread *t);
 void pool_tell(struct pool_thread *t); /* main, of its results */
-unsigned pool_room(struct pool *p);    /* for results; 0: who serves now would wait for main */
 /* Wake one of @threads, if fewer than @wanted of them are. */
 void pool_call(struct pool *p, unsigned wanted);
 void pool_deliver(struct engine *e); /* (main) results to ops */

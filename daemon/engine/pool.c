@@ -190,10 +190,16 @@ static void result_free(struct result_node *n)
     free(n);
 }
 
-unsigned pool_room(struct pool *p)
+/* Who serves has room for all that may come of it before it takes a job: to wait with a result in
+ * the hand is nobody's, least of all the door's, for which main may be waiting. */
+static unsigned reserve(struct pool *p, bool patient)
 {
     pthread_mutex_lock(&p->result_lock);
-    unsigned room = RESULTS_MAX - MIN(p->result_count, RESULTS_MAX);
+    while (patient && p->result_count + p->reserved >= RESULTS_MAX && !atomic_load(&p->stop))
+        pthread_cond_wait(&p->result_room, &p->result_lock);
+    unsigned room = RESULTS_MAX - MIN(p->result_count + p->reserved, RESULTS_MAX);
+    room = MIN(room, HANDSHAKE_BATCH_MAX);
+    p->reserved += room;
     pthread_mutex_unlock(&p->result_lock);
     return room;
 }
@@ -206,23 +212,27 @@ void pool_tell(struct pool_thread *t)
     t->served = 0;
 }
 
-/* Waits while main has a full queue of them: then ours fills, and what does not fit is dropped. */
-static void result_push(struct pool_thread *t, struct result_node *n)
+/* The results of a batch that @reserved room, as far as main wants them. */
+static void results_push(struct pool_thread *t, struct result_node *const *nodes, unsigned n,
+                         unsigned reserved)
 {
     struct pool *p = &t->e->pool;
 
     pthread_mutex_lock(&p->result_lock);
-    while (p->result_count >= RESULTS_MAX && !atomic_load(&p->stop))
-        pthread_cond_wait(&p->result_room, &p->result_lock);
-    n->next = NULL;
-    if (p->last)
-        p->last->next = n;
-    else
-        p->first = n;
-    p->last = n;
-    p->result_count++;
+    for (unsigned i = 0; i < n; i++) {
+        nodes[i]->next = NULL;
+        if (p->last)
+            p->last->next = nodes[i];
+        else
+            p->first = nodes[i];
+        p->last = nodes[i];
+    }
+    p->result_count += n;
+    p->reserved -= reserved;
+    if (n < reserved)
+        pthread_cond_broadcast(&p->result_room);
     pthread_mutex_unlock(&p->result_lock);
-    t->untold = true;
+    t->untold |= n > 0;
 }
 
 static struct result_node *take_results(struct pool *p)
@@ -310,15 +320,34 @@ static void take_nodes(struct batch *b)
     b->n = kept;
 }
 
+/* To main or to nobody. */
+static void conclude(struct pool_thread *t, struct batch *b, unsigned reserved)
+{
+    unsigned wanted = 0;
+
+    for (unsigned i = 0; i < b->n; i++) {
+        struct result_node *n = b->nodes[i];
+
+        if (main_wants(&b->jobs[i], &n->r)) {
+            b->nodes[wanted++] = n;
+        } else {
+            refusal_add(&t->e->pool, &n->r);
+            result_free(n);
+        }
+    }
+    results_push(t, b->nodes, wanted, reserved);
+}
+
 bool pool_serve(struct pool_thread *t)
 {
     struct pool *p = &t->e->pool;
     struct batch b;
     bool load = false;
+    unsigned room = reserve(p, t != &p->door);
 
-    /* No more than main has room for, if it has any: to wait is not the door's. */
-    unsigned most = MAX(MIN(pool_room(p), HANDSHAKE_BATCH_MAX), 1);
-    if (atomic_load(&p->stop) || (b.n = pop(p, b.jobs, most)) == 0) {
+    b.n = atomic_load(&p->stop) ? 0 : pop(p, b.jobs, room);
+    if (b.n == 0) {
+        results_push(t, NULL, 0, room);
         pool_tell(t);
         return false;
     }
@@ -326,19 +355,11 @@ bool pool_serve(struct pool_thread *t)
     for (unsigned i = 0; i < b.n; i++)
         load |= under_load(p, atomic_fetch_sub(&p->depth, 1), b.jobs[i].queued_ns, now_ns);
     take_nodes(&b);
-
     rcu_enter();
     run(t, &b, load, now_ns);
     rcu_leave();
-    for (unsigned i = 0; i < b.n; i++) {
-        if (main_wants(&b.jobs[i], &b.nodes[i]->r)) {
-            result_push(t, b.nodes[i]);
-        } else {
-            refusal_add(p, &b.nodes[i]->r);
-            result_free(b.nodes[i]);
-        }
-    }
     t->served += b.n;
+    conclude(t, &b, room);
     if (t->served >= SERVED_AT_ONCE)
         pool_tell(t);
     return true;

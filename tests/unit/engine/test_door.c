@@ -172,6 +172,40 @@ static unsigned served(const struct pool_thread *t)
     return (unsigned)atomic_load(&t->stats.handshake[HANDSHAKE_DROP_UNKNOWN]);
 }
 
+static int do_nothing(struct worker *w, void *arg)
+{
+    return 0;
+}
+
+/* Results that main has, or will have, to take. */
+static unsigned results_due(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->result_lock);
+    unsigned due = pool->result_count + pool->reserved;
+    pthread_mutex_unlock(&pool->result_lock);
+    return due;
+}
+
+TEST(the_door_never_waits_for_main)
+{
+    struct pair p = pair_new(1);
+    struct pool *pool = &p.a->engine->pool;
+    struct handshake_job job = {.kind = HANDSHAKE_INITIATE, .queued_ns = clock_boot_ns()};
+    const unsigned many = RESULTS_MAX + 4 * HANDSHAKE_BATCH_MAX;
+
+    job.peer_id = hub_add_peer(p.a, &p.b->key, NULL, 2)->wg->id;
+    engine_set_identity(p.a->engine, NULL, NULL); /* each will fail, and is told so */
+    for (unsigned i = 0; i < many; i++)           /* more than main, which is here, has room for */
+        assert_int_equal(engine_handshake(p.a->engine, &job), 0);
+    while (atomic_load(&pool->depth) > many - RESULTS_MAX)
+        usleep(1000);
+    assert_int_equal(worker_run(door_of(p.a->engine), do_nothing, NULL), 0);
+    assert_int_equal(results_due(pool), RESULTS_MAX);
+    UNTIL(p.a->results[HANDSHAKE_DROP_UNKNOWN] == many);
+    UNTIL(results_due(pool) == 0);
+    pair_free(&p);
+}
+
 TEST(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many)
 {
     struct pair p = pair_new(1);
@@ -254,10 +288,10 @@ TEST(a_door_whose_results_nobody_takes_tells_main_and_lets_others_wait)
     turn_for(20);
     assert_int_equal(worker_run(door_of(p.a->engine), may_not_serve, &job), 0);
     uint64_t end = clock_boot_ns() + 10 * NS_PER_S;
-    while (!served(&pool->threads[0]) && !served(&pool->threads[1]) && clock_boot_ns() < end)
+    while (!atomic_load(&pool->awake) && clock_boot_ns() < end)
         usleep(500); /* main looks at nothing */
-    assert_int_equal(served(&pool->threads[0]) + served(&pool->threads[1]), 1);
-    assert_int_equal(served(&pool->door), 0);
+    assert_int_equal(atomic_load(&pool->awake), 1);
+    assert_int_equal(atomic_load(&pool->depth), 1); /* served when there is room for the result */
     UNTIL(results(pool) == 0);
     UNTIL(p.a->results[HANDSHAKE_DROP_UNKNOWN] == 1);
     pair_free(&p);
@@ -270,6 +304,7 @@ ENGINES_MAIN(E(under_load_a_cookie_is_asked_for_and_then_served),
              E(the_handshake_queue_is_bounded_and_a_long_one_is_load),
              E(what_is_no_data_comes_in_at_the_door),
              E(data_behind_a_handshake_message_in_a_burst_is_delivered),
+             E(the_door_never_waits_for_main),
              E(the_door_serves_few_handshakes_alone_and_other_threads_help_with_many),
              E(a_door_that_goes_on_reading_calls_who_serves_and_tells_main),
              E(a_door_whose_results_nobody_takes_tells_main_and_lets_others_wait))
