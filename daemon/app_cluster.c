@@ -586,6 +586,7 @@ static void on_beat(uv_timer_t *t)
     }
     atomic_store(&sentinel_beats(c->sentinel)[0].boot_ns, now.boot_ns);
     app_take_refusals(a);
+    app_life_look(a, now.boot_ns);
 }
 
 static void on_lans(void *ctx, uint32_t known, uint32_t alive)

@@ -105,8 +105,9 @@ struct cluster {
     unsigned strangers_told;
     uint64_t started_ns;
     uv_timer_t beat, announcing, settling, ending, notifying;
-    uint64_t beat_ns; /* of main's last beat */
-    uint64_t reads;   /* VIP slots whose addresses are to be read, one bit each */
+    uint64_t beat_ns;      /* of main's last beat */
+    uint64_t life_look_ns; /* when stamps are looked at next */
+    uint64_t reads;        /* VIP slots whose addresses are to be read, one bit each */
     bool reading_at_start;
     unsigned announce_left[VIPS_MAX];
     uint64_t drain_until_ns;          /* 0: not ending */
@@ -151,6 +152,7 @@ void app_ask_again(void *ctx);
 
 /* app_life.c */
 void app_life_ops(struct node_ops *ops);
+void app_life_look(struct app *a, uint64_t now_ns);
 void app_life_recall(const struct app *a, struct node_config *ret); /* what the last life left */
 
 /* app_reload.c */

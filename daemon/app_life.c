@@ -2,6 +2,8 @@
 #include "app_internal.h"
 #include <string.h>
 
+#define LOOK_NS (10 * NS_PER_S)
+
 static int op_save_drained(void *ctx, const uint16_t *vips, unsigned count)
 {
     return drained_save(((struct app *)ctx)->cluster->conf->state_dir, vips, count);
@@ -26,11 +28,11 @@ static int op_raise_seq(void *ctx, uint64_t seen, uint64_t *ret)
     return r;
 }
 
-static void op_reserve_stamps(void *ctx, uint64_t real_ns)
+static void op_reserve_stamps(void *ctx, uint64_t stamp_ns)
 {
     struct cluster *c = ((struct app *)ctx)->cluster;
 
-    if (life_reserve_stamps(c->conf->state_dir, &c->life, real_ns) < 0)
+    if (life_reserve_stamps(c->conf->state_dir, &c->life, stamp_ns, clock_real_ns()) < 0)
         log_warn("handshake stamps could not be reserved", "path=%s", c->conf->state_dir);
 }
 
@@ -40,6 +42,17 @@ void app_life_ops(struct node_ops *ops)
     ops->save_flaps = op_save_flaps;
     ops->raise_seq = op_raise_seq;
     ops->reserve_stamps = op_reserve_stamps;
+}
+
+/* Those of the first handshakes after a takeover too: then main must not wait for the disk. */
+void app_life_look(struct app *a, uint64_t now_ns)
+{
+    struct cluster *c = a->cluster;
+
+    if (now_ns < c->life_look_ns)
+        return;
+    c->life_look_ns = now_ns + LOOK_NS;
+    op_reserve_stamps(a, node_stamp_floor(a->node));
 }
 
 static unsigned load_flaps(const struct cluster *c, struct flap_memory ret[VIPS_MAX])

@@ -363,6 +363,11 @@ const struct identity *node_identity(const struct node *n)
     return n->identity;
 }
 
+uint64_t node_stamp_floor(const struct node *n)
+{
+    return n->stamp_floor;
+}
+
 bool node_fit(const struct node *n)
 {
     if (!clustered(n))

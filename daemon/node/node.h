@@ -104,7 +104,7 @@ struct node_ops {
     void (*save_flaps)(void *ctx, const struct flap_memory *all, unsigned count);
     /* Durable facts of this member's life. */
     int (*raise_seq)(void *ctx, uint64_t seen, uint64_t *ret_seq);
-    void (*reserve_stamps)(void *ctx, uint64_t real_ns);
+    void (*reserve_stamps)(void *ctx, uint64_t stamp_ns);
     /* @fields is text that is ready to be written (base/fields.h). */
     void (*log)(void *ctx, enum node_log level, const char *sentence, const char *fields);
     void (*notice)(void *ctx, const struct notice *notice); /* serial is 0 */
@@ -237,6 +237,7 @@ enum withheld node_withheld(const struct node *n, uint16_t vip_slot, struct inst
 uint64_t node_flaps(const struct node *n, uint16_t vip_slot); /* counted, of this life */
 uint8_t node_route(const struct node *n, uint16_t vip_slot);  /* member that has its packets */
 struct replica *node_replica(const struct node *n, uint8_t member);
+uint64_t node_stamp_floor(const struct node *n); /* F of H5 */
 bool node_in_sync(const struct node *n, struct instant now);
 bool node_fit(const struct node *n); /* for each of the VIPs */
 void node_key_counts(const struct node *n, unsigned *ret_owned, unsigned *ret_replicas);

@@ -271,15 +271,15 @@ int life_raise(const char *dir, struct life *l, uint64_t seen_seq)
     return r;
 }
 
-int life_reserve_stamps(const char *dir, struct life *l, uint64_t real_ns)
+int life_reserve_stamps(const char *dir, struct life *l, uint64_t stamp_ns, uint64_t real_ns)
 {
     uint64_t was = l->file.stamps_until_ns;
     int r;
 
     /* Renewed when half is left, so that it is never waited for. */
-    if (real_ns + STAMP_RESERVE_NS / 2 <= was)
+    if (real_ns + STAMP_RESERVE_NS / 2 <= was && stamp_ns + STAMP_STEP_NS / 2 <= was)
         return 0;
-    l->file.stamps_until_ns = real_ns + STAMP_RESERVE_NS;
+    l->file.stamps_until_ns = MAX(real_ns + STAMP_RESERVE_NS, stamp_ns + STAMP_STEP_NS);
     r = life_write(dir, l);
     if (r < 0)
         l->file.stamps_until_ns = was;

@@ -14,6 +14,7 @@
 
 #define RESTART_MIN_NS (3000 * 1000000ull) /* N7 */
 #define STAMP_RESERVE_NS (300 * 1000000000ull)
+#define STAMP_STEP_NS (10 * 1000000000ull)
 #define LIFE_QUARANTINE_NS (540 * 1000000000ull) /* N6 */
 #define LIFE_MACHINE_LEN 16
 #define LIFE_BOOT_ID_MAX 40
@@ -42,8 +43,10 @@ int life_begin(const char *dir, uint8_t member, uint64_t boot_ns, uint64_t real_
 /* A sibling saw a higher number of us (N5): take 1 + it, durably. On failure the number is taken in
  * memory, and the life is not proved any more. */
 int life_raise(const char *dir, struct life *l, uint64_t seen_seq);
-/* Reserve stamps up to @real_ns + STAMP_RESERVE_NS; cheap when still covered. */
-int life_reserve_stamps(const char *dir, struct life *l, uint64_t real_ns);
+/* Reserve stamps up to STAMP_RESERVE_NS from now; or STAMP_STEP_NS beyond @stamp_ns, the next one
+ * to be sent, where that is later: by no more, or starts in a row would run away from the clock.
+ * Cheap when still covered. */
+int life_reserve_stamps(const char *dir, struct life *l, uint64_t stamp_ns, uint64_t real_ns);
 void life_end(struct life *l);
 
 /* life_begin() with other files than /etc/machine-id and the kernel's boot_id, for tests. */

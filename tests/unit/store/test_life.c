@@ -251,20 +251,37 @@ TEST(stamps_are_reserved_ahead_and_known_after_a_crash)
     FILE *f;
 
     assert_int_equal(l.stamp_floor, 0);
-    assert_int_equal(life_reserve_stamps(h->dir, &l, NOW_NS), 0);
+    assert_int_equal(life_reserve_stamps(h->dir, &l, NOW_NS, NOW_NS), 0);
     write_text(h->life, "not written again: cheap");
     for (uint64_t t = 0; t < STAMP_RESERVE_NS / 2; t += S)
-        assert_int_equal(life_reserve_stamps(h->dir, &l, NOW_NS + t), 0);
+        assert_int_equal(life_reserve_stamps(h->dir, &l, NOW_NS + t, NOW_NS + t), 0);
     f = fopen(h->life, "r");
     assert_non_null(fgets(text, sizeof(text), f));
     fclose(f);
     assert_string_equal(text, "not written again: cheap");
-    assert_int_equal(life_reserve_stamps(h->dir, &l, NOW_NS + STAMP_RESERVE_NS / 2 + S), 0);
+    assert_int_equal(life_reserve_stamps(h->dir, &l, NOW_NS, NOW_NS + STAMP_RESERVE_NS / 2 + S), 0);
     life_end(&l);
     l = live(h, 2000 * S);
     assert_true(l.stamp_floor >= NOW_NS + STAMP_RESERVE_NS / 2 + S);
     /* And after one more life that sent nothing. */
     assert_true(live(h, 3000 * S).stamp_floor == l.stamp_floor);
+}
+
+TEST(starts_in_a_row_do_not_run_away_with_the_stamps)
+{
+    const struct house *h = *state;
+    uint64_t sent = NOW_NS;
+
+    for (unsigned i = 1; i <= 10; i++) {
+        struct life l = begin(h, i * 1000 * S);
+
+        assert_true(i == 1 || l.stamp_floor >= sent); /* all that an earlier life sent */
+        sent = MAX(l.stamp_floor, NOW_NS);
+        assert_int_equal(life_reserve_stamps(h->dir, &l, sent, NOW_NS), 0);
+        life_end(&l);
+    }
+    assert_true(live(h, 20000 * S).stamp_floor > sent);
+    assert_true(sent <= NOW_NS + STAMP_RESERVE_NS + 10 * STAMP_STEP_NS);
 }
 
 TEST(second_process_on_the_state_is_refused)
@@ -353,5 +370,6 @@ TEST_MAIN(TH(numbers_rise_with_each_start), TH(missing_file_proves_nothing),
           TH(machine_id_itself_is_not_in_the_file), TH(state_of_another_member_is_not_proved),
           TH(any_damage_of_the_file_is_noticed), TH(higher_number_seen_by_a_sibling_is_passed),
           TH(stamps_are_reserved_ahead_and_known_after_a_crash),
+          TH(starts_in_a_row_do_not_run_away_with_the_stamps),
           TH(second_process_on_the_state_is_refused), TH(full_disk_is_a_quarantine_and_not_an_end),
           TH(read_only_disk_is_a_quarantine_and_not_an_end), TH(life_begins_on_this_machine))
