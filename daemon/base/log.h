@@ -22,7 +22,7 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 /* "silent", "error", "warn", "info", "verbose", "debug"; -EINVAL for anything else. */
 int log_level_parse(const char *text, enum log_level *ret);
-void log_set_tag(const char *tag); /* printed before each line, e.g. the interface's name */
+void log_set_tag(const char *text); /* printed before each line, e.g. the interface's name */
 
 #define LOG_BURST 20      /* lines of one place a second; how many were left out is said later */
 #define LOG_LINE_MAX 1024 /* bytes, its end included; what is longer is cut */

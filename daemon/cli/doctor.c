@@ -107,7 +107,10 @@ static void judge_conf(const struct host *h, struct doctor *d)
     if (h->conf)
         doctor_found(d, "configuration", FINDING_GOOD, "", "%s is good", h->conf_path);
     else
-        doctor_found(d, "configuration", FINDING_FAIL, "guardmount check-config tells all errors",
+        doctor_found(d, "configuration", FINDING_FAIL,
+                     h->conf_missing ? "guardmount cluster join, or init, writes one; another "
+                                       "place is named with -c"
+                                     : "guardmount check-config tells all errors",
                      "%.*s", (int)strcspn(first, "\n"), first);
 }
 

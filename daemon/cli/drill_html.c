@@ -22,7 +22,7 @@ static const char head[] =
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--paper:#14171c;--line:#444b55;"
     "--bar:#33608f;--gap:#9e6a03;--hot:#56d364;--hand:#e3b341;--bad:#ff7b72}}\n"
     "body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);"
-    "max-width:60rem;margin:2rem auto;padding:0 1rem}\n"
+    "max-width:80rem;margin:2rem auto;padding:0 1rem}\n"
     "table{border-collapse:collapse;display:block;overflow-x:auto}"
     "td,th{padding:.2rem .7rem;border-bottom:1px solid var(--line);text-align:left}"
     ".n{text-align:right;font-variant-numeric:tabular-nums}\n"

@@ -451,6 +451,7 @@ void host_read(const struct cli *c, const char *keepalived_conf, struct host *re
     read_memlock(ret);
     if (conf_load(ret->conf_path, &ret->conf, ret->conf_error) < 0)
         ret->conf = NULL;
+    ret->conf_missing = !ret->conf && access(ret->conf_path, F_OK) < 0 && errno == ENOENT;
     with_conf.conf = ret->conf ? ret->conf_path : NULL;
     read_daemon(&with_conf, ret);
     ret->daemon_runs |= ret->status != NULL;

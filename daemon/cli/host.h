@@ -16,6 +16,7 @@
 
 struct host {
     char conf_path[CONF_PATH_MAX + 1], conf_error[CONF_ERROR_LEN]; /* "": it was read */
+    bool conf_missing;                                             /* there is no such file */
     struct conf *conf;
     bool root;
     struct status *status; /* of the running daemon; NULL: none answers */

@@ -113,6 +113,8 @@ TEST(without_a_configuration_the_rest_is_looked_at)
     sick(&h, "configuration", FINDING_FAIL, "x.conf:3: unknown key", "check-config");
     assert_null(strstr(d.finding[0].text, "more"));
     assert_in_range(d.count, 5, 8);
+    h.conf_missing = true;
+    sick(&h, "configuration", FINDING_FAIL, "x.conf:3", "guardmount cluster join, or init");
 }
 
 TEST(the_kernel_is_judged)
