@@ -6,9 +6,10 @@
 #define SETTLE_NS (4 * NS_PER_S)
 #define LIVENESS_NS (20 * NS_PER_S)
 #define CONVERGE_NS (45 * NS_PER_S) /* three rounds of anti-entropy and some */
-#define FOUND_NS (300 * NS_PER_MS)  /* the link address of who was on the other side */
-#define HEAL_NS NS_PER_S            /* a split brain is over, two-way data is back */
-#define DEAF_NS (16 * NS_PER_S)     /* the client's own 15 s, and a handshake */
+#define BREAK_NS (300 * NS_PER_MS)
+#define FOUND_NS (300 * NS_PER_MS) /* the link address of who was on the other side */
+#define HEAL_NS NS_PER_S           /* a split brain is over, two-way data is back */
+#define DEAF_NS (16 * NS_PER_S)    /* the client's own 15 s, and a handshake */
 
 /* Any other member; the seed draws which. */
 static struct machine *backup(struct world *w)
@@ -463,6 +464,24 @@ static void cut_off(struct world *w, unsigned id, bool sync, bool vrrp)
     }
 }
 
+/* No client is silent for longer than @most_ns while @ms go by. */
+static void flows_on(struct world *w, uint64_t ms, uint64_t most_ns, const char *since)
+{
+    uint64_t until = w->now_ns + ms * NS_PER_MS;
+
+    while (w->now_ns < until && clean(w)) {
+        run_for(w, 20);
+        for (unsigned i = 0; i < w->clients; i++) {
+            struct machine *c = client(w, i);
+            uint64_t heard = MIN(c->last_up_ns, c->last_down_ns);
+
+            if (w->now_ns > heard + most_ns)
+                oracle_violation(w->oracle, w->now_ns, "client %u is silent for %.2f s after %s",
+                                 c->number + 1, (double)(w->now_ns - heard) / 1e9, since);
+        }
+    }
+}
+
 /* A minute of split brain, with clients on both sides that now and then change sides. Nobody is
  * deaf for more than 16 s; a second after it heals all have two-way data. */
 static void run_split(struct world *w, uint64_t seconds)
@@ -514,9 +533,10 @@ static void run_split(struct world *w, uint64_t seconds)
     uint64_t since = w->now_ns - 200 * NS_PER_MS;
     if (clean(w))
         scenario_live(w, since, "a second after a split brain healed");
-    run_for(w, 1500);
+    flows_on(w, 1500, BREAK_NS, "a split brain healed");
     cut_off(w, second, false, false);
-    run_for(w, 20000);
+    flows_on(w, 3000, BREAK_NS, "the sync link of a split brain is back");
+    run_for(w, 17000);
     look_at_the_end(w);
 }
 
