@@ -81,4 +81,4 @@ struct wire_limits {
 };
 
 void wire_put_limits(struct wire_limits *w, const struct sync_limits *l);
-int wire_get_limits(const Guardmount__Limits *w, struct sync_msg *ret); /* the message owns them */
+int wire_get_limits(const Guardmount__Limits *b, struct sync_msg *ret); /* the message owns them */

@@ -464,7 +464,7 @@ void routes_free(struct node *n);
 
 /* asks.c */
 void asks_wrong_vip(struct node *n, const struct fact *f, struct instant now);
-void asks_heard(struct node *n, uint8_t member, const struct sync_ask *a, struct instant now);
+void asks_heard(struct node *n, uint8_t member, const struct sync_ask *heard, struct instant now);
 void asks_released(struct node *n, struct node_key *k,
                    struct instant now); /* an owner gave it up */
 uint64_t asks_tick(struct node *n, struct instant now);

@@ -226,7 +226,7 @@ struct node_peer_facts {
         uint64_t age_ns, data_age_ns; /* data_age_ns 0: no data yet */
     } session[NEXT_SLOTS + 2];        /* the current one first */
 };
-void node_peer_facts(const struct node *n, struct wg_peer *p, struct instant now,
+void node_peer_facts(const struct node *n, struct wg_peer *wg, struct instant now,
                      struct node_peer_facts *ret);
 const struct identity *node_identity(const struct node *n);
 const struct failover *node_failover(const struct node *n, uint16_t vip_slot);

@@ -27,9 +27,9 @@ enum udp_flags {
 /* OFFLOAD_UDP_GRO and OFFLOAD_UDP_GSO, as far as this kernel has them. */
 unsigned udp_offloads(void);
 
-/* A bound, non-blocking socket; IPv6 ones take IPv6 only. @bind: a zero address is the wildcard of
+/* A bound, non-blocking socket; IPv6 ones take IPv6 only. @at: a zero address is the wildcard of
  * the family in @flags; port 0: the kernel's choice. */
-int udp_open(const struct endpoint *bind, unsigned flags, uint32_t mark, int *ret_fd);
+int udp_open(const struct endpoint *at, unsigned flags, uint32_t mark, int *ret_fd);
 int udp_bound_port(int fd, uint16_t *ret);
 int udp_set_mark(int fd, uint32_t mark);
 /* Steer the fd's whole reuseport group, of @count + 1 sockets in order of their binding. Datagrams

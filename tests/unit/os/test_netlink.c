@@ -398,7 +398,7 @@ static void monitor(struct netlink *nl)
         .ctx = &h, .address = on_address, .link = on_link, .overflow = on_overflow};
     const struct ip_addr a = address("192.0.2.7");
     uint32_t index = if_nametoindex("gmt0");
-    struct netlink_monitor *m;
+    struct netlink_monitor *m = NULL;
     uv_loop_t loop;
 
     CHECK(uv_loop_init(&loop) == 0 && netlink_monitor_open(&loop, &ops, &m) == 0);

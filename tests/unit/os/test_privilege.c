@@ -159,8 +159,8 @@ DEADLY(modules, syscall(SYS_init_module, NULL, 0, ""))
 DEADLY(clocks, syscall(SYS_clock_settime, CLOCK_REALTIME, NULL))
 DEADLY(handles, syscall(SYS_open_by_handle_at, -1, NULL, 0))
 DEADLY(keyrings, syscall(SYS_keyctl, 0, 0, 0, 0, 0))
-DEADLY(writable_code,
-       mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+DEADLY(writable_code, (void)mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
 
 static void code_made_writable(void)
 {

@@ -149,7 +149,7 @@ static void fill(uint16_t port, int fds[PENDING_MAX])
     for (unsigned i = 0; i < PENDING_MAX; i++) {
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         assert_true(fds[i] >= 0);
-        connect(fds[i], (struct sockaddr *)&sa, sizeof(sa));
+        (void)connect(fds[i], (struct sockaddr *)&sa, sizeof(sa));
     }
     usleep(PENDING_SHOWS_MS * 1000);
 }
