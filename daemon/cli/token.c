@@ -57,6 +57,7 @@ void token_format(const struct token *t, char ret[TOKEN_TEXT_MAX])
 int token_parse(const char *text, struct token *ret)
 {
     uint8_t bytes[BODY_LEN + CHECK_LEN], check[CHECK_LEN];
+    char again[TOKEN_TEXT_MAX];
     struct token t;
     size_t len = 0;
     bool good;
@@ -74,6 +75,11 @@ int token_parse(const char *text, struct token *ret)
     t.ends_s = load_be32(bytes + 36);
     memcpy(t.public_key, bytes + 40, 32);
     memcpy(t.secret, bytes + 72, TOKEN_SECRET_LEN);
+    if (good) { /* libsodium 1.0.18 also takes some bytes above 127 */
+        token_format(&t, again);
+        good = sodium_memcmp(again, text, strlen(again) + 1) == 0;
+        secret_wipe(again, sizeof(again));
+    }
     if (good)
         *ret = t;
     secret_wipe(bytes, sizeof(bytes));
