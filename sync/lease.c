@@ -12,12 +12,17 @@ void lease_init(struct lease *l, uint64_t first_limit)
 
 /* ---- holders ---- */
 
-static struct lease_holder *find(struct lease *l, uint8_t member)
+static const struct lease_holder *look(const struct lease *l, uint8_t member)
 {
     for (unsigned i = 0; i < HOLDERS_MAX; i++)
         if (l->holder[i].member == member)
             return &l->holder[i];
     return NULL;
+}
+
+static struct lease_holder *find(struct lease *l, uint8_t member)
+{
+    return (struct lease_holder *)look(l, member);
 }
 
 static unsigned holder_count(const struct lease *l)
@@ -258,10 +263,9 @@ uint32_t lease_bypassed(struct lease *l, uint64_t top)
 
 bool lease_is_dirty(const struct lease *l, uint8_t member)
 {
-    for (unsigned i = 0; i < HOLDERS_MAX; i++)
-        if (l->holder[i].member == member)
-            return l->holder[i].dirty || l->holder[i].recovering || l->holder[i].cleaned;
-    return false;
+    const struct lease_holder *h = look(l, member);
+
+    return h && (h->dirty || h->recovering || h->cleaned);
 }
 
 uint32_t lease_take_cleaned(struct lease *l)

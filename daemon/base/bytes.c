@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include <assert.h>
 #include <sodium.h>
 
 bool hex_decode(const char *text, size_t text_len, uint8_t *ret, size_t len)
@@ -27,25 +28,31 @@ void hex_encode(const uint8_t *p, size_t len, char *ret)
     sodium_bin2hex(ret, 2 * len + 1, p, len);
 }
 
-bool key_from_base64(const char *text, uint8_t ret[32])
+bool base64_decode(const char *text, int variant, uint8_t *ret, size_t len)
 {
-    char again[KEY_TEXT_LEN + 1];
-    uint8_t key[32];
-    size_t len = 0;
-    bool ok = strnlen(text, KEY_TEXT_LEN + 1) == KEY_TEXT_LEN &&
-              sodium_base642bin(key, sizeof(key), text, KEY_TEXT_LEN, NULL, &len, NULL,
-                                sodium_base64_VARIANT_ORIGINAL) == 0 &&
-              len == sizeof(key);
+    char again[BASE64_TEXT_MAX];
+    uint8_t bytes[BASE64_LEN_MAX];
+    size_t got = 0, text_len = strnlen(text, sizeof(again));
+
+    assert(len <= sizeof(bytes));
+    bool ok = text_len < sizeof(again) &&
+              sodium_base642bin(bytes, len, text, text_len, NULL, &got, NULL, variant) == 0 &&
+              got == len;
 
     if (ok) { /* libsodium 1.0.18 also takes some bytes above 127 */
-        key_to_base64(key, again);
-        ok = sodium_memcmp(again, text, KEY_TEXT_LEN) == 0;
+        sodium_bin2base64(again, sizeof(again), bytes, len, variant);
+        ok = strlen(again) == text_len && sodium_memcmp(again, text, text_len) == 0;
     }
     if (ok)
-        memcpy(ret, key, sizeof(key));
-    sodium_memzero(key, sizeof(key));
+        memcpy(ret, bytes, len);
+    sodium_memzero(bytes, sizeof(bytes));
     sodium_memzero(again, sizeof(again));
     return ok;
+}
+
+bool key_from_base64(const char *text, uint8_t ret[32])
+{
+    return base64_decode(text, sodium_base64_VARIANT_ORIGINAL, ret, 32);
 }
 
 void key_to_base64(const uint8_t key[32], char ret[KEY_TEXT_LEN + 1])

@@ -109,6 +109,11 @@ bool hex_decode(const char *text, size_t text_len, uint8_t *ret, size_t len);
 /* Writes 2*@len digits and a NUL. */
 void hex_encode(const uint8_t *p, size_t len, char *ret);
 
+#define BASE64_LEN_MAX 128
+#define BASE64_TEXT_MAX 176 /* of so many bytes, with the NUL */
+/* The whole of @text, which encodes @len bytes (BASE64_LEN_MAX at most), in the one way that there
+ * is; @ret is untouched by anything else. @variant: libsodium's. Leaves no copy. */
+bool base64_decode(const char *text, int variant, uint8_t *ret, size_t len);
 #define KEY_TEXT_LEN 44 /* base64 of 32 bytes, without the NUL */
 bool key_from_base64(const char *text, uint8_t ret[32]);
 void key_to_base64(const uint8_t key[32], char ret[KEY_TEXT_LEN + 1]);

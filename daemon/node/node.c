@@ -377,8 +377,3 @@ bool node_fit(const struct node *n)
             return false;
     return true;
 }
-
-bool node_sibling_drained(const struct node *n, uint8_t member)
-{
-    return member < MEMBERS_MAX && n->sibling[member].drained;
-}

@@ -705,6 +705,11 @@ void siblings_beat(struct node *n, struct instant now)
             replica_beat(n->sibling[i].replica, now.boot_ns);
 }
 
+bool node_sibling_drained(const struct node *n, uint8_t member)
+{
+    return member < MEMBERS_MAX && n->sibling[member].drained;
+}
+
 bool node_in_sync(const struct node *n, struct instant now)
 {
     for (unsigned i = 1; i < MEMBERS_MAX; i++)
